@@ -1,0 +1,52 @@
+"""A finished dataset: its location and its manifest."""
+
+import os
+from dataclasses import dataclass
+
+from hvdcells import storage
+from hvdcells.errors import UserError
+from hvdcells.manifest import MANIFEST_NAME, Manifest, SplitSummary
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset written by the ETL stage, on disk or in S3. Make one with `Dataset.open`."""
+
+    location: str
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, location: str | os.PathLike) -> "Dataset":
+        """Open a dataset by its manifest.
+
+        Raises:
+            UserError: nothing is there, or no manifest (a half-written dataset), or one of another version.
+        """
+        location = storage.absolute(location)
+        manifest_location = storage.join(location, MANIFEST_NAME)
+        try:
+            text = storage.read_text(manifest_location)
+        except (FileNotFoundError, NotADirectoryError):
+            found = "a folder without manifest.json" if storage.exists(location) else "nothing"
+            raise UserError(
+                f"{location} is no finished dataset: {found} is there",
+                "a dataset written by `hvdcells etl`, whose manifest.json is written last",
+                f"run `hvdcells etl SOURCE {location}`; a run that was interrupted is completed by the same command",
+            ) from None
+        return cls(location, Manifest.from_json(text, manifest_location))
+
+    def split(self, name: str) -> SplitSummary:
+        """Return the summary of one split.
+
+        Raises:
+            UserError: the dataset has no images in that split.
+        """
+        splits = self.manifest.splits
+        if name not in splits or splits[name].images == 0:
+            available = ", ".join(f"{key} ({value.images} images)" for key, value in splits.items() if value.images)
+            raise UserError(
+                f"the dataset {self.location} has no images in the split {name!r}",
+                f"one of: {available}",
+                "name one of these splits, or write the dataset again with images for that one",
+            )
+        return splits[name]

@@ -1,0 +1,112 @@
+"""The manifest of a dataset: everything training needs to know without scanning the Parquet.
+
+`manifest.json` is written last by the ETL stage. No manifest, no dataset.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hvdcells.errors import UserError
+from hvdcells.schema import ImageEncoding
+
+MANIFEST_NAME = "manifest.json"
+FORMAT_VERSION = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ParquetFile(_Frozen):
+    """One Parquet file of a split: its path below the dataset and the rows of each of its row groups."""
+
+    path: str
+    rows_per_row_group: tuple[Annotated[int, Field(gt=0)], ...]
+
+
+class SplitSummary(_Frozen):
+    """What one split holds. Counts are of images."""
+
+    images: int
+    images_per_class: dict[str, int]
+    images_per_subject: dict[str, int]
+    class_per_subject: dict[str, str]
+    """Class name of each subject; `mixed` where a subject has images of several classes."""
+    images_per_fold: dict[str, int] = {}
+    files: tuple[ParquetFile, ...]
+    """In reading order. The order of rows over these files is the same for the same input and seed."""
+
+
+class LeakageReport(_Frozen):
+    """Leakage groups (connected components of "same subject" or "same pixels") and what was found in them."""
+
+    num_groups: int
+    groups_of_several_subjects: tuple[tuple[str, ...], ...] = ()
+    """Subjects joined by identical pixels (or near-duplicates, when these were joined), one tuple a group."""
+    identical_pairs: tuple[tuple[str, str], ...] = ()
+    """Pairs of sources with the same pixels."""
+    near_duplicate_pairs: tuple[tuple[str, str], ...] = ()
+    across_splits: tuple[tuple[str, str], ...] = ()
+    """Identical pairs that the split strategy alone would have put on two sides."""
+    dropped: dict[str, str] = {}
+    """Sources left out of the dataset because of leakage, with the reason."""
+    warnings: tuple[str, ...] = ()
+
+
+class Manifest(_Frozen):
+    """Description of a finished dataset."""
+
+    format_version: int = FORMAT_VERSION
+    synthetic: bool
+    """The images are generated demonstration cells; every report made from them must say so."""
+    source: str
+    layout: str
+    listing_digest: str
+    """SHA-256 over the source listing (paths, sizes, and what tells a changed file)."""
+    options: dict[str, Any]
+    versions: dict[str, str]
+    image_size: int
+    image_encoding: ImageEncoding
+    class_names: tuple[str, ...]
+    """Class name by label; label 1 is the cancer class."""
+    subjects_known: bool = True
+    channel_mean: tuple[float, float, float]
+    """Mean of each RGB channel over the training split, in 0–255."""
+    channel_std: tuple[float, float, float]
+    splits: dict[str, SplitSummary]
+    leakage: LeakageReport
+    listed: int
+    """Images in the source listing = written + rejected + dropped + unlabelled that were left aside."""
+    written: int
+    rejected: dict[str, int]
+    """Number of rejected images by reason; each is a row of `rejects/`."""
+    dropped: int = 0
+
+    def to_json(self) -> str:
+        """Serialize as indented JSON text."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> "Manifest":
+        """Parse and validate; `where` is named in the error.
+
+        Raises:
+            UserError: the text is no manifest, or one of another format version.
+        """
+        try:
+            manifest = cls.model_validate_json(text)
+        except ValidationError as error:
+            raise UserError(
+                f"{where} is not a manifest that this version reads ({error.error_count()} problems, first: "
+                f"{error.errors()[0]['msg']} at {'.'.join(map(str, error.errors()[0]['loc'])) or 'the top'})",
+                f"the manifest.json of a dataset written by `hvdcells etl`, format version {FORMAT_VERSION}",
+                "write the dataset again with `hvdcells etl`",
+            ) from None
+        if manifest.format_version != FORMAT_VERSION:
+            raise UserError(
+                f"{where} has format version {manifest.format_version}",
+                f"format version {FORMAT_VERSION}",
+                "write the dataset again with `hvdcells etl`, or use the hvdcells version that wrote it",
+            )
+        return manifest

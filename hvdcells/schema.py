@@ -1,0 +1,56 @@
+"""The columns of a dataset: the one contract between the ETL stage and everything that reads its Parquet.
+
+An image is stored encoded as a stock Petastorm codec does it (`raw`: `NdarrayCodec`, the pixels themselves,
+compressed by Parquet; `png`: `CompressedImageCodec`), because Petastorm's metadata names the codec's module
+and a codec of ours would become part of the on-disk format.
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pyarrow
+    from petastorm.unischema import Unischema
+
+ImageEncoding = Literal["raw", "png"]
+
+HEALTHY = 0
+CANCER = 1
+CNMC_CLASS_NAMES = ("hem", "all")
+"""Class names of C-NMC 2019 by label: 0 healthy (`hem`), 1 cancer (`all`)."""
+
+SPLITS = ("train", "validation", "test")
+NO_FOLD = -1
+
+TEXT_COLUMNS = ("class_name", "subject", "image_id", "cell", "source", "content_hash", "group", "split")
+COLUMNS = ("image", "label", *TEXT_COLUMNS, "fold")
+"""All columns: `image` (encoded uint8 RGB, shape (size, size, 3)), `label` (int32, cancer = 1), `class_name`,
+`subject`, `image_id` (unique in the dataset), `cell`, `source` (path below the source), `content_hash`
+(SHA-256 of the decoded pixels), `group` (leakage group), `split` (also the partition folder), `fold` (int32,
+`NO_FOLD` where the source has none)."""
+
+
+def arrow_schema() -> "pyarrow.Schema":
+    """Arrow schema of a Parquet file of the dataset; `split` is not in the file, it is the partition folder."""
+    import pyarrow as pa
+
+    fields = [pa.field("image", pa.binary()), pa.field("label", pa.int32())]
+    fields += [pa.field(name, pa.string()) for name in TEXT_COLUMNS if name != "split"]
+    fields.append(pa.field("fold", pa.int32()))
+    return pa.schema(fields)
+
+
+def unischema(image_size: int, encoding: ImageEncoding) -> "Unischema":
+    """Petastorm's Unischema of a dataset whose images have shape (image_size, image_size, 3)."""
+    import numpy as np
+    from petastorm.codecs import CompressedImageCodec, NdarrayCodec, ScalarCodec
+    from petastorm.unischema import Unischema, UnischemaField
+    from pyspark.sql.types import IntegerType, StringType
+
+    codec = NdarrayCodec() if encoding == "raw" else CompressedImageCodec("png")
+    fields = [
+        UnischemaField("image", np.uint8, (image_size, image_size, 3), codec, False),
+        UnischemaField("label", np.int32, (), ScalarCodec(IntegerType()), False),
+        UnischemaField("fold", np.int32, (), ScalarCodec(IntegerType()), False),
+    ]
+    fields += [UnischemaField(name, np.str_, (), ScalarCodec(StringType()), False) for name in TEXT_COLUMNS]
+    return Unischema("CellImages", fields)

@@ -1,0 +1,82 @@
+"""Files on disk, in S3 or at any fsspec address, behind one small set of functions.
+
+A location is a string: a local path or a URL such as `s3://bucket/prefix`. Text and bytes are written aside
+and renamed on disk; object stores replace an object in one step by themselves.
+"""
+
+import os
+import uuid
+from pathlib import Path
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+
+def filesystem(location: str | os.PathLike) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Return the fsspec file system of a location and the location's path on it.
+
+    The endpoint and credentials of S3 come from the usual AWS variables (`AWS_ENDPOINT_URL`, …).
+    """
+    return fsspec.core.url_to_fs(os.fspath(location))
+
+
+def join(location: str | os.PathLike, *parts: str) -> str:
+    """Join parts below a location, keeping its protocol."""
+    return "/".join([os.fspath(location).rstrip("/"), *parts])
+
+
+def is_local(location: str | os.PathLike) -> bool:
+    """Whether the location is on this machine's disk."""
+    return isinstance(filesystem(location)[0], LocalFileSystem)
+
+
+def absolute(location: str | os.PathLike) -> str:
+    """Make a local location absolute (executors have another working folder); leave a URL as it is."""
+    fs, path = filesystem(location)
+    return path if isinstance(fs, LocalFileSystem) else os.fspath(location).rstrip("/")
+
+
+def exists(location: str | os.PathLike) -> bool:
+    """Whether something is at the location."""
+    fs, path = filesystem(location)
+    return fs.exists(path)
+
+
+def read_bytes(location: str | os.PathLike) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    fs, path = filesystem(location)
+    return fs.cat_file(path)
+
+
+def read_text(location: str | os.PathLike) -> str:
+    """Read a whole UTF-8 file."""
+    return read_bytes(location).decode("utf-8")
+
+
+def write_bytes(location: str | os.PathLike, content: bytes) -> None:
+    """Write a whole file so that no reader ever sees half of it."""
+    fs, path = filesystem(location)
+    if not isinstance(fs, LocalFileSystem):
+        fs.pipe_file(path, content)
+        return
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    aside.write_bytes(content)
+    aside.replace(target)
+
+
+def write_text(location: str | os.PathLike, text: str) -> None:
+    """Write a whole UTF-8 file so that no reader ever sees half of it."""
+    write_bytes(location, text.encode("utf-8"))
+
+
+def remove(location: str | os.PathLike) -> None:
+    """Remove a file or a folder with all that is in it; nothing there is fine."""
+    fs, path = filesystem(location)
+    if fs.exists(path):
+        fs.rm(path, recursive=True)

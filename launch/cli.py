@@ -1,0 +1,41 @@
+"""The `hvdcells` command: one sub-command a file in `launch/commands/`."""
+
+import sys
+
+import typer
+
+from hvdcells.errors import UserError
+from launch.commands.check import check
+from launch.commands.demo import demo
+from launch.commands.etl import etl
+from launch.commands.evaluate import evaluate
+from launch.commands.show import show
+from launch.commands.synthesize import synthesize
+from launch.commands.train import train
+
+app = typer.Typer(
+    name="hvdcells",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Train classifiers of microscopic cell images on Spark with Horovod: "
+    "[bold]etl[/] turns images into a dataset, [bold]train[/] trains on it, [bold]evaluate[/] judges the model on "
+    "subjects it has never seen. Start with [bold]hvdcells demo[/].",
+)
+for command in (demo, synthesize, etl, check, show, train, evaluate):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command; exit code 0 done, 2 the user's input is wrong, 1 anything else."""
+    try:
+        app()
+    except UserError as error:
+        from rich.console import Console
+
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

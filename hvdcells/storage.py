@@ -80,3 +80,9 @@ def remove(location: str | os.PathLike) -> None:
     fs, path = filesystem(location)
     if fs.exists(path):
         fs.rm(path, recursive=True)
+
+
+def is_empty(location: str | os.PathLike) -> bool:
+    """Whether nothing is at the location, or an empty folder."""
+    fs, path = filesystem(location)
+    return not fs.exists(path) or (fs.isdir(path) and not fs.ls(path, detail=False))

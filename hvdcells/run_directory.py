@@ -1,0 +1,145 @@
+"""The run directory: all of its paths in one class. Local or at an fsspec address such as `s3://…`."""
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from hvdcells import storage
+from hvdcells.errors import UserError
+from hvdcells.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Where one training run keeps what it was made with and what it made.
+
+    `run.json` is written first and marks the folder as a run; `finished.json` is written last, and a run
+    without it is not taken for whole.
+    """
+
+    location: str
+
+    @classmethod
+    def at(cls, location: str | os.PathLike) -> "RunDirectory":
+        """Name a run directory; nothing is read or written."""
+        return cls(storage.absolute(location))
+
+    def path(self, *parts: str) -> str:
+        """Return the location of something in the run."""
+        return storage.join(self.location, *parts)
+
+    @property
+    def experiment(self) -> str:
+        """The experiment (JSON)."""
+        return self.path("experiment.json")
+
+    @property
+    def run(self) -> str:
+        """The dataset, world size, environment and commit (JSON)."""
+        return self.path("run.json")
+
+    @property
+    def metrics(self) -> str:
+        """One JSON line per epoch."""
+        return self.path("metrics.jsonl")
+
+    @property
+    def tensorboard(self) -> str:
+        """TensorBoard events."""
+        return self.path("tensorboard")
+
+    @property
+    def checkpoint(self) -> str:
+        """Weights of the best epoch so far (npz)."""
+        return self.path("checkpoints", "best.npz")
+
+    @property
+    def model(self) -> str:
+        """The best model as a Keras file."""
+        return self.path("model.keras")
+
+    @property
+    def report(self) -> str:
+        """The report (HTML)."""
+        return self.path("report.html")
+
+    @property
+    def finished(self) -> str:
+        """Summary written last (JSON)."""
+        return self.path("finished.json")
+
+    def predictions(self, split: str) -> str:
+        """Predictions per image of a split (Parquet)."""
+        return self.path("predictions", f"{split}.parquet")
+
+    def evaluation(self, split: str) -> str:
+        """Evaluation of a split (JSON)."""
+        return self.path("evaluation", f"{split}.json")
+
+    def check_free(self) -> None:
+        """Refuse a location where something is already.
+
+        Raises:
+            UserError: a run, whole or broken off, or other files are there.
+        """
+        if storage.exists(self.finished):
+            found = "already holds a finished run"
+        elif storage.exists(self.run):
+            found = "holds a run that did not finish"
+        elif not storage.is_empty(self.location):
+            found = "already holds other files"
+        else:
+            return
+        raise UserError(
+            f"{self.location} {found}",
+            "a new or empty folder for the run",
+            "name another run directory, or give --overwrite to delete what a run left there",
+        )
+
+    def clear(self) -> None:
+        """Delete an earlier run, whole or not.
+
+        Raises:
+            UserError: what is there is no run; it is left alone.
+        """
+        if storage.exists(self.run) or storage.exists(self.finished):
+            storage.remove(self.location)
+        self.check_free()
+
+    def read_experiment(self) -> Experiment:
+        """Return the experiment of a finished run.
+
+        Raises:
+            UserError: no run is there, or one that did not finish.
+        """
+        self.check_finished()
+        return Experiment.from_json(storage.read_text(self.experiment))
+
+    def check_finished(self) -> None:
+        """Refuse what is no whole run.
+
+        Raises:
+            UserError: no run is there, or one that did not finish.
+        """
+        if storage.exists(self.finished):
+            return
+        state = "a run that did not finish" if storage.exists(self.run) else "no run"
+        raise UserError(
+            f"{self.location} holds {state}",
+            "a run directory that `hvdcells train` has finished",
+            "name a finished run, or train one with `hvdcells train DATASET RUN`",
+        )
+
+    def read_json(self, location: str) -> dict[str, Any]:
+        """Read one of the run's JSON files."""
+        return json.loads(storage.read_text(location))
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Return the records of all epochs, in order."""
+        return [json.loads(line) for line in storage.read_text(self.metrics).splitlines()]
+
+
+def write_json(location: str, value: dict[str, Any]) -> None:
+    """Write a value as indented JSON, whole or not at all."""
+    storage.write_text(location, json.dumps(value, indent=1) + "\n")

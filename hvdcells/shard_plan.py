@@ -1,0 +1,83 @@
+"""The shard plan: which rank reads which row groups in which order. Integers in, integers out.
+
+Every row group is read by exactly one rank an epoch, and every image of it is used exactly once, for any
+number of ranks. Ranks whose share is smaller fill their last batches with images of weight zero
+(`padding`), so that all ranks take the same number of steps and no allreduce waits for a rank that is done.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hvdcells.errors import UserError
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """One epoch over all ranks; `row_groups[rank]` are indices of row groups in reading order."""
+
+    row_groups: tuple[tuple[int, ...], ...]
+    images: tuple[int, ...]
+    """Images of each rank."""
+    batch_size: int
+    """Images a rank takes per step."""
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of every rank."""
+        return -(-max(self.images) // self.batch_size)
+
+    @property
+    def padding(self) -> int:
+        """Images of weight zero over all ranks: slots of the plan that hold no image of its own."""
+        return self.num_steps * self.batch_size * len(self.images) - sum(self.images)
+
+    def images_in_step(self, step: int) -> int:
+        """Images of weight one in a step over all ranks: what the summed loss is divided by."""
+        first = step * self.batch_size
+        return sum(min(self.batch_size, max(0, images - first)) for images in self.images)
+
+
+def plan_epoch(
+    rows_per_row_group: Sequence[int], num_ranks: int, batch_size: int, *, seed: int | None = None, epoch: int = 0
+) -> EpochPlan:
+    """Deal the row groups out to the ranks.
+
+    Args:
+        rows_per_row_group: images of every row group of the split.
+        num_ranks: world size.
+        batch_size: images a rank takes per step.
+        seed: shuffles the row groups anew each epoch; None keeps their order.
+        epoch: which epoch, from 0.
+
+    Raises:
+        UserError: fewer row groups than ranks.
+    """
+    check_enough_row_groups(len(rows_per_row_group), num_ranks)
+    order = np.arange(len(rows_per_row_group))
+    if seed is not None:
+        np.random.default_rng((seed, epoch)).shuffle(order)
+    # Each row group goes to the rank with the fewest images so far: the shares differ by less than one row group.
+    row_groups: list[list[int]] = [[] for _ in range(num_ranks)]
+    images = [0] * num_ranks
+    for row_group in order.tolist():
+        rank = images.index(min(images))
+        row_groups[rank].append(row_group)
+        images[rank] += rows_per_row_group[row_group]
+    return EpochPlan(tuple(map(tuple, row_groups)), tuple(images), batch_size)
+
+
+def check_enough_row_groups(num_row_groups: int, num_ranks: int) -> None:
+    """Refuse a world that is larger than the number of row groups.
+
+    Raises:
+        UserError: some rank would have nothing to read.
+    """
+    if num_ranks > num_row_groups:
+        raise UserError(
+            f"{num_ranks} workers for a split of {num_row_groups} row groups",
+            "at least one row group for each worker",
+            f"use --workers {num_row_groups} or fewer, or write the dataset again with smaller row groups "
+            "(`hvdcells etl --rows-per-row-group`)",
+        )

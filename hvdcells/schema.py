@@ -21,6 +21,9 @@ CNMC_CLASS_NAMES = ("hem", "all")
 SPLITS = ("train", "validation", "test")
 NO_FOLD = -1
 
+SYNTHETIC_MARKER = "SYNTHETIC.json"
+"""File at the root of a set of demonstration cells; what is made of such a set must say that it is synthetic."""
+
 TEXT_COLUMNS = ("class_name", "subject", "image_id", "cell", "source", "content_hash", "group", "split")
 COLUMNS = ("image", "label", *TEXT_COLUMNS, "fold")
 """All columns: `image` (encoded uint8 RGB, shape (size, size, 3)), `label` (int32, cancer = 1), `class_name`,

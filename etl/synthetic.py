@@ -1,0 +1,153 @@
+"""Demonstration cells in the layout of C-NMC 2019, for trying everything without any medical data."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from etl.synthetic_cell import draw_smear, draw_traits, paint
+from etl.synthetic_marker import SyntheticMarker, read_marker, write_marker
+from etl.synthetic_plan import LABELS_CSV, MIN_SUBJECTS, TEST_PART, Picture, labels_csv, plan_pictures
+from hvdcells import storage
+from hvdcells.errors import UserError, raise_together
+from hvdcells.schema import CNMC_CLASS_NAMES, SYNTHETIC_MARKER
+
+
+@dataclass(frozen=True)
+class SyntheticSummary:
+    """What `synthesize` made, or found made."""
+
+    location: str
+    marker: SyntheticMarker
+    num_written: int
+    """Images written by this call: 0 where the finished set was there already."""
+    images_per_part: dict[str, int]
+    images_per_class: dict[str, int]
+
+
+def synthesize(
+    out: str | os.PathLike,
+    num_subjects: int = 24,
+    images_per_subject: int = 20,
+    seed: int = 0,
+    workers: int | None = None,
+) -> SyntheticSummary:
+    """Write demonstration cells: 450×450 24-bit BMPs in folds 0–2 and a preliminary test, each subject in one.
+
+    The same seed writes the same bytes, whatever the number of workers. An interrupted call is completed by
+    calling again. The mark that the images are synthetic is there before the first of them.
+
+    Args:
+        out: folder or URL to write to: empty, missing, or holding this very set.
+        num_subjects: at least 8; about two in five are healthy.
+        images_per_subject: cells of each subject.
+        seed: draws another set of subjects and cells.
+        workers: pictures painted at once; None for the number of cores.
+
+    Raises:
+        UserError: a number is too small, or `out` holds something else.
+    """
+    workers = workers if workers is not None else os.cpu_count() or 1
+    _check_numbers(num_subjects, images_per_subject, seed, workers)
+    out = storage.absolute(out)
+    pictures = plan_pictures(num_subjects, images_per_subject, seed)
+    unfinished = SyntheticMarker(
+        complete=False,
+        seed=seed,
+        num_subjects=num_subjects,
+        images_per_subject=images_per_subject,
+        num_images=len(pictures),
+    )
+    finished = unfinished.model_copy(update={"complete": True})
+
+    present = _files_below(out)
+    found = _check_target(out, present, finished)
+    missing = [] if found == finished else [picture for picture in pictures if picture.path not in present]
+    if found != finished:
+        write_marker(out, unfinished)
+        _remove_leftovers(out, present)
+        _write_pictures(out, missing, workers)
+        storage.write_text(storage.join(out, LABELS_CSV), labels_csv(pictures))
+        write_marker(out, finished)
+    return SyntheticSummary(
+        location=out,
+        marker=finished,
+        num_written=len(missing),
+        images_per_part=dict(Counter(_part_name(picture) for picture in pictures)),
+        images_per_class=dict(Counter(CNMC_CLASS_NAMES[picture.subject.label] for picture in pictures)),
+    )
+
+
+def _check_numbers(num_subjects: int, images_per_subject: int, seed: int, workers: int) -> None:
+    problems = []
+    if num_subjects < MIN_SUBJECTS:
+        problems.append(
+            UserError(
+                f"{num_subjects} subjects",
+                f"at least {MIN_SUBJECTS}: one of each class in three folds and the preliminary test",
+                f"give --subjects {MIN_SUBJECTS} or more",
+            )
+        )
+    for name, value, least in (
+        ("images-per-subject", images_per_subject, 1),
+        ("seed", seed, 0),
+        ("workers", workers, 1),
+    ):
+        if value < least:
+            problems.append(UserError(f"--{name} {value}", f"{least} or more", f"give --{name} {least} or more"))
+    raise_together(problems)
+
+
+def _files_below(out: str) -> set[str]:
+    """Paths of all files below the location, relative to it."""
+    fs, path = storage.filesystem(out)
+    return {name[len(path.rstrip("/")) + 1 :] for name in fs.find(path)}
+
+
+def _check_target(out: str, present: set[str], wanted: SyntheticMarker) -> SyntheticMarker | None:
+    """Return the mark that is there; refuse a location that holds anything but the wanted set, whole or begun."""
+    if not present:
+        return None
+    found = read_marker(out) if SYNTHETIC_MARKER in present else None
+    if found is None or found.model_copy(update={"complete": True}) != wanted:
+        held = "another set of demonstration cells" if found else f"{len(present)} files that were not made here"
+        raise UserError(
+            f"{out} holds {held}",
+            "an empty or missing folder, or one that holds the same set (same seed, subjects, images)",
+            "name another folder, or empty this one",
+        )
+    return found
+
+
+def _remove_leftovers(out: str, present: set[str]) -> None:
+    """Remove what a killed call had written aside and not renamed."""
+    for path in present:
+        if path.rpartition("/")[2].startswith("."):
+            storage.remove(storage.join(out, path))
+
+
+def _write_pictures(out: str, pictures: Sequence[Picture], workers: int) -> None:
+    from rich.progress import track
+
+    # Threads are enough: nearly all of a picture's time is in numpy and OpenCV, which let go of the interpreter.
+    with ThreadPoolExecutor(workers) as pool:
+        results = pool.map(lambda picture: _write_picture(out, picture), pictures)
+        for _ in track(results, "Painting synthetic cells", total=len(pictures), transient=True):
+            pass
+
+
+def _write_picture(out: str, picture: Picture) -> None:
+    rng = np.random.default_rng(picture.seed_key)
+    smear = draw_smear(picture.subject.smear_effects)
+    image = paint(draw_traits(picture.subject.label, smear, rng), smear, rng)
+    _, encoded = cv2.imencode(".bmp", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    storage.write_bytes(storage.join(out, picture.path), encoded.tobytes())
+
+
+def _part_name(picture: Picture) -> str:
+    part = picture.subject.part
+    return "preliminary test" if part == TEST_PART else f"fold {part}"

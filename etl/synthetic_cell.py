@@ -1,0 +1,190 @@
+"""One demonstration cell: its traits drawn from a class and a subject, and its picture.
+
+A picture is painted with the absorption of light: colour = light · exp(-density · stain). Density is the sum of
+chromatin, nucleoli and a darker nuclear rim, so that texture and colour vary as they do in a stained smear.
+What tells the classes apart is what a haematologist looks at: a lymphoblast is larger, with an indented outline,
+fine chromatin and one to three nucleoli; a normal precursor is smaller and rounder, with coarse clumps. Each of
+these overlaps between the classes. Stain, brightness, size and sharpness belong to the subject's smear and vary
+more than the classes differ in them.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+
+from hvdcells.schema import CANCER
+
+IMAGE_SIZE = 450
+"""Width and height of a picture, in pixels, as in C-NMC 2019."""
+_WINDOW = 320
+"""Side of the square in the middle of the picture that is painted, in pixels; a cell fits in it."""
+_LARGEST_RADIUS = 132.0
+SMEAR_EFFECTS = 7
+"""Standard normal numbers that make one subject's smear."""
+
+
+@dataclass(frozen=True)
+class Smear:
+    """What all cells of one subject share: the slide, the stain and the microscope."""
+
+    light: np.ndarray
+    """Light without any cell, RGB in 0–255."""
+    stain: np.ndarray
+    """Absorption of each RGB channel at density 1."""
+    size_factor: float
+    blur_px: float
+    noise: float
+    """Standard deviation of the camera's noise, in grey levels."""
+
+
+@dataclass(frozen=True)
+class CellTraits:
+    """What is drawn for each cell. Lengths are in pixels unless they are said to be relative to the radius."""
+
+    radius_px: float
+    elongation: float
+    lobing: float
+    """Amplitude of the slow waves of the nuclear outline, relative to the radius."""
+    notches: tuple[float, ...]
+    """Depth of each indentation of the nucleus, relative to the radius."""
+    clump_amount: float
+    """Standard deviation of the density of chromatin clumps."""
+    clump_scale_px: float
+    num_nucleoli: int
+    cytoplasm_px: float
+
+
+def draw_smear(effects: np.ndarray) -> Smear:
+    """Make a subject's smear of standard normal effects, shape (`SMEAR_EFFECTS`,)."""
+    brightness, red, green, blue, strength, size, focus = np.clip(effects, -2.2, 2.2)
+    return Smear(
+        light=np.array([150.0, 132.0, 150.0]) * np.exp(0.12 * brightness),
+        stain=np.array([0.76, 1.42, 0.60])
+        * np.exp(0.08 * strength + np.array([0.10 * red, 0.06 * green, 0.11 * blue])),
+        size_factor=float(np.exp(0.10 * size)),
+        blur_px=float(1.2 * np.exp(0.25 * focus)),
+        noise=float(0.8 * np.exp(0.3 * focus)),
+    )
+
+
+def draw_traits(label: int, smear: Smear, rng: np.random.Generator) -> CellTraits:
+    """Draw the traits of one cell of the class on the smear."""
+    cancer = label == CANCER
+    base_radius = 104.0 if cancer else 96.0
+    num_notches = int(rng.choice(3, p=(0.25, 0.50, 0.25) if cancer else (0.85, 0.13, 0.02)))
+    return CellTraits(
+        radius_px=min(base_radius * smear.size_factor * float(np.exp(rng.normal(0, 0.06))), _LARGEST_RADIUS),
+        elongation=abs(float(rng.normal(0.06 if cancer else 0.03, 0.03))),
+        lobing=float((0.035 if cancer else 0.015) * np.exp(rng.normal(0, 0.35))),
+        notches=tuple(rng.uniform(0.12, 0.32, num_notches).tolist()),
+        clump_amount=float((0.07 if cancer else 0.17) * np.exp(rng.normal(0, 0.28))),
+        clump_scale_px=float((4.2 if cancer else 6.5) * np.exp(rng.normal(0, 0.18))),
+        num_nucleoli=int(rng.choice(4, p=(0.12, 0.38, 0.32, 0.18) if cancer else (0.82, 0.14, 0.04, 0.0))),
+        cytoplasm_px=float(np.clip(rng.normal(1.5, 2.0), 0.0, 7.0)),
+    )
+
+
+def paint(traits: CellTraits, smear: Smear, rng: np.random.Generator) -> np.ndarray:
+    """Paint one segmented cell on black ground; uint8 RGB, shape (450, 450, 3)."""
+    distance, angle = _polar()
+    nucleus_edge = _outline(traits, rng)
+    cell_edge = _around(nucleus_edge, traits.cytoplasm_px, rng)
+    nucleus_depth = _at(angle, nucleus_edge) - distance
+    inside = _segmentation(_at(angle, cell_edge) - distance, rng)
+
+    nucleus = np.clip(nucleus_depth / 3.0 + 0.5, 0, 1)
+    rim = np.exp(-np.square((nucleus_depth - 4.0) / 6.0))
+    spots, spot_rims = _nucleoli(traits, rng)
+    chromatin = 1.0 + _chromatin(traits, rng) + 0.12 * rim - 0.34 * spots + 0.14 * spot_rims
+    cytoplasm = 0.38 + 0.05 * _noise(8.0, rng)
+    density = nucleus * chromatin + (1 - nucleus) * cytoplasm
+
+    # Nucleoli and the rim are bluer than the chromatin around them.
+    stain = smear.stain + (0.20 * spots + 0.10 * rim)[..., None] * np.array([0.5, 0.0, -0.5], np.float32)
+    colour = smear.light.astype(np.float32) * np.exp(-density[..., None] * stain.astype(np.float32))
+    colour = cv2.GaussianBlur(colour, (0, 0), smear.blur_px)
+    colour += rng.standard_normal(colour.shape, np.float32) * np.float32(smear.noise)
+    window = np.clip(np.rint(colour), 1, 255).astype(np.uint8) * inside[..., None]
+
+    picture = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    top, left = (IMAGE_SIZE - _WINDOW) // 2 + rng.integers(-6, 7, 2)
+    picture[top : top + _WINDOW, left : left + _WINDOW] = window
+    return picture
+
+
+@cache
+def _polar() -> tuple[np.ndarray, np.ndarray]:
+    """Distance from the centre in pixels and angle in 0–2π, float32, each of shape (window, window)."""
+    y, x = np.mgrid[:_WINDOW, :_WINDOW].astype(np.float32) - (_WINDOW - 1) / 2
+    return np.hypot(x, y), np.arctan2(y, x) % np.float32(2 * np.pi)
+
+
+_ANGLES = np.linspace(0, 2 * np.pi, 720, endpoint=False)
+
+
+def _at(angle: np.ndarray, edge: np.ndarray) -> np.ndarray:
+    """Radius of a closed edge, sampled at `_ANGLES`, at each angle."""
+    index = np.minimum(angle * np.float32(len(edge) / (2 * np.pi)), len(edge) - 1).astype(np.int32)
+    return edge.astype(np.float32)[index]
+
+
+def _outline(traits: CellTraits, rng: np.random.Generator) -> np.ndarray:
+    """Radius of the nucleus at each of `_ANGLES`, in pixels."""
+    shape = 1 + traits.elongation * np.cos(2 * (_ANGLES - rng.uniform(0, np.pi)))
+    for wave in range(3, 8):
+        shape += traits.lobing * rng.normal() * np.cos(wave * _ANGLES + rng.uniform(0, 2 * np.pi)) * 2 / wave
+    for depth in traits.notches:
+        away = np.angle(np.exp(1j * (_ANGLES - rng.uniform(0, 2 * np.pi))))
+        shape -= depth * np.exp(-np.square(away / rng.uniform(0.12, 0.28)))
+    return traits.radius_px * np.clip(shape, 0.4, 1.15)
+
+
+def _around(nucleus_edge: np.ndarray, cytoplasm_px: float, rng: np.random.Generator) -> np.ndarray:
+    """Radius of the cell at each of `_ANGLES`: an uneven rim of cytoplasm and the raggedness of segmentation."""
+    side = 1 + 0.9 * np.cos(_ANGLES - rng.uniform(0, 2 * np.pi))
+    ragged = np.zeros_like(_ANGLES)
+    for wave in rng.integers(9, 45, 8):
+        ragged += rng.normal(0, 6.0 / wave) * np.cos(wave * _ANGLES + rng.uniform(0, 2 * np.pi))
+    return nucleus_edge + cytoplasm_px * side + ragged
+
+
+def _segmentation(depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Which pixels the segmentation kept; now and then it cuts a straight piece off. uint8 0 or 1."""
+    inside = depth > 0
+    if rng.random() < 0.15:
+        distance, angle = _polar()
+        reach = distance * np.cos(angle - np.float32(rng.uniform(0, 2 * np.pi)))
+        inside &= reach < rng.uniform(0.82, 0.95) * reach[inside].max()
+    return inside.astype(np.uint8)
+
+
+def _noise(scale_px: float, rng: np.random.Generator) -> np.ndarray:
+    """Smooth noise of mean 0 and standard deviation 1 with the given scale; float32, shape (window, window)."""
+    # Coarse noise is drawn small and enlarged: a wide blur at full size costs several times as much.
+    factor = max(1, int(scale_px / 2))
+    side = -(-_WINDOW // factor) + 2
+    field = cv2.GaussianBlur(rng.standard_normal((side, side), np.float32), (0, 0), scale_px / factor)
+    field = (field - field.mean()) / field.std()
+    return cv2.resize(field, (_WINDOW, _WINDOW), interpolation=cv2.INTER_CUBIC)
+
+
+def _chromatin(traits: CellTraits, rng: np.random.Generator) -> np.ndarray:
+    """Deviation of the chromatin's density from its mean."""
+    clumps = np.tanh(_noise(traits.clump_scale_px, rng)) * np.float32(traits.clump_amount / 0.63)
+    return clumps + 0.05 * _noise(2.2, rng) + 0.06 * _noise(40.0, rng)
+
+
+def _nucleoli(traits: CellTraits, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Soft discs of the nucleoli and the condensed chromatin around them, in 0–1, each of shape (window, window)."""
+    spots = np.zeros((_WINDOW, _WINDOW), np.float32)
+    rims = np.zeros_like(spots)
+    y, x = np.mgrid[:_WINDOW, :_WINDOW].astype(np.float32) - (_WINDOW - 1) / 2
+    for _ in range(traits.num_nucleoli):
+        reach, direction = traits.radius_px * np.sqrt(rng.uniform(0.0, 0.33)), rng.uniform(0, 2 * np.pi)
+        away = np.hypot(x - np.float32(reach * np.cos(direction)), y - np.float32(reach * np.sin(direction)))
+        size_px = np.float32(rng.uniform(8.0, 14.0))
+        spots = np.maximum(spots, 0.5 - 0.5 * np.tanh((away - size_px) / 3.6))
+        rims = np.maximum(rims, np.exp(-np.square((away - size_px - 3) / 3.0)))
+    return spots, rims

@@ -1,0 +1,37 @@
+"""`hvdcells synthesize`: demonstration cells to try everything with."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def synthesize(
+    out: Annotated[str, typer.Argument(help="Folder (or s3:// address) to write to; empty or missing.")],
+    subjects: Annotated[int, typer.Option(help="Made-up subjects, at least 8; about two in five are healthy.")] = 24,
+    images_per_subject: Annotated[int, typer.Option(help="Cells of each subject.")] = 20,
+    seed: Annotated[int, typer.Option(help="Draws another set; the same seed writes the same files.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Pictures painted at once; by default one a core.")] = None,
+) -> None:
+    """Write synthetic demonstration cells in the layout of the C-NMC 2019 data set.
+
+    The images are drawn by a program and are no medical data: use them to try the software, never to judge how
+    well a model tells cancer. Running the same command again completes a set that was interrupted.
+    """
+    from etl.synthetic import synthesize as write_cells
+
+    summary = write_cells(out, subjects, images_per_subject, seed, workers)
+    console = Console(soft_wrap=True)
+    marker = summary.marker
+    if summary.num_written:
+        console.print(f"Wrote {summary.num_written} synthetic images of {marker.num_subjects} subjects.")
+    else:
+        console.print(f"The same {marker.num_images} synthetic images are there already; nothing was written.")
+    table = Table("part", "images")
+    for part, images in sorted(summary.images_per_part.items()):
+        table.add_row(part, str(images))
+    console.print(table)
+    console.print(", ".join(f"{name}: {images}" for name, images in sorted(summary.images_per_class.items())))
+    console.print(marker.notice, style="bold yellow")
+    console.print(f"Next: hvdcells etl {summary.location} DATASET", markup=False, highlight=False)

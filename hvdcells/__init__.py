@@ -1,0 +1,15 @@
+"""hvdcells: train classifiers of microscopic cell images on Spark with Horovod.
+
+    from hvdcells import Dataset, Experiment, evaluate, recipes, train
+
+Importing this package loads neither TensorFlow nor Spark; they come with the work that needs them.
+"""
+
+from hvdcells import recipes
+from hvdcells.dataset import Dataset
+from hvdcells.errors import UserError
+from hvdcells.experiment import Experiment
+from hvdcells.run import evaluate, train
+from hvdcells.run_directory import RunDirectory
+
+__all__ = ["Dataset", "Experiment", "RunDirectory", "UserError", "evaluate", "recipes", "train"]

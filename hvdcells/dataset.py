@@ -1,11 +1,16 @@
 """A finished dataset: its location and its manifest."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.manifest import MANIFEST_NAME, Manifest, SplitSummary
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -50,3 +55,28 @@ class Dataset:
                 "name one of these splits, or write the dataset again with images for that one",
             )
         return splits[name]
+
+    def rows_per_row_group(self, split: str) -> list[int]:
+        """Return the images of every row group of a split, in the order of the manifest.
+
+        Raises:
+            UserError: the dataset has no images in that split.
+        """
+        return [rows for file in self.split(split).files for rows in file.rows_per_row_group]
+
+    def read_rows(self, split: str, columns: Sequence[str]) -> "pd.DataFrame":
+        """Read columns other than `image` of a split, in the order of the manifest.
+
+        Raises:
+            UserError: the dataset has no images in that split.
+        """
+        import pandas as pd
+        import pyarrow.parquet as pq
+        import pyarrow_hotfix  # noqa: F401 - closes CVE-2023-47248, before any Parquet is read
+
+        filesystem, root = storage.filesystem(self.location)
+        frames = []
+        for file in self.split(split).files:
+            with filesystem.open(storage.join(root, file.path)) as opened:
+                frames.append(pq.ParquetFile(opened).read(columns=list(columns)).to_pandas())
+        return pd.concat(frames, ignore_index=True)

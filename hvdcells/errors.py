@@ -20,7 +20,7 @@ class UserError(Exception):
         return f"{self.given}\n  expected: {self.expected}\n  what to do: {self.remedy}"
 
 
-class UserErrors(UserError):
+class UserErrors(UserError):  # noqa: N818 - the plural says it all
     """Several problems found in one validation, reported together."""
 
     def __init__(self, problems: Iterable[UserError]) -> None:

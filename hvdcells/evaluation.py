@@ -5,11 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from hvdcells.manifest import SYNTHETIC_NOTICE
 from hvdcells.metrics import bootstrap_intervals, classification_scores, subject_predictions
-
-SYNTHETIC_NOTICE = (
-    "The images are SYNTHETIC demonstration cells: these figures say that the pipeline works, nothing about leukemia."
-)
 
 
 @dataclass(frozen=True)

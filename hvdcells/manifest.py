@@ -11,7 +11,13 @@ from hvdcells.errors import UserError
 from hvdcells.schema import ImageEncoding
 
 MANIFEST_NAME = "manifest.json"
+IMAGES_FOLDER = "images"
+"""Folder of the dataset that is a Petastorm dataset: `split=…/*.parquet` and `_common_metadata`. It holds nothing
+else, because Petastorm takes every other file and folder beside its partitions for a part of the data."""
 FORMAT_VERSION = 1
+SYNTHETIC_NOTICE = (
+    "The images are SYNTHETIC demonstration cells: these figures say that the pipeline works, nothing about leukemia."
+)
 
 
 class _Frozen(BaseModel):
@@ -45,8 +51,11 @@ class LeakageReport(_Frozen):
     groups_of_several_subjects: tuple[tuple[str, ...], ...] = ()
     """Subjects joined by identical pixels (or near-duplicates, when these were joined), one tuple a group."""
     identical_pairs: tuple[tuple[str, str], ...] = ()
-    """Pairs of sources with the same pixels."""
+    """Pairs of sources with the same pixels; the first few thousand of `num_identical_pairs`."""
+    num_identical_pairs: int = 0
     near_duplicate_pairs: tuple[tuple[str, str], ...] = ()
+    """Pairs that look the same and are not identical; the first few thousand of `num_near_duplicate_pairs`."""
+    num_near_duplicate_pairs: int = 0
     across_splits: tuple[tuple[str, str], ...] = ()
     """Identical pairs that the split strategy alone would have put on two sides."""
     dropped: dict[str, str] = {}
@@ -82,6 +91,10 @@ class Manifest(_Frozen):
     rejected: dict[str, int]
     """Number of rejected images by reason; each is a row of `rejects/`."""
     dropped: int = 0
+    unlabelled: int = 0
+    """Images the source gives no label for: counted and left aside."""
+    shards: tuple[str, ...] = ()
+    """The ETL stage's units of decoding, from which `--update` starts."""
 
     def to_json(self) -> str:
         """Serialize as indented JSON text."""

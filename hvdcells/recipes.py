@@ -1,7 +1,7 @@
 """Recipes: functions that return an experiment. `hvdcells train --recipe NAME` takes one by its name.
 
-    hvdcells train DATASET RUN --recipe small_cnn --workers 2
-    hvdcells train DATASET RUN --recipe mobilenet_v2 --workers 8 --set training.epochs=30
+hvdcells train DATASET RUN --recipe small_cnn --workers 2
+hvdcells train DATASET RUN --recipe mobilenet_v2 --workers 8 --set training.epochs=30
 """
 
 from collections.abc import Callable

@@ -1,0 +1,1 @@
+"""Everything that starts something: the `hvdcells` command."""

@@ -1,0 +1,66 @@
+"""The interface of a back end, and how a rank's failure reaches the driver."""
+
+import json
+import traceback
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from hvdcells import storage
+from hvdcells.errors import UserError
+
+
+class RankFailedError(Exception):
+    """A rank ended with an exception that is not the user's; the message holds that rank's trace."""
+
+
+class Backend(Protocol):
+    """Runs a function on a number of ranks."""
+
+    num_workers: int
+
+    def check(self) -> None:
+        """Refuse, before anything is written, what cannot run.
+
+        Raises:
+            UserError: the back end cannot run so many workers.
+        """
+
+    def run(self, function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
+        """Run `function(argument)` on every rank and return the results in the order of ranks.
+
+        Args:
+            function: importable on the workers.
+            argument: its one argument.
+            logs: location of a folder for what the ranks have to say when they fail.
+
+        Raises:
+            UserError: a rank raised one.
+            RankFailedError: a rank failed otherwise.
+        """
+
+
+def note_failure(logs: str, rank: int | str, error: BaseException) -> None:
+    """Leave word of a rank's failure where the driver finds it, since all it gets is an exit code."""
+    note: dict[str, Any] = {"rank": rank, "trace": "".join(traceback.format_exception(error))}
+    if isinstance(error, UserError):
+        note["user_error"] = [error.given, error.expected, error.remedy]
+    storage.write_text(storage.join(logs, f"failure-of-rank-{rank}.json"), json.dumps(note))
+
+
+def raise_noted_failure(logs: str, cause: BaseException) -> None:
+    """Raise what the failed ranks have left word of: the user's error first, else the first true cause.
+
+    When one rank fails, Horovod ends the others with errors of its own; those are not the cause.
+    """
+    notes = []
+    fs, folder = storage.filesystem(logs)
+    if fs.exists(folder):
+        names = sorted(path.rpartition("/")[2] for path in fs.ls(folder, detail=False))
+        notes = [json.loads(storage.read_text(storage.join(logs, n))) for n in names if n.startswith("failure-of-rank")]
+    for note in notes:
+        if "user_error" in note:
+            raise UserError(*note["user_error"]) from None
+    notes.sort(key=lambda note: "HorovodInternalError" in note["trace"] or "has been shut down" in note["trace"])
+    if notes:
+        raise RankFailedError(f"rank {notes[0]['rank']} failed:\n{notes[0]['trace']}") from cause
+    raise RankFailedError(f"the workers ended without a word (killed, or out of memory?): {cause}") from cause

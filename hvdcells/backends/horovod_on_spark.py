@@ -1,0 +1,125 @@
+"""Horovod on Spark: one process per Spark task, gradients reduced over a ring at every step."""
+
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from hvdcells import storage
+from hvdcells.backends.base import note_failure, raise_noted_failure
+from hvdcells.errors import UserError
+from hvdcells.experiment import Communication
+from hvdcells.horovod_settings import decide
+from hvdcells.spark import local_slots, spark_session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+RANK_PREFIX = re.compile(r"^\[(\d+)\]<(stdout|stderr)>:")
+
+
+class HorovodOnSpark:
+    """Starts `num_workers` ranks through `horovod.spark.run`.
+
+    Args:
+        num_workers: the world size; each takes one Spark task slot.
+        master: Spark master for a session made here; None for this machine. An active session is borrowed.
+        communication: Horovod options of the experiment.
+        start_timeout_seconds: how long to wait for Spark to give all slots.
+    """
+
+    def __init__(
+        self,
+        num_workers: int = 2,
+        master: str | None = None,
+        communication: Communication | None = None,
+        start_timeout_seconds: int = 600,
+    ) -> None:
+        self.num_workers = num_workers
+        self.master = master
+        self.communication = communication or Communication()
+        self.start_timeout_seconds = start_timeout_seconds
+
+    def check(self) -> None:
+        """Refuse a number of workers for which the Spark master has no slots."""
+        from pyspark.sql import SparkSession
+
+        if self.num_workers < 1:
+            raise UserError(f"{self.num_workers} workers", "at least 1", "correct --workers")
+        active = SparkSession.getActiveSession()
+        master = active.sparkContext.master if active else self.master
+        slots = local_slots(master) if master else None
+        if slots is not None and self.num_workers > slots:
+            raise UserError(
+                f"{self.num_workers} workers on the Spark master {master!r}, which runs {slots} tasks at once",
+                "a slot for each worker, since all must run at the same time",
+                f"use --workers {slots} or fewer, or a master with more slots, such as local[{self.num_workers}]",
+            )
+
+    def run(self, function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
+        """Run `function(argument)` on every rank; see `Backend.run`."""
+        self.check()
+        with spark_session(self.master, slots=self.num_workers) as spark:
+            return self._run(spark, function, argument, logs)
+
+    def _run(self, spark: "SparkSession", function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
+        import horovod.spark
+
+        has_gpus = int(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) > 0
+        settings = decide(self.communication, "gpu" if has_gpus else "cpu", cores_per_rank=1)
+        environment = {**os.environ, **settings.environment(), "PYTHONUNBUFFERED": "1"}
+        worker_log = _WorkerOutput(shown=False)
+        try:
+            return horovod.spark.run(
+                _run_noting_failure,
+                args=(function, argument, logs),
+                num_proc=self.num_workers,
+                env=environment,
+                use_gloo=True,
+                start_timeout=self.start_timeout_seconds,
+                stdout=_WorkerOutput(shown=True),
+                stderr=worker_log,
+                verbose=0,
+            )
+        except Exception as error:
+            with suppress(OSError):
+                storage.write_text(storage.join(logs, "workers.log"), worker_log.text())
+            raise_noted_failure(logs, error)
+            raise
+
+
+def _run_noting_failure(function: Callable[..., Any], argument: Any, logs: str) -> Any:
+    """What every rank runs."""
+    try:
+        return function(argument)
+    except BaseException as error:
+        note_failure(logs, os.environ.get("HOROVOD_RANK", "unknown"), error)
+        raise
+
+
+class _WorkerOutput:
+    """A stream for what the ranks print: line by line without Horovod's prefix, shown or kept."""
+
+    KEPT_CHARACTERS = 200_000
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+        self._kept = ""
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        if not self._shown:
+            self._kept = (self._kept + text)[-self.KEPT_CHARACTERS :]
+            return len(text)
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            # To standard output as it is at this moment: a test or a notebook may have replaced it.
+            print(RANK_PREFIX.sub("", line), flush=True)  # noqa: T201
+        return len(text)
+
+    def flush(self) -> None:
+        """Lines are shown when they are whole."""
+
+    def text(self) -> str:
+        return self._kept

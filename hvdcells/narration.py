@@ -1,0 +1,127 @@
+"""What rank 0 tells while a run goes on: lines on the screen, records in the run directory, TensorBoard."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hvdcells import storage
+from hvdcells.dataset import Dataset
+from hvdcells.experiment import Experiment
+from hvdcells.horovod_settings import CommunicationSettings
+from hvdcells.manifest import SYNTHETIC_NOTICE
+from hvdcells.optimizer import scaled_learning_rate
+from hvdcells.run_directory import RunDirectory
+from hvdcells.shard_plan import EpochPlan
+
+
+class Narrator:
+    """Writes the progress of a run; on other ranks than 0 it is silent."""
+
+    def __init__(self, run: RunDirectory, num_epochs: int, is_root: bool) -> None:
+        self.run = run
+        self.num_epochs = num_epochs
+        self.is_root = is_root
+        self.records: list[dict[str, Any]] = []
+
+    def __enter__(self) -> "Narrator":
+        if self.is_root:
+            import tensorflow as tf
+
+            # TensorFlow writes events only to disk; elsewhere they are made aside and copied.
+            self._aside = None if storage.is_local(self.run.location) else tempfile.TemporaryDirectory()
+            self._events = self._aside.name if self._aside else self.run.tensorboard
+            self._writer = tf.summary.create_file_writer(self._events)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self.is_root:
+            return
+        self._writer.close()
+        if self._aside:
+            self._copy_events()
+            self._aside.cleanup()
+
+    def begin(
+        self,
+        dataset: Dataset,
+        experiment: Experiment,
+        plan: EpochPlan,
+        num_parameters: int,
+        settings: CommunicationSettings,
+        num_ranks: int,
+    ) -> None:
+        """Say what is about to be done, with the numbers derived from the experiment."""
+        if not self.is_root:
+            return
+        if dataset.manifest.synthetic:
+            _say(SYNTHETIC_NOTICE)
+        global_batch = experiment.data.batch_size * num_ranks * experiment.training.accumulation_steps
+        peak = scaled_learning_rate(experiment.optimizer.learning_rate, global_batch)
+        _say(
+            f"{experiment.name}: {num_parameters:,} parameters, {num_ranks} workers, global batch {global_batch}, "
+            f"peak learning rate {peak:.3g}, {sum(plan.images)} training images in {plan.num_steps} steps of "
+            f"{experiment.data.batch_size} per worker ({plan.padding} of weight zero to fill them)"
+        )
+        _say(
+            f"per worker {settings.intra_op_threads} compute threads; Horovod's cycle time "
+            f"{settings.cycle_time_ms:g} ms, {settings.num_groups or 'no fixed'} group(s) of gradients"
+        )
+
+    def epoch_done(self, epoch: int, record: dict[str, Any], scores: dict[str, Any], is_best: bool) -> None:
+        """Tell one epoch: one line on the screen, one in `metrics.jsonl`, and the curves."""
+        if not self.is_root:
+            return
+        line = {"epoch": epoch + 1, **record, "validation": scores, "best": is_best, **bottleneck(record)}
+        self.records.append(line)
+        storage.write_text(self.run.metrics, "".join(json.dumps(each) + "\n" for each in self.records))
+        self._write_curves(epoch, record, scores)
+        rate = "–" if record["images_per_second"] is None else f"{record['images_per_second']:.0f}"
+        width = len(str(self.num_epochs))
+        _say(
+            f"epoch {epoch + 1:>{width}}/{self.num_epochs}  loss {record['loss']:.4f}  "
+            f"validation loss {scores['loss']:.4f}  weighted F1 {scores['weighted_f1']:.4f}  "
+            f"{rate} images/s  {record['seconds']:.1f} s  [{line['split']}]{'  best' if is_best else ''}"
+        )
+
+    def _write_curves(self, epoch: int, record: dict[str, Any], scores: dict[str, Any]) -> None:
+        import tensorflow as tf
+
+        curves = {f"validation/{name}": value for name, value in scores.items() if isinstance(value, float)}
+        for name in ("loss", "learning_rate", "images_per_second"):
+            if record[name] is not None:
+                curves[f"train/{name}"] = record[name]
+        with self._writer.as_default():
+            for name, value in curves.items():
+                tf.summary.scalar(name, value, step=epoch + 1)
+        self._writer.flush()
+
+    def _copy_events(self) -> None:
+        for file in Path(self._events).iterdir():
+            storage.write_bytes(storage.join(self.run.tensorboard, file.name), file.read_bytes())
+
+
+def bottleneck(record: dict[str, Any]) -> dict[str, Any]:
+    """Name where the steps of an epoch spent their time, and the rank the others waited for.
+
+    Returns:
+        `split` (text), `bottleneck` (`input`, `compute` or `communication`), `slowest_rank` (the one with the
+        most input and compute time), and the three shares, averaged over ranks.
+    """
+    parts = {name: record[f"{name}_seconds"] for name in ("input", "compute", "communication")}
+    totals = {name: sum(seconds) for name, seconds in parts.items()}
+    whole = sum(totals.values())
+    own = [i + c for i, c in zip(parts["input"], parts["compute"], strict=True)]
+    slowest = own.index(max(own))
+    if whole <= 0:
+        return {"split": "one step: not timed", "bottleneck": None, "slowest_rank": slowest, "shares": None}
+    shares = {name: total / whole for name, total in totals.items()}
+    largest = max(shares, key=shares.get)
+    text = " ".join(f"{name} {share:.0%}" for name, share in shares.items())
+    if len(own) > 1:
+        text += f", slowest rank {slowest}"
+    return {"split": text, "bottleneck": largest, "slowest_rank": slowest, "shares": shares}
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - a rank's stdout is what Horovod hands to the driver

@@ -1,0 +1,173 @@
+"""The driver's side: `train` and `evaluate`, for the command line, launch scripts and notebooks alike."""
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hvdcells.backends import Backend, HorovodOnSpark, InProcess
+from hvdcells.dataset import Dataset
+from hvdcells.errors import UserError, raise_together
+from hvdcells.evaluating import EvaluationJob, evaluate_on_rank
+from hvdcells.experiment import Experiment
+from hvdcells.run_directory import RunDirectory, write_json
+from hvdcells.shard_plan import check_enough_row_groups
+from hvdcells.training import TrainingJob, train_on_rank
+
+if TYPE_CHECKING:
+    from hvdcells.evaluation import Evaluation
+
+VERSIONS_NOTED = ("horovod", "tensorflow", "tf-keras", "pyspark", "petastorm", "pyarrow", "numpy")
+
+
+def train(
+    dataset: Dataset | str | os.PathLike,
+    run: str | os.PathLike,
+    experiment: Experiment,
+    *,
+    workers: int = 2,
+    master: str | None = None,
+    backend: Backend | None = None,
+    overwrite: bool = False,
+    began: float | None = None,
+) -> RunDirectory:
+    """Train a classifier and keep everything about it in a run directory.
+
+    Args:
+        dataset: a finished dataset, or its location.
+        run: where the run directory is made; local or an fsspec address.
+        experiment: what to train, from a recipe or made by hand.
+        workers: ranks; more than one needs Spark, which starts by itself on this machine.
+        master: Spark master; None for this machine. An active Spark session is used as it is.
+        backend: another way to run the ranks; `workers` and `master` are then not used.
+        overwrite: delete an earlier run at that place.
+        began: `time.time()` at which the command began, for the start-up figures.
+
+    Raises:
+        UserError: the dataset, the place, the experiment and the workers do not fit; nothing is left behind.
+        RankFailedError: a rank failed; `run.json` shows that the run is not whole.
+    """
+    began = time.time() if began is None else began
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+    directory = RunDirectory.at(run)
+    backend = backend or HorovodOnSpark(workers, master, experiment.communication)
+    check_trainable(dataset, backend.num_workers)
+    backend.check()
+    if overwrite:
+        directory.clear()
+    directory.check_free()
+
+    write_json(directory.run, _describe(dataset, backend))
+    write_json(directory.experiment, experiment.model_dump())
+    job = TrainingJob(dataset.location, directory.location, experiment, began)
+    results = backend.run(train_on_rank, job, directory.path("logs"))
+    digests = {result["weights_digest"] for result in results}
+    if len(digests) != 1:
+        raise RuntimeError("the ranks ended with different weights: the run is not to be trusted")
+    write_json(directory.finished, {"ranks": len(results), **results[0], "start_up": [r["start_up"] for r in results]})
+    return directory
+
+
+def evaluate(
+    run: RunDirectory | str | os.PathLike,
+    dataset: Dataset | str | os.PathLike | None = None,
+    split: str = "test",
+    *,
+    workers: int = 1,
+    master: str | None = None,
+    backend: Backend | None = None,
+) -> "Evaluation":
+    """Evaluate the best model of a run on a split; predictions and scores go to the run directory.
+
+    Args:
+        run: a finished run.
+        dataset: another dataset than the run was trained on.
+        split: `train`, `validation` or `test`.
+        workers: ranks; one runs in this process, more on Spark.
+        master: Spark master; with it, one worker runs on Spark too.
+        backend: another way to run the ranks.
+
+    Raises:
+        UserError: no finished run, no dataset, no such split, or more workers than row groups.
+    """
+    directory = run if isinstance(run, RunDirectory) else RunDirectory.at(run)
+    experiment = directory.read_experiment()
+    if dataset is None:
+        dataset = directory.read_json(directory.run)["dataset"]["location"]
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+    if backend is None:
+        spark = workers > 1 or master is not None
+        backend = HorovodOnSpark(workers, master, experiment.communication) if spark else InProcess()
+    check_enough_row_groups(len(dataset.rows_per_row_group(split)), backend.num_workers)
+    backend.check()
+    job = EvaluationJob(dataset.location, directory.location, split, experiment)
+    return backend.run(evaluate_on_rank, job, directory.path("logs"))[0]
+
+
+def check_trainable(dataset: Dataset, num_workers: int) -> None:
+    """Refuse a dataset that cannot be trained on by so many workers.
+
+    Raises:
+        UserError: all that is wrong, together.
+    """
+    problems = []
+    names = dataset.manifest.class_names
+    if len(names) != 2:
+        problems.append(
+            UserError(
+                f"the dataset {dataset.location} has {len(names)} classes ({', '.join(names)})",
+                "two classes, healthy and cancer",
+                "write the dataset again from two classes",
+            )
+        )
+    for split in ("train", "validation"):
+        try:
+            summary = dataset.split(split)
+            check_enough_row_groups(len(dataset.rows_per_row_group(split)), num_workers)
+        except UserError as error:
+            problems.append(error)
+            continue
+        missing = [name for name in names if not summary.images_per_class.get(name)]
+        if missing:
+            problems.append(
+                UserError(
+                    f"the split {split!r} of {dataset.location} has no image of class {', '.join(missing)}",
+                    "both classes in the training and in the validation split",
+                    "write the dataset again from a source with subjects of both classes in each",
+                )
+            )
+    raise_together(problems)
+
+
+def _describe(dataset: Dataset, backend: Backend) -> dict[str, Any]:
+    """Return what `run.json` holds: what the run was made of and where."""
+    return {
+        "dataset": {
+            "location": dataset.location,
+            "listing_digest": dataset.manifest.listing_digest,
+            "synthetic": dataset.manifest.synthetic,
+            "images": {name: split.images for name, split in dataset.manifest.splits.items()},
+        },
+        "backend": type(backend).__name__,
+        "workers": backend.num_workers,
+        "hvdcells": version("hvdcells"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in VERSIONS_NOTED},
+        "driver": {"host": platform.node(), "platform": platform.platform(), "cores": os.cpu_count()},
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout this code runs from; None for an installed package."""
+    command: Sequence[str] = ("git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

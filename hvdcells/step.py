@@ -1,0 +1,133 @@
+"""One training step: loss, gradient, allreduce, update, with the time each part took.
+
+The loss of a step is the sum over all ranks of weight · class weight · cross-entropy, divided by the number
+of images in the global batch. Each rank sums its own share, `hvd.DistributedGradientTape` sums the gradients
+over the ranks; so N ranks with batch B do what one rank does with batch N·B, whatever share is padding.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import horovod.tensorflow as hvd
+import tensorflow as tf
+import tf_keras
+
+from hvdcells.augmentation import augment
+from hvdcells.experiment import Experiment
+
+
+class StepResult(NamedTuple):
+    """What one step returns; times are in seconds on this rank's clock."""
+
+    loss: tf.Tensor
+    """This rank's share of the sum of weighted losses, not yet divided by the number of images."""
+    times: tf.Tensor
+    """float64 (4,): the step began, its own gradient was there, the reduced one was there, the update was done."""
+
+
+class _LocalTape(tf.GradientTape):
+    """A tape that adds accumulated gradients to this rank's own and notes when they are there.
+
+    `hvd.DistributedGradientTape` makes a subclass of the tape it is given and reduces what this returns.
+    """
+
+    accumulated: Sequence[tf.Variable] | None = None
+
+    def gradient(self, target, sources, output_gradients=None, **options):
+        """Return the gradients of this rank, as dense tensors."""
+        gradients = [tf.convert_to_tensor(g) for g in super().gradient(target, sources, output_gradients, **options)]
+        if self.accumulated:
+            gradients = [g + a for g, a in zip(gradients, self.accumulated, strict=True)]
+        with tf.control_dependencies(gradients):
+            self.gradient_time = tf.timestamp()
+        return gradients
+
+
+class TrainingStep:
+    """The compiled training step of one rank over a model and an optimizer.
+
+    Args:
+        experiment: what to train with.
+        model: returns logits (batch, 1).
+        optimizer: a `tf_keras` optimizer, possibly a `LossScaleOptimizer`.
+        class_weights: loss weight of label 0 and of label 1.
+        num_groups: groups in which Horovod reduces the gradients; 0 lets it fuse as they come.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        model: tf_keras.Model,
+        optimizer: tf_keras.optimizers.Optimizer,
+        class_weights: tuple[float, float],
+        num_groups: int,
+    ) -> None:
+        self.experiment = experiment
+        self.model = model
+        self.optimizer = optimizer
+        self.class_weights = tf.constant(class_weights, tf.float32)
+        self.num_groups = num_groups
+        accumulates = experiment.training.accumulation_steps > 1
+        self.accumulated = [tf.Variable(tf.zeros_like(v)) for v in model.trainable_variables] if accumulates else None
+        self.compression = getattr(hvd.Compression, experiment.communication.compression)
+        optimizer.build(model.trainable_variables)
+        self.update = tf.function(self._update)
+        self.accumulate = tf.function(self._accumulate)
+
+    def _loss(self, batch: dict[str, tf.Tensor], seed: tf.Tensor) -> tf.Tensor:
+        """Return the sum of weighted losses of this rank's batch."""
+        images = augment(batch["image"], self.experiment.augmentation, seed)
+        logits = self.model(images, training=True)[:, 0]
+        labels = batch["label"]
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+        weights = batch["weight"] * tf.gather(self.class_weights, tf.cast(labels, tf.int32))
+        return tf.reduce_sum(losses * weights)
+
+    def _update(
+        self, batch: dict[str, tf.Tensor], seed: tf.Tensor, num_images: tf.Tensor, learning_rate: tf.Tensor
+    ) -> StepResult:
+        """Take one update. `num_images`: images of weight one in it, over all ranks and accumulated batches."""
+        begin = tf.timestamp()
+        with tf.control_dependencies([begin]), _LocalTape() as tape:
+            loss = self._loss(batch, seed)
+            target = self._scale(loss / num_images)
+        reducer = hvd.DistributedGradientTape(
+            tape, op=hvd.Sum, compression=self.compression, groups=self.num_groups or None
+        )
+        reducer.accumulated = self.accumulated
+        variables = self.model.trainable_variables
+        gradients = reducer.gradient(target, variables)
+        with tf.control_dependencies(gradients):
+            reduced = tf.timestamp()
+        self._apply(gradients, learning_rate)
+        # Inside a tf.function, reads and writes of a variable keep the order of the program.
+        with tf.control_dependencies([self.optimizer.iterations.read_value(), variables[-1].read_value()]):
+            end = tf.timestamp()
+        for variable in self.accumulated or ():
+            variable.assign(tf.zeros_like(variable))
+        return StepResult(loss, tf.stack([begin, reducer.gradient_time, reduced, end]))
+
+    def _accumulate(self, batch: dict[str, tf.Tensor], seed: tf.Tensor, num_images: tf.Tensor) -> StepResult:
+        """Add this batch's gradient to what the next update reduces."""
+        begin = tf.timestamp()
+        with tf.control_dependencies([begin]), tf.GradientTape() as tape:
+            loss = self._loss(batch, seed)
+            target = self._scale(loss / num_images)
+        gradients = tape.gradient(target, self.model.trainable_variables)
+        added = [v.assign_add(tf.convert_to_tensor(g)) for v, g in zip(self.accumulated, gradients, strict=True)]
+        with tf.control_dependencies(added):
+            end = tf.timestamp()
+        return StepResult(loss, tf.stack([begin, end, end, end]))
+
+    def _scale(self, loss: tf.Tensor) -> tf.Tensor:
+        return self.optimizer.get_scaled_loss(loss) if self.experiment.training.mixed_precision else loss
+
+    def _apply(self, gradients: list[tf.Tensor], learning_rate: tf.Tensor) -> None:
+        optimizer, clip_norm = self.optimizer, self.experiment.optimizer.gradient_clip_norm
+        if self.experiment.training.mixed_precision:
+            gradients = optimizer.get_unscaled_gradients(gradients)
+        if clip_norm is not None:
+            # A gradient that overflowed float16 must stay so, for the loss scale to see it: clipping keeps NaN.
+            gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
+        optimizer.learning_rate.assign(learning_rate)
+        optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))

@@ -1,0 +1,143 @@
+"""What one rank does to train. `train_on_rank` tells it from top to bottom."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hvdcells.dataset import Dataset
+from hvdcells.experiment import Experiment
+from hvdcells.narration import Narrator
+from hvdcells.ranks import StartUp, quiet_tensorflow, start_rank
+from hvdcells.run_directory import RunDirectory
+from hvdcells.shard_plan import EpochPlan, plan_epoch
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What the driver hands to every rank."""
+
+    dataset: str
+    run: str
+    experiment: Experiment
+    began: float
+    """`time.time()` on the driver when the command began."""
+
+
+def train_on_rank(job: TrainingJob) -> dict[str, Any]:
+    """Train as one rank of the world.
+
+    Returns:
+        `best_epoch` and `epochs` (done), both counted from 1, `weights_digest` (SHA-256 of this rank's last
+        weights: the same on every rank), `start_up` (seconds by part).
+
+    Raises:
+        UserError: the dataset does not fit the experiment, or the loss is no longer finite.
+    """
+    start_up = StartUp(job.began)
+    start_up.done("process")
+    quiet_tensorflow()
+    # TensorFlow is imported here, inside the worker: the driver never holds it.
+    import horovod.tensorflow as hvd
+
+    from hvdcells.checkpoint import save_model, weights_digest
+    from hvdcells.epoch import train_epoch
+    from hvdcells.input_pipeline import rank_batches
+    from hvdcells.metrics import classification_scores
+    from hvdcells.models import build_model
+    from hvdcells.optimizer import build_optimizer
+    from hvdcells.prediction import Predictor, mean_log_loss, probabilities_of
+    from hvdcells.step import TrainingStep
+
+    start_up.done("imports")
+    experiment, run, dataset = job.experiment, RunDirectory.at(job.run), Dataset.open(job.dataset)
+    settings = start_rank(experiment.communication, experiment.training.mixed_precision)
+    rank, num_ranks = hvd.rank(), hvd.size()
+    start_up.done("horovod")
+
+    # Plans: who reads what in every epoch.
+    num_epochs, batch_size = experiment.training.epochs, experiment.data.batch_size
+    train_rows, validation_rows = dataset.rows_per_row_group("train"), dataset.rows_per_row_group("validation")
+    plans = [plan_epoch(train_rows, num_ranks, batch_size, seed=experiment.seed, epoch=e) for e in range(num_epochs)]
+    validation_plan = plan_epoch(validation_rows, num_ranks, batch_size)
+    validation_labels = dataset.read_rows("validation", ["label"])["label"].to_numpy()
+
+    # Model, optimizer and step; every rank starts from the weights of rank 0.
+    manifest = dataset.manifest
+    input_size = experiment.data.input_size or manifest.image_size
+    model = build_model(experiment.model, input_size, manifest.channel_mean, manifest.channel_std, experiment.seed)
+    optimizer = build_optimizer(experiment.optimizer, experiment.training.mixed_precision)
+    step = TrainingStep(experiment, model, optimizer, class_weights(dataset, experiment), settings.num_groups)
+    hvd.broadcast_variables(model.variables + optimizer.variables, root_rank=0)
+    predictor = Predictor(model)
+    start_up.done("model")
+
+    def open_batches(split: str, split_plans: list[EpochPlan], seed: int | None) -> Any:
+        return rank_batches(
+            dataset,
+            split,
+            split_plans,
+            rank,
+            input_size=input_size,
+            num_threads=experiment.data.reader_threads,
+            shuffle_buffer=experiment.data.shuffle_buffer,
+            seed=seed,
+            cache_bytes=experiment.data.cache_bytes,
+        )
+
+    with (
+        open_batches("train", plans, experiment.seed) as train_batches,
+        open_batches("validation", [validation_plan] * num_epochs, None) as validation_batches,
+        Narrator(run, num_epochs, is_root=rank == 0) as narrator,
+    ):
+        batches, batches_to_validate = iter(train_batches), iter(validation_batches)
+        narrator.begin(dataset, experiment, plans[0], model.count_params(), settings, num_ranks)
+        best_score, best_epoch, epoch = None, 0, 0
+        for epoch, plan in enumerate(plans):
+            record = train_epoch(step, batches, plan, experiment, epoch, rank, start_up)
+            average_moving_statistics(model)
+            logits = predictor.predict(batches_to_validate, validation_plan.num_steps, sum(validation_plan.images))
+            # Every rank holds all logits, so every rank comes to the same scores and the same decision.
+            scores = classification_scores(validation_labels, probabilities_of(logits))
+            scores["loss"] = mean_log_loss(logits, validation_labels)
+            score = monitored(scores, experiment.training.monitor)
+            if epoch == 0 or score > best_score:
+                best_score, best_epoch = score, epoch
+                if rank == 0:
+                    save_model(model, run.model)
+            narrator.epoch_done(epoch, record, scores, is_best=best_epoch == epoch)
+            patience = experiment.training.early_stopping_patience
+            if patience is not None and epoch - best_epoch >= patience:
+                break
+    return {
+        "best_epoch": best_epoch + 1,
+        "epochs": epoch + 1,
+        "weights_digest": weights_digest(model),
+        "start_up": start_up.seconds,
+    }
+
+
+def class_weights(dataset: Dataset, experiment: Experiment) -> tuple[float, float]:
+    """Return the loss weights of healthy and cancer: images / (2 · images of the class), or 1."""
+    if experiment.training.class_weights == "none":
+        return 1.0, 1.0
+    split = dataset.split("train")
+    counts = [split.images_per_class.get(name, 0) for name in dataset.manifest.class_names]
+    return tuple(split.images / (2 * count) for count in counts)
+
+
+def average_moving_statistics(model: Any) -> None:
+    """Average the moving statistics of batch normalisation over the ranks, so that all hold the same weights."""
+    import horovod.tensorflow as hvd
+
+    statistics = [variable for variable in model.non_trainable_variables if variable.dtype.is_floating]
+    if statistics and hvd.size() > 1:
+        averages = hvd.grouped_allreduce([v.read_value() for v in statistics], op=hvd.Average, name="moving_statistics")
+        for variable, average in zip(statistics, averages, strict=True):
+            variable.assign(average)
+
+
+def monitored(scores: dict[str, Any], monitor: str) -> tuple[float, float]:
+    """Return what names the best epoch, larger being better; of equal scores the smaller loss wins."""
+    value = scores[monitor]
+    if value is None:  # not defined, as the AUROC of one class
+        return -float("inf"), -scores["loss"]
+    return (-value if monitor == "loss" else value), -scores["loss"]

@@ -1,0 +1,38 @@
+"""`hvdcells evaluate`: scores of a run's best model."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from launch.commands.arguments import Master
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(help="A finished run directory.")],
+    dataset: Annotated[
+        str | None, typer.Option(help="Another dataset than the run was trained on.", show_default=False)
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    workers: Annotated[int, typer.Option(min=1, help="1 predicts in this process, more on Spark.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    master: Master = None,
+) -> None:
+    """Evaluate a run on subjects its model has not seen: F1, sensitivity, specificity and AUROC.
+
+    The scores are given by image and by subject, with intervals from a bootstrap over subjects, and are kept in
+    RUN/evaluation/SPLIT.json beside the prediction of every image in RUN/predictions/SPLIT.parquet.
+    """
+    from rich.console import Console
+
+    import hvdcells
+    from hvdcells import RunDirectory
+    from launch.commands.tables import print_evaluation
+
+    evaluation = hvdcells.evaluate(run, dataset, split, workers=workers, master=master)
+    if as_json:
+        typer.echo(json.dumps(evaluation.to_dict(), indent=1))
+        return
+    console = Console(highlight=False)
+    print_evaluation(evaluation, console)
+    console.print(f"As JSON: {RunDirectory.at(run).evaluation(split)}", soft_wrap=True)

@@ -1,0 +1,56 @@
+"""An evaluation as tables on the screen."""
+
+from rich.console import Console
+from rich.table import Table
+
+from hvdcells.evaluation import Evaluation
+from hvdcells.manifest import SYNTHETIC_NOTICE
+from hvdcells.metrics import SCORE_NAMES
+
+
+def print_evaluation(evaluation: Evaluation, console: Console) -> None:
+    """Print scores by image and by subject with their intervals, and the two confusion matrices."""
+    by_image, by_subject = evaluation.by_image, evaluation.by_subject
+    title = f"Split {evaluation.split}: {by_image['images']} images"
+    if by_subject:
+        title += f" of {evaluation.num_subjects} subjects"
+    table = Table(title=title)
+    table.add_column("score")
+    table.add_column("by image", justify="right")
+    if by_subject:
+        table.add_column("95 % interval", justify="right")
+        table.add_column("by subject", justify="right")
+    for name in SCORE_NAMES:
+        row = [_label(name, evaluation.class_names), _number(by_image[name])]
+        if by_subject:
+            interval = evaluation.intervals.get(name)
+            row += [f"{interval[0]:.3f}–{interval[1]:.3f}" if interval else "–", _number(by_subject[name])]
+        table.add_row(*row)
+    console.print(table)
+    console.print(_confusion("images", by_image["confusion_matrix"], evaluation.class_names))
+    if by_subject:
+        console.print(_confusion("subjects", by_subject["confusion_matrix"], evaluation.class_names))
+        console.print("Intervals: bootstrap over subjects; a subject's call is the mean of its images' probabilities.")
+    else:
+        console.print("The dataset names no subjects: images of one subject may be in training and here.", style="red")
+    if evaluation.synthetic:
+        console.print(SYNTHETIC_NOTICE, style="bold yellow")
+
+
+def _label(name: str, class_names: tuple[str, ...]) -> str:
+    words = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "auroc": "AUROC"}
+    return words.get(name, name).replace("cancer_f1", f"F1 of {class_names[1]} (cancer)")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _confusion(what: str, matrix: list[list[int]], class_names: tuple[str, ...]) -> Table:
+    table = Table(title=f"Confusion of {what}")
+    table.add_column("is \\ called")
+    for name in class_names:
+        table.add_column(name, justify="right")
+    for name, row in zip(class_names, matrix, strict=True):
+        table.add_row(name, *map(str, row))
+    return table

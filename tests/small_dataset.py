@@ -1,0 +1,103 @@
+"""Small datasets written straight by the contract, without Spark, for tests of what reads them."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hvdcells.dataset import Dataset
+from hvdcells.manifest import LeakageReport, Manifest, ParquetFile, SplitSummary
+from hvdcells.schema import CNMC_CLASS_NAMES, SPLITS, arrow_schema
+
+
+def write_small_dataset(
+    folder: Path,
+    rows_per_row_group: dict[str, list[list[int]]],
+    image_size: int = 24,
+    encoding: str = "raw",
+    seed: int = 0,
+) -> Dataset:
+    """Write a dataset; `rows_per_row_group` holds per split and file the rows of its row groups.
+
+    Cancer images are brighter, so that a model can learn them; the first bytes of an image hold its row number.
+    """
+    rng = np.random.default_rng(seed)
+    splits = {}
+    for split in SPLITS:
+        files, labels, subjects = [], [], []
+        for number, groups in enumerate(rows_per_row_group.get(split, [])):
+            path = f"split={split}/part-{number:05d}.parquet"
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            with pq.ParquetWriter(folder / path, arrow_schema(), use_dictionary=False) as writer:
+                for rows in groups:
+                    first = len(labels)
+                    table = _rows(rng, split, first, rows, image_size, encoding)
+                    writer.write_table(table, row_group_size=rows)
+                    labels += table["label"].to_pylist()
+                    subjects += table["subject"].to_pylist()
+            files.append(ParquetFile(path=path, rows_per_row_group=tuple(groups)))
+        names = [CNMC_CLASS_NAMES[label] for label in labels]
+        splits[split] = SplitSummary(
+            images=len(labels),
+            images_per_class={name: names.count(name) for name in CNMC_CLASS_NAMES},
+            images_per_subject={subject: subjects.count(subject) for subject in sorted(set(subjects))},
+            class_per_subject=dict(zip(subjects, names, strict=True)),
+            files=tuple(files),
+        )
+    total = sum(split.images for split in splits.values())
+    manifest = Manifest(
+        synthetic=True,
+        source="nowhere",
+        layout="cnmc",
+        listing_digest="0" * 64,
+        options={},
+        versions={},
+        image_size=image_size,
+        image_encoding=encoding,
+        class_names=CNMC_CLASS_NAMES,
+        channel_mean=(100.0, 90.0, 110.0),
+        channel_std=(50.0, 50.0, 50.0),
+        splits=splits,
+        leakage=LeakageReport(num_groups=total),
+        listed=total,
+        written=total,
+        rejected={},
+    )
+    (folder / "manifest.json").write_text(manifest.to_json())
+    return Dataset.open(folder)
+
+
+def _rows(rng: np.random.Generator, split: str, first: int, count: int, size: int, encoding: str) -> pa.Table:
+    rows = []
+    for row in range(first, first + count):
+        label = row % 2
+        image = rng.integers(0, 160, (size, size, 3), dtype=np.uint8) + np.uint8(60 * label)
+        image[0, 0] = [row % 256, row // 256, SPLITS.index(split)]
+        rows.append(
+            {
+                "image": encode(image, encoding),
+                "label": label,
+                "class_name": CNMC_CLASS_NAMES[label],
+                "subject": f"{split}-{label}-{row % 6}",
+                "image_id": f"{split}-{row}",
+                "cell": "1",
+                "source": f"{split}/{row}.bmp",
+                "content_hash": hashlib.sha256(image.tobytes()).hexdigest(),
+                "group": f"{split}-{label}-{row % 6}",
+                "fold": -1,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=arrow_schema())
+
+
+def encode(image: np.ndarray, encoding: str) -> bytes:
+    """Encode as the stock codecs do."""
+    if encoding == "png":
+        return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    buffer = io.BytesIO()
+    np.save(buffer, image)
+    return buffer.getvalue()

@@ -1,0 +1,179 @@
+"""One image: bytes → RGB pixels → centre crop → square of the wanted size → bytes as the dataset stores them.
+
+Plain numpy and OpenCV; nothing of Spark.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import xxhash
+
+from hvdcells.schema import ImageEncoding
+
+
+class Unreadable(Exception):  # noqa: N818  (a verdict about an image, not a fault)
+    """The image cannot be used; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image as it goes into the dataset, and what was learnt about its pixels."""
+
+    image: bytes
+    content_hash: str
+    perceptual_hash: int
+    channel_sums: tuple[int, int, int]
+    """Sum of each RGB channel over the written image."""
+    channel_square_sums: tuple[int, int, int]
+
+
+def process(content: bytes, image_size: int, crop: int, encoding: ImageEncoding) -> Decoded:
+    """Decode, crop, resize and encode one image.
+
+    Args:
+        content: the file's bytes.
+        image_size: side of the result, in pixels.
+        crop: side of the centre square, in pixels; 0 for the largest.
+        encoding: how the pixels are stored.
+
+    Raises:
+        Unreadable: the bytes are no whole image that can be brought to RGB uint8.
+    """
+    pixels = decode(content)
+    square = resize(centre_square(pixels, crop), image_size)
+    mean, std = (moment.ravel() for moment in cv2.meanStdDev(square))
+    count = image_size * image_size
+    # Rounded back to whole numbers: sums of integers are the same in whatever order Spark adds them.
+    sums = tuple(int(round(value * count)) for value in mean)
+    square_sums = tuple(int(round((s * s + m * m) * count)) for m, s in zip(mean, std, strict=True))
+    return Decoded(encode(square, encoding), content_hash(pixels), perceptual_hash(square), sums, square_sums)
+
+
+def decode(content: bytes) -> np.ndarray:
+    """Decode a file to RGB uint8 of shape (height, width, 3).
+
+    Grey becomes three equal channels, 16-bit values their high byte, transparent pixels lie on black (the ground of
+    the segmented cells).
+
+    Raises:
+        Unreadable: empty, cut short, not an image, or of a kind that has no honest form in RGB uint8.
+    """
+    _refuse_incomplete(content)
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise Unreadable(f"OpenCV cannot decode it: {error.err or error}") from None
+    if image is None:
+        raise Unreadable("not an image OpenCV can decode")
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise Unreadable(f"pixels of type {image.dtype}, expected 8 or 16 bits without sign")
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if channels == 1:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    if channels == 3:
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if channels == 4:
+        alpha = image[..., 3:].astype(np.uint16)
+        opaque = ((image[..., :3] * alpha + 127) // 255).astype(np.uint8)
+        return cv2.cvtColor(opaque, cv2.COLOR_BGR2RGB)
+    raise Unreadable(f"{channels} channels, expected 1, 3 or 4")
+
+
+def _refuse_incomplete(content: bytes) -> None:
+    """OpenCV fills the missing part of a truncated file with black or grey and says nothing: look first."""
+    if not content:
+        raise Unreadable("empty file")
+    if content[:2] == b"BM":
+        if len(content) < 26:
+            raise Unreadable("truncated BMP")
+        data_at = int.from_bytes(content[10:14], "little")
+        width = int.from_bytes(content[18:22], "little", signed=True)
+        height = abs(int.from_bytes(content[22:26], "little", signed=True))
+        bits = int.from_bytes(content[28:30], "little")
+        compression = int.from_bytes(content[30:34], "little")
+        if width <= 0 or height == 0:
+            raise Unreadable("BMP header without a size")
+        row_bytes = (width * bits + 31) // 32 * 4
+        # The last row may lack its padding.
+        if compression in (0, 3) and len(content) < data_at + row_bytes * height - 3:
+            raise Unreadable(f"truncated BMP: {len(content)} bytes of {data_at + row_bytes * height}")
+    elif content[:8] == b"\x89PNG\r\n\x1a\n":
+        if b"IEND" not in content[-64:]:
+            raise Unreadable("truncated PNG: no end chunk")
+    elif content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-4096:]:
+        raise Unreadable("truncated JPEG: no end marker")
+
+
+def content_hash(pixels: np.ndarray) -> str:
+    """128-bit hash (XXH3) of the shape and the RGB pixels, whatever the file's header, as hexadecimal text."""
+    state = xxhash.xxh3_128(f"{pixels.shape[0]}x{pixels.shape[1]}:".encode())
+    state.update(np.ascontiguousarray(pixels))
+    return state.hexdigest()
+
+
+def perceptual_hash(square: np.ndarray) -> int:
+    """64-bit hash of the low frequencies of the grey image (DCT): near-duplicates differ in few bits.
+
+    Returns a signed 64-bit integer, as Spark's `long` holds it.
+    """
+    grey = cv2.resize(cv2.cvtColor(square, cv2.COLOR_RGB2GRAY), (32, 32), interpolation=cv2.INTER_AREA)
+    low = cv2.dct(grey.astype(np.float32))[:8, :8].ravel()
+    bits = np.packbits(low > np.median(low)).tobytes()
+    return int.from_bytes(bits, "big", signed=True)
+
+
+def centre_square(pixels: np.ndarray, crop: int) -> np.ndarray:
+    """Cut the centre square of side `crop` (0: the largest); what the image does not cover stays black."""
+    height, width = pixels.shape[:2]
+    side = crop or min(height, width)
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    cut = pixels[top : top + side, left : left + side]
+    if cut.shape[:2] == (side, side):
+        return cut
+    padded = np.zeros((side, side, 3), np.uint8)
+    above, before = (side - cut.shape[0]) // 2, (side - cut.shape[1]) // 2
+    padded[above : above + cut.shape[0], before : before + cut.shape[1]] = cut
+    return padded
+
+
+def resize(square: np.ndarray, image_size: int) -> np.ndarray:
+    """Resize a square to (image_size, image_size, 3): by area when it shrinks, by cubic interpolation when it grows."""
+    if square.shape[0] == image_size:
+        return np.ascontiguousarray(square)
+    method = cv2.INTER_AREA if square.shape[0] > image_size else cv2.INTER_CUBIC
+    return cv2.resize(square, (image_size, image_size), interpolation=method)
+
+
+def encode(square: np.ndarray, encoding: ImageEncoding) -> bytes:
+    """Encode as Petastorm's stock codec does: `raw` is numpy's own format, `png` is PNG (BGR for OpenCV)."""
+    if encoding == "raw":
+        memory = io.BytesIO()
+        np.save(memory, square)
+        return memory.getvalue()
+    return cv2.imencode(".png", cv2.cvtColor(square, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def decode_stored(stored: bytes, encoding: ImageEncoding) -> np.ndarray:
+    """Decode what `encode` made, back to RGB uint8.
+
+    Raises:
+        Unreadable: it is damaged.
+    """
+    if encoding == "png":
+        return decode(stored)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return np.load(io.BytesIO(stored), allow_pickle=False)
+    except Exception as error:
+        raise Unreadable(f"damaged stored image: {error}") from None
+
+
+def use_one_thread() -> None:
+    """Keep OpenCV to the thread it is called on: Spark runs one task per core already."""
+    cv2.setNumThreads(0)

@@ -1,0 +1,82 @@
+"""Whole files or none: written on this machine's disk first, then put in place in one step.
+
+pyarrow's Parquet is reached through here, so that the hotfix of CVE-2023-47248 is always loaded.
+"""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyarrow_hotfix  # noqa: F401
+
+from etl import retries
+from hvdcells import storage
+
+
+@contextmanager
+def new_file(location: str) -> Iterator[str]:
+    """Yield a local path to write to; at the end the file appears at `location`, after an error it does not."""
+    fs, path = storage.filesystem(location)
+    if storage.is_local(location):
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            yield str(aside)
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
+        return
+    with tempfile.TemporaryDirectory(prefix="hvdcells-") as folder:
+        aside = Path(folder) / "file"
+        yield str(aside)
+        retries.call(fs.put_file, str(aside), path)
+
+
+@contextmanager
+def local_copy(location: str) -> Iterator[str]:
+    """Yield a local path of a file: its own if it is on disk, that of a copy otherwise.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    fs, path = storage.filesystem(location)
+    if storage.is_local(location):
+        if not os.path.exists(path):  # noqa: PTH110
+            raise FileNotFoundError(location)
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="hvdcells-") as folder:
+        copy = str(Path(folder) / "file")
+        retries.call(fs.get_file, path, copy)
+        yield copy
+
+
+def write_table(location: str, table: pa.Table) -> None:
+    """Write a small table as one Parquet file."""
+    with new_file(location) as path:
+        pq.write_table(table, path, compression="zstd")
+
+
+def read_table(location: str, columns: list[str] | None = None) -> pa.Table:
+    """Read one Parquet file whole."""
+    with local_copy(location) as path:
+        # ParquetFile, not read_table: a folder named split=… is no column of what we read here.
+        with pq.ParquetFile(path, memory_map=False) as file:
+            return file.read(columns=columns)
+
+
+def list_names(location: str) -> set[str]:
+    """Return the names of the files directly in a folder; a missing folder has none."""
+    fs, path = storage.filesystem(location)
+    fs.invalidate_cache()
+    try:
+        entries = retries.call(fs.ls, path, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    return {entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "file"}

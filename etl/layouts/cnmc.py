@@ -1,0 +1,109 @@
+"""The layouts of C-NMC 2019: training folds by folder, preliminary test by its labels CSV, final test unlabelled."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+
+from etl import names, retries
+from etl.inventory import Inventory
+from etl.layouts import Layout
+from etl.options import CNMC_CROP
+from etl.rows import REJECTED, UNLABELLED, ImageRow
+from etl.sources import SourceFile
+from hvdcells import storage
+from hvdcells.schema import CNMC_CLASS_NAMES, NO_FOLD
+
+LABEL_COLUMNS = ("Patient_ID", "new_names", "labels")
+OFFICIAL_SPLIT_BY_FOLD = {0: "train", 1: "train", 2: "validation"}
+_CLASS_BY_LABEL_TEXT = {"0": "hem", "1": "all"}
+
+
+def recognises(inventory: Inventory) -> bool:
+    """Whether the source is C-NMC: class folders or file names as there, or a preliminary test with its CSV."""
+    return inventory.num_cell_names > 0 or any(names.is_preliminary_test(path + "/x") for path in inventory.folders)
+
+
+def layout(source: str, inventory: Inventory) -> Layout:
+    """Describe a C-NMC source."""
+    labels = read_labels(source, inventory.tables)
+    return Layout(
+        name="cnmc",
+        class_names=CNMC_CLASS_NAMES,
+        rows=lambda: rows_of(inventory.images(), labels),
+        has_official_split=True,
+        subjects_known=True,
+        default_crop=CNMC_CROP,
+    )
+
+
+def read_labels(source: str, tables: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Read the labels CSVs of the preliminary test: new file name (lower case) → (original name, label text)."""
+    labels = {}
+    for path in tables:
+        if not path.lower().endswith(".csv"):
+            continue
+        text = retries.call(storage.read_bytes, storage.join(source, path)).decode("utf-8-sig", "replace")
+        reader = csv.DictReader(io.StringIO(text))
+        if not set(LABEL_COLUMNS) <= set(reader.fieldnames or ()):
+            continue
+        for line in reader:
+            original, new, label = (line[column].strip() for column in LABEL_COLUMNS)
+            labels[new.lower()] = (original, label)
+    return labels
+
+
+def rows_of(images: Iterable[SourceFile], labels: Mapping[str, tuple[str, str]]) -> Iterator[ImageRow]:
+    """Yield one row per image."""
+    for file in images:
+        if names.is_final_test(file.path):
+            yield _row(file, status=UNLABELLED, reason="final test set, published without labels")
+        elif names.is_preliminary_test(file.path):
+            yield _preliminary_row(file, labels)
+        else:
+            yield _training_row(file)
+
+
+def _training_row(file: SourceFile) -> ImageRow:
+    cell = names.parse_cell_name(file.path)
+    folder_class = names.class_folder_of(file.path)
+    if cell is None:
+        return _row(file, status=REJECTED, reason="file name is not UID_<subject>_<image>_<cell>_{all,hem}")
+    if folder_class is not None and folder_class != cell.class_name:
+        return _row(file, status=REJECTED, reason=f"named {cell.class_name} but lies in the folder {folder_class}")
+    fold = names.fold_of(file.path)
+    return _labelled(file, cell, NO_FOLD if fold is None else fold, OFFICIAL_SPLIT_BY_FOLD.get(fold, "train"))
+
+
+def _preliminary_row(file: SourceFile, labels: Mapping[str, tuple[str, str]]) -> ImageRow:
+    name = PurePosixPath(file.path).name
+    if name.lower() not in labels:
+        # Some copies of the set keep the original names.
+        cell = names.parse_cell_name(name)
+        if cell is not None:
+            return _labelled(file, cell, NO_FOLD, "test")
+        return _row(file, status=REJECTED, reason="preliminary test image without a line in the labels CSV")
+    original, label = labels[name.lower()]
+    cell = names.parse_cell_name(original)
+    if cell is None:
+        return _row(file, status=REJECTED, reason=f"labels CSV gives an original name of another form: {original!r}")
+    if _CLASS_BY_LABEL_TEXT.get(label) != cell.class_name:
+        return _row(file, status=REJECTED, reason=f"labels CSV says {label!r} but the original name {original}")
+    return _labelled(file, cell, NO_FOLD, "test")
+
+
+def _labelled(file: SourceFile, cell: names.CellName, fold: int, split: str) -> ImageRow:
+    return _row(
+        file,
+        label=cell.label,
+        class_name=cell.class_name,
+        subject=cell.subject,
+        image_id=f"UID_{cell.subject}_{cell.image}_{cell.cell}_{cell.class_name}",
+        cell=cell.cell,
+        fold=fold,
+        official_split=split,
+    )
+
+
+def _row(file: SourceFile, **values: object) -> ImageRow:
+    return ImageRow(file.path, file.size_bytes, file.fingerprint, **values)

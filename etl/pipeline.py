@@ -1,0 +1,149 @@
+"""The ETL stage: from images and labels, wherever they lie, to a dataset that can be trained on."""
+
+import importlib.metadata
+import os
+import platform
+from typing import TYPE_CHECKING
+
+from etl import groups, leakage, narrating, shards, state
+from etl.describing import summaries, tallies
+from etl.images import load_images, load_rejected
+from etl.jobs import decode_all, write_all
+from etl.layouts.detect import understand
+from etl.listing import count_rows, write_rows
+from etl.narrating import Narrator
+from etl.options import EtlOptions
+from etl.placing import place
+from etl.rejects import refuse_too_many, write_rejects
+from etl.synthetic_marker import read_marker
+from etl.validating import refuse_overlap, refuse_unfinished_synthetic, refuse_unusable, resolve
+from etl.writing import Writing, moments, row_group_rows, write_common_metadata
+from hvdcells import storage
+from hvdcells.manifest import Manifest
+from hvdcells.schema import SPLITS
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def run_etl(
+    spark: "SparkSession",
+    source: str | os.PathLike,
+    dataset: str | os.PathLike,
+    options: EtlOptions | None = None,
+    update: bool = False,
+    narrator: Narrator | None = None,
+) -> Manifest:
+    """Make a dataset from a source, go on with one that was interrupted, or find that there is nothing to do.
+
+    Args:
+        spark: the session to work in; borrowed, not stopped.
+        source: a folder of images or a table that names them; local, `s3://` or any fsspec address.
+        dataset: where the dataset goes; likewise.
+        options: see `EtlOptions`.
+        update: bring a finished dataset in line with its source; images that are known are not decoded again.
+        narrator: told what goes on.
+
+    Returns:
+        The manifest, as it was written.
+
+    Raises:
+        UserError: the source, the options or what is at the dataset's location is not acceptable.
+    """
+    narrator = narrator or Narrator()
+    options = options or EtlOptions()
+    source, dataset = storage.absolute(source), storage.absolute(dataset)
+
+    # ---- What is there: the source, its layout, and what the dataset's location holds already.
+    refuse_overlap(source, dataset)
+    marker = read_marker(source)
+    refuse_unfinished_synthetic(source, marker)
+    found = state.look(dataset)
+    layout = understand(source, options)
+    counts = count_rows(layout)
+    narrator.say(f"{counts.num_images} images in {source}, layout {layout.name}" + (", synthetic" if marker else ""))
+    options = resolve(options, layout)
+    refuse_unusable(layout, counts, options)
+    for note in layout.notes:
+        narrator.say(note)
+    if found.manifest and not state.is_stale(found.manifest, counts.digest, options, source, dataset, update):
+        narrator.say(f"{dataset} is up to date: nothing to do")
+        return found.manifest
+    previous = found.manifest or found.previous
+    state.begin(dataset, source, options, found.manifest)
+
+    # ---- Every image once: read, decode, hash, crop, resize, encode; shard by shard, finished ones are kept.
+    decoding = shards.Decoding(
+        source, dataset, options.image_size, options.crop, options.encoding, options.seed, options.decoding_digest()
+    )
+    num_shards = shards.num_shards_for(counts.num_images)
+    first_shard = shards.first_free(previous.shards) if previous else 0
+    chunks = write_rows(layout, state.listing_folder(dataset), options.seed, num_shards, first_shard)
+    progress = narrating.Counts(spark.sparkContext)
+    with narrating.narrated(narrator, progress, "decoding", counts.num_images):
+        staged = decode_all(spark, chunks, decoding, previous, first_shard, num_shards, progress)
+
+    # ---- Metadata only: rejects, leakage groups, splits.
+    images = load_images(spark, chunks, staged, decoding, layout.subjects_known).persist()
+    rejected = write_rejects(load_rejected(spark, chunks, staged, decoding), dataset)
+    refuse_too_many(rejected, counts.num_images, options.max_rejects, dataset)
+    near_pairs = groups.near_duplicates(images, options.near_duplicate_bits).persist()
+    grouped = groups.with_groups(images, near_pairs if options.near_duplicates == "join" else None)
+    has_validation = bool(counts.num_per_official_split.get("validation"))
+    placed = place(grouped, options, layout.class_names, has_validation).persist()
+    tallied = tallies(placed, layout.subjects_known)
+    found_leaks = leakage.report(placed, near_pairs, options.keep_leaks)
+
+    # ---- The Parquet files, from the encoded images; nothing is decoded again.
+    per_split = {name: sum(tally.images for tally in tallied if tally.split == name) for name in SPLITS}
+    rows_per_group = {name: row_group_rows(num, options.row_group_rows) for name, num in per_split.items()}
+    writing = Writing(decoding, rows_per_group, state.old_files(previous))
+    progress = narrating.Counts(spark.sparkContext)
+    with narrating.narrated(narrator, progress, "writing", sum(per_split.values())):
+        written = write_all(spark, placed, writing, first_shard + num_shards, progress)
+
+    # ---- The description, and last of all the manifest: from then on it is a dataset.
+    splits = summaries(tallied, written, layout.class_names)
+    num_pixels = per_split["train"] * options.image_size**2
+    train = [tally for tally in tallied if tally.split == "train"]
+    mean, std = moments(
+        [sum(tally.sums[channel] for tally in train) for channel in range(3)],
+        [sum(tally.square_sums[channel] for tally in train) for channel in range(3)],
+        num_pixels,
+    )
+    manifest = Manifest(
+        synthetic=marker is not None,
+        source=source,
+        layout=layout.name,
+        listing_digest=counts.digest,
+        options=options.model_dump(mode="json"),
+        versions=versions(),
+        image_size=options.image_size,
+        image_encoding=options.encoding,
+        class_names=layout.class_names,
+        subjects_known=layout.subjects_known,
+        channel_mean=mean,
+        channel_std=std,
+        splits=splits,
+        leakage=found_leaks,
+        listed=counts.num_images,
+        written=sum(split.images for split in splits.values()),
+        rejected=rejected,
+        dropped=len(found_leaks.dropped),
+        unlabelled=counts.num_unlabelled,
+        shards=tuple(sorted(staged)),
+    )
+    state.refuse_miscount(manifest)
+    files_of_dataset = [file for split in splits.values() for file in split.files]
+    state.remove_other_images(dataset, files_of_dataset)
+    write_common_metadata(dataset, files_of_dataset, options.image_size, options.encoding)
+    state.finish(dataset, manifest)
+    for frame in (images, near_pairs, placed):
+        frame.unpersist()
+    return manifest
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what decides the content of a dataset."""
+    names = ("hvdcells", "numpy", "opencv-python-headless", "petastorm", "pyarrow", "pyspark", "xxhash")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names}

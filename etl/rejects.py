@@ -1,0 +1,58 @@
+"""Images that cannot be used: each a row with its reason, and a limit to how many there may be."""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from etl import files
+from etl.state import REJECTS_FOLDER
+from hvdcells import storage
+from hvdcells.errors import UserError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string())])
+_BATCH_ROWS = 10_000
+
+
+def write_rejects(rejected: "DataFrame", dataset: str) -> dict[str, int]:
+    """Write the rejected images (`source`, `reason`) to `rejects/` and return their number by reason."""
+    reasons: Counter[str] = Counter()
+    with (
+        files.new_file(storage.join(dataset, REJECTS_FOLDER, "rejects.parquet")) as path,
+        pq.ParquetWriter(path, _SCHEMA) as writer,
+    ):
+        batch: list[tuple[str, str]] = []
+        for row in rejected.select("source", "reason").orderBy("source").toLocalIterator():
+            batch.append((row.source, row.reason))
+            reasons[row.reason] += 1
+            if len(batch) == _BATCH_ROWS:
+                writer.write_table(_table(batch))
+                batch = []
+        writer.write_table(_table(batch))
+    return dict(sorted(reasons.items()))
+
+
+def _table(batch: list[tuple[str, str]]) -> pa.Table:
+    return pa.table([[source for source, _ in batch], [reason for _, reason in batch]], schema=_SCHEMA)
+
+
+def refuse_too_many(rejected: dict[str, int], num_listed: int, max_share: float, dataset: str) -> None:
+    """Hold the rejects to the allowed share.
+
+    Raises:
+        UserError: there are more.
+    """
+    num = sum(rejected.values())
+    if num <= max_share * num_listed:
+        return
+    most = ", ".join(f"{count} × {reason}" for reason, count in Counter(rejected).most_common(3))
+    raise UserError(
+        f"{num} of {num_listed} images ({num / num_listed:.1%}) cannot be used: {most}",
+        f"at most {max_share:.1%}",
+        f"look at {storage.join(dataset, REJECTS_FOLDER)}, mend or remove these files and run the same command again, "
+        f"or allow more with --max-rejects {min(1.0, num / num_listed + 0.005):.2f}",
+    )

@@ -1,0 +1,45 @@
+"""One row of a source's listing: what is known of an image before it is decoded."""
+
+from dataclasses import astuple, dataclass, fields
+
+import pyarrow as pa
+
+from hvdcells.schema import NO_FOLD
+
+NO_LABEL = -1
+
+LISTED = "listed"
+UNLABELLED = "unlabelled"
+REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One image of the source. `status` is `listed` (to be decoded), `unlabelled` (left aside) or `rejected`."""
+
+    source: str
+    size_bytes: int
+    fingerprint: str
+    label: int = NO_LABEL
+    class_name: str = ""
+    subject: str = ""
+    """Empty where the source names none."""
+    image_id: str = ""
+    cell: str = ""
+    fold: int = NO_FOLD
+    official_split: str = ""
+    status: str = LISTED
+    reason: str = ""
+
+
+_ARROW = {int: pa.int64(), str: pa.string()}
+ROW_SCHEMA = pa.schema([pa.field(field.name, _ARROW[field.type]) for field in fields(ImageRow)])
+ROW_COLUMNS = tuple(ROW_SCHEMA.names)
+
+
+def to_table(rows: list[ImageRow]) -> pa.Table:
+    """Turn rows into an Arrow table of `ROW_SCHEMA`."""
+    columns = zip(*(astuple(row) for row in rows), strict=True) if rows else [[] for _ in ROW_COLUMNS]
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, ROW_SCHEMA, strict=True)], schema=ROW_SCHEMA
+    )

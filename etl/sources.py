@@ -1,0 +1,81 @@
+"""Files of a source, on disk, in S3 or at any fsspec address, listed without holding them all in memory."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from etl import retries
+from hvdcells import storage
+
+IMAGE_SUFFIXES = frozenset(
+    (".bmp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm", ".pnm", ".dib")
+)
+"""What OpenCV reads; other files are not images of the source."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file: its path below the source, and what tells whether it has changed."""
+
+    path: str
+    size_bytes: int
+    fingerprint: str
+    """ETag in object stores, time of last change on disk."""
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the name ends as an image's does."""
+        return os.path.splitext(self.path)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122  (a hot path)
+
+
+def list_files(source: str) -> Iterator[SourceFile]:
+    """Yield every file below a source, folder by folder in the order of names; hidden files are left out.
+
+    At most one folder's listing is in memory.
+    """
+    return _list_local(source) if storage.is_local(source) else _list_remote(source)
+
+
+def _list_local(source: str) -> Iterator[SourceFile]:
+    root = str(Path(storage.absolute(source)))
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        prefix = os.path.relpath(folder, root).replace(os.sep, "/")
+        for name in sorted(names):
+            if name.startswith("."):
+                continue
+            try:
+                status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  (a hot path)
+            except FileNotFoundError:
+                continue  # a dangling link
+            path = name if prefix == "." else f"{prefix}/{name}"
+            yield SourceFile(path, status.st_size, str(status.st_mtime_ns))
+
+
+def _list_remote(source: str) -> Iterator[SourceFile]:
+    fs, root = storage.filesystem(source)
+    fs.invalidate_cache()
+    pending = [root.rstrip("/")]
+    while pending:
+        folder = pending.pop()
+        entries = sorted(retries.call(fs.ls, folder, detail=True, refresh=True), key=lambda entry: entry["name"])
+        fs.invalidate_cache()
+        subfolders = []
+        for entry in entries:
+            path = entry["name"].removeprefix(root).lstrip("/")
+            if not path or path.rsplit("/", 1)[-1].startswith("."):
+                continue
+            if entry["type"] == "directory":
+                if entry["name"].rstrip("/") != folder:
+                    subfolders.append(entry["name"].rstrip("/"))
+            else:
+                yield SourceFile(path, entry["size"], _fingerprint(entry))
+        pending += reversed(subfolders)
+
+
+def _fingerprint(entry: dict) -> str:
+    for key in ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime", "modified", "created"):
+        if entry.get(key):
+            return str(entry[key]).strip('"')
+    return ""

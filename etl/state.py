@@ -1,0 +1,151 @@
+"""What is at a dataset's location before a run, and what a run leaves there to be resumed from."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from etl.options import EtlOptions
+from etl.shards import SHARDS_FOLDER, findings_name
+from hvdcells import storage
+from hvdcells.errors import UserError
+from hvdcells.manifest import IMAGES_FOLDER, MANIFEST_NAME, Manifest, ParquetFile
+
+WORK_FOLDER = "_work"
+REJECTS_FOLDER = "rejects"
+OVERVIEW_NAME = "overview.png"
+_RUN_NAME = "run.json"
+_PREVIOUS_NAME = "previous-manifest.json"
+OURS = frozenset((WORK_FOLDER, SHARDS_FOLDER, IMAGES_FOLDER, REJECTS_FOLDER, MANIFEST_NAME, OVERVIEW_NAME))
+
+
+@dataclass(frozen=True)
+class Found:
+    """The state of a dataset's location: nothing, an unfinished run, or a finished dataset."""
+
+    manifest: Manifest | None = None
+    """Of the finished dataset."""
+    previous: Manifest | None = None
+    """Of the dataset that an interrupted update started from."""
+    unfinished: bool = False
+
+
+def look(dataset: str) -> Found:
+    """Look at a dataset's location.
+
+    Raises:
+        UserError: something is there that is not of this stage.
+    """
+    fs, path = storage.filesystem(dataset)
+    fs.invalidate_cache()
+    if not fs.exists(path):
+        return Found()
+    if fs.isfile(path):
+        raise UserError(f"{dataset} is a file", "a new or empty folder for the dataset", "name another location")
+    names = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False)} - {path.rsplit("/", 1)[-1]}
+    if MANIFEST_NAME in names:
+        location = storage.join(dataset, MANIFEST_NAME)
+        return Found(manifest=Manifest.from_json(storage.read_text(location), location))
+    run = storage.join(dataset, WORK_FOLDER, _RUN_NAME)
+    if WORK_FOLDER in names and storage.exists(run):
+        previous = storage.join(dataset, WORK_FOLDER, _PREVIOUS_NAME)
+        if storage.exists(previous):
+            return Found(previous=Manifest.from_json(storage.read_text(previous), previous), unfinished=True)
+        return Found(unfinished=True)
+    if foreign := sorted(names):
+        raise UserError(
+            f"{dataset} holds {', '.join(foreign[:5])}{' and more' if len(foreign) > 5 else ''}",
+            "a new or empty folder, or a dataset of `hvdcells etl`, finished or not",
+            "name another location; nothing was touched",
+        )
+    return Found()
+
+
+def begin(dataset: str, source: str, options: EtlOptions, replaced: Manifest | None) -> None:
+    """Mark the location as an unfinished run; a dataset that is being updated stops being one until it is whole again."""
+    run = {"source": source, "options": options.model_dump(mode="json")}
+    if replaced is not None:
+        storage.write_text(storage.join(dataset, WORK_FOLDER, _PREVIOUS_NAME), replaced.to_json())
+    storage.write_text(storage.join(dataset, WORK_FOLDER, _RUN_NAME), json.dumps(run, indent=1) + "\n")
+    storage.remove(storage.join(dataset, MANIFEST_NAME))
+
+
+def is_stale(
+    manifest: Manifest, listing_digest: str, options: EtlOptions, source: str, dataset: str, update: bool
+) -> bool:
+    """Whether a finished dataset has to be brought in line with its source.
+
+    Raises:
+        UserError: it was made with other options or from another source, or it is stale and no update was asked for.
+    """
+    wanted = options.model_dump(mode="json")
+    other = {name: value for name, value in manifest.options.items() if wanted.get(name) != value}
+    if other or manifest.source != source:
+        differs = [f"{name}={value!r} (asked for: {wanted.get(name)!r})" for name, value in sorted(other.items())]
+        if manifest.source != source:
+            differs.insert(0, f"source={manifest.source!r} (asked for: {source!r})")
+        raise UserError(
+            f"{dataset} is a finished dataset made with {', '.join(differs)}",
+            "the same source and options, or another location",
+            "name another location, or remove this dataset first",
+        )
+    if manifest.listing_digest == listing_digest:
+        return False
+    if not update:
+        raise UserError(
+            f"{dataset} is a finished dataset, and its source has changed since (it had {manifest.listed} images)",
+            "an unchanged source, or --update",
+            "run it with --update to add what is new without decoding the rest again, or name another location",
+        )
+    return True
+
+
+def listing_folder(dataset: str) -> str:
+    """Location of the listing's chunks."""
+    return storage.join(dataset, WORK_FOLDER, "listing")
+
+
+def old_files(previous: Manifest | None) -> dict[int, tuple[str, ...]]:
+    """Return the files of a dataset's earlier state by the number of their shard."""
+    by_shard: dict[int, tuple[str, ...]] = {}
+    for split in previous.splits.values() if previous else ():
+        for file in split.files:
+            shard = int(file.path.rsplit("/", 1)[-1].split("-")[1])
+            by_shard[shard] = (*by_shard.get(shard, ()), file.path)
+    return by_shard
+
+
+def refuse_miscount(manifest: Manifest) -> None:
+    """Hold the manifest to the rule that no image is lost.
+
+    Raises:
+        RuntimeError: listed is not written + rejected + dropped + unlabelled, or the files hold another number of rows.
+    """
+    accounted = manifest.written + sum(manifest.rejected.values()) + manifest.dropped + manifest.unlabelled
+    in_files = sum(sum(file.rows_per_row_group) for split in manifest.splits.values() for file in split.files)
+    if (manifest.listed, manifest.written) != (accounted, in_files):
+        raise RuntimeError(
+            f"images were lost: {manifest.listed} listed, {accounted} accounted for; "
+            f"{manifest.written} counted, {in_files} in the files"
+        )
+
+
+def remove_other_images(dataset: str, keep: Iterable[ParquetFile]) -> None:
+    """Remove Parquet files that the dataset does not name: an earlier state, or what a killed run left half-done."""
+    wanted = {file.path for file in keep}
+    fs, root = storage.filesystem(storage.join(dataset, IMAGES_FOLDER))
+    fs.invalidate_cache()
+    for path in fs.find(root):
+        if f"{IMAGES_FOLDER}/{path.removeprefix(root).lstrip('/')}" not in wanted:
+            fs.rm(path)
+
+
+def finish(dataset: str, manifest: Manifest) -> None:
+    """Make it a dataset: the manifest is written, and after it the run's traces go."""
+    storage.write_text(storage.join(dataset, MANIFEST_NAME), manifest.to_json())
+    storage.remove(storage.join(dataset, WORK_FOLDER))
+    fs, root = storage.filesystem(storage.join(dataset, SHARDS_FOLDER))
+    fs.invalidate_cache()
+    kept = {findings_name(staged) for staged in manifest.shards}
+    for path in fs.find(root):
+        if path.rsplit("/", 1)[-1] not in kept:
+            fs.rm(path)

@@ -1,0 +1,192 @@
+"""The Parquet files of a dataset, one per shard and split, written without decoding anything again.
+
+A file's name holds a digest of all that is in it but the pixels, so a file that exists is whole and right:
+an interrupted run goes on where it stopped, and an update writes only the files that change.
+"""
+
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from etl import decoding, files, shards
+from hvdcells import storage
+from hvdcells.manifest import IMAGES_FOLDER, ParquetFile
+from hvdcells.schema import ImageEncoding, arrow_schema, unischema
+
+PLACED_COLUMNS = (
+    "shard",
+    "staged",
+    "position",
+    "split",
+    "label",
+    "class_name",
+    "subject",
+    "image_id",
+    "cell",
+    "source",
+    "content_hash",
+    "group",
+    "fold",
+)
+"""What the writer is told about an image, in this order."""
+_STORED = ("label", "class_name", "subject", "image_id", "cell", "source", "content_hash", "group", "fold")
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What a task must know to write the files of a shard."""
+
+    decoding: shards.Decoding
+    rows_per_row_group: Mapping[str, int]
+    """Most rows of a row group, by split."""
+    old_files: Mapping[int, tuple[str, ...]]
+    """Files of the dataset's earlier state that hold images of a shard, by shard."""
+
+
+def row_group_rows(num_images: int, most: int) -> int:
+    """Return the rows of a split's row groups: at least eight row groups, as far as there are images for them."""
+    return max(1, min(most, -(-num_images // 8)))
+
+
+def cut(num_rows: int, most: int) -> tuple[int, ...]:
+    """Cut rows into row groups of at most `most`, as equal as can be."""
+    num_groups = -(-num_rows // most)
+    return tuple(num_rows // num_groups + (index < num_rows % num_groups) for index in range(num_groups))
+
+
+def write_shard(shard: int, placed: Sequence[Sequence], writing: Writing) -> list[tuple[str, ParquetFile]]:
+    """Write the files of one shard, one per split, unless they are there.
+
+    Args:
+        shard: its number.
+        placed: its images that stay in the dataset, each a sequence of `PLACED_COLUMNS`.
+        writing: how, and where old pixels may be found.
+
+    Returns:
+        (split, file) for each.
+    """
+    rows = sorted((dict(zip(PLACED_COLUMNS, values, strict=True)) for values in placed), key=_order(writing))
+    by_split: dict[str, list[dict]] = {}
+    for row in rows:
+        by_split.setdefault(row["split"], []).append(row)
+    planned = [
+        (split, members, _plan(shard, split, members, writing.rows_per_row_group[split], writing.decoding))
+        for split, members in sorted(by_split.items())
+    ]
+    missing = [plan for plan in planned if not storage.exists(storage.join(writing.decoding.dataset, plan[2].path))]
+    if missing:
+        with ExitStack() as stack:
+            pixels = _Pixels(shard, rows, writing, stack)
+            for _, members, file in missing:
+                _write_file(
+                    storage.join(writing.decoding.dataset, file.path), members, file, pixels, writing.decoding.encoding
+                )
+    return [(split, file) for split, _, file in planned]
+
+
+def _order(writing: Writing):  # noqa: ANN202
+    return lambda row: (shards.order_of(row["source"], writing.decoding.seed), row["source"])
+
+
+def _plan(shard: int, split: str, rows: list[dict], most: int, decoding_: shards.Decoding) -> ParquetFile:
+    sizes = cut(len(rows), most)
+    digest = xxhash.xxh3_64(f"{decoding_.options_digest}{sizes}".encode())
+    for row in rows:
+        digest.update("\0".join(str(row[column]) for column in _STORED).encode("utf-8", "surrogatepass"))
+    path = f"{IMAGES_FOLDER}/split={split}/part-{shard:05d}-{digest.hexdigest()}.parquet"
+    return ParquetFile(path=path, rows_per_row_group=sizes)
+
+
+def _write_file(location: str, rows: list[dict], file: ParquetFile, pixels: "_Pixels", encoding: ImageEncoding) -> None:
+    schema = arrow_schema()
+    text = [name for name in schema.names if name != "image"]
+    with (
+        files.new_file(location) as path,
+        pq.ParquetWriter(
+            path,
+            schema,
+            compression={name: "none" if (name, encoding) == ("image", "png") else "zstd" for name in schema.names},
+            compression_level={name: 1 for name in schema.names if (name, encoding) != ("image", "png")},
+            use_dictionary=text,
+            write_statistics=text,
+        ) as writer,
+    ):
+        start = 0
+        for size in file.rows_per_row_group:
+            members = rows[start : start + size]
+            columns = [pixels.of(members)]
+            columns += [pa.array([row[name] for row in members], schema.field(name).type) for name in text]
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=size)
+            start += size
+
+
+class _Pixels:
+    """Encoded images of a shard: from its pixels file, else from the dataset's earlier files, else decoded again."""
+
+    def __init__(self, shard: int, rows: list[dict], writing: Writing, stack: ExitStack) -> None:
+        self._writing = writing
+        self._staged: pa.Table | None = None
+        self._old: dict[str, tuple[str, int]] = {}
+        self._stack = stack
+        staged = shards.pixels_name(rows[0]["staged"])
+        try:
+            path = stack.enter_context(files.local_copy(writing.decoding.location(staged)))
+            mapped = stack.enter_context(pa.memory_map(path))
+            self._staged = pa.ipc.open_file(mapped).read_all()["image"]
+        except FileNotFoundError:
+            for name in writing.old_files.get(shard, ()):
+                sources = files.read_table(storage.join(writing.decoding.dataset, name), ["source", "content_hash"])
+                for index, key in enumerate(zip(*(column.to_pylist() for column in sources.columns), strict=True)):
+                    self._old[key] = (name, index)
+            self._open: dict[str, pa.ChunkedArray] = {}
+
+    def of(self, rows: list[dict]) -> pa.Array:
+        """Return the images of some rows, in their order."""
+        if self._staged is not None:
+            return self._staged.take(pa.array([row["position"] for row in rows])).combine_chunks()
+        return pa.array([self._one(row) for row in rows], pa.binary())
+
+    def _one(self, row: dict) -> bytes:
+        name, index = self._old.get((row["source"], row["content_hash"]), (None, 0))
+        if name is not None:
+            if name not in self._open:
+                location = storage.join(self._writing.decoding.dataset, name)
+                self._open[name] = files.read_table(location, ["image"])["image"]
+            return self._open[name][index].as_py()
+        how = self._writing.decoding
+        content = shards.read_image(row["source"], how.source)
+        if isinstance(content, str):
+            raise RuntimeError(f"{row['source']} was there when it was listed, and is not now: {content}")
+        done = decoding.process(content, how.image_size, how.crop, how.encoding)
+        if done.content_hash != row["content_hash"]:
+            raise RuntimeError(f"{row['source']} has changed since it was listed; run the same command again")
+        return done.image
+
+
+def write_common_metadata(
+    dataset: str, written: Sequence[ParquetFile], image_size: int, encoding: ImageEncoding
+) -> None:
+    """Write what Petastorm reads first: its schema, and the row groups of each file."""
+    from petastorm.etl.dataset_metadata import ROW_GROUPS_PER_FILE_KEY, UNISCHEMA_KEY
+
+    row_groups = {file.path.removeprefix(f"{IMAGES_FOLDER}/"): len(file.rows_per_row_group) for file in written}
+    metadata = {
+        UNISCHEMA_KEY: pickle.dumps(unischema(image_size, encoding)),
+        ROW_GROUPS_PER_FILE_KEY: json.dumps(row_groups, sort_keys=True).encode(),
+    }
+    with files.new_file(storage.join(dataset, IMAGES_FOLDER, "_common_metadata")) as path:
+        pq.write_metadata(arrow_schema().with_metadata(metadata), path)
+
+
+def moments(sums: Sequence[int], square_sums: Sequence[int], num_pixels: int) -> tuple[tuple, tuple]:
+    """Return mean and standard deviation of each channel, in 0–255, from exact sums over `num_pixels` pixels."""
+    mean = np.array([total / num_pixels for total in sums])
+    variance = np.array([total / num_pixels for total in square_sums]) - mean**2
+    return tuple(mean.tolist()), tuple(np.sqrt(np.maximum(variance, 0)).tolist())

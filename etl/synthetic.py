@@ -49,7 +49,7 @@ def synthesize(
         workers: pictures painted at once; None for the number of cores.
 
     Raises:
-        UserError: a number is too small, or `out` holds something else.
+        UserError: a number is too small, or `out` holds something else or cannot be written to.
     """
     workers = workers if workers is not None else os.cpu_count() or 1
     _check_numbers(num_subjects, images_per_subject, seed, workers)
@@ -68,7 +68,7 @@ def synthesize(
     found = _check_target(out, present, finished)
     missing = [] if found == finished else [picture for picture in pictures if picture.path not in present]
     if found != finished:
-        write_marker(out, unfinished)
+        _begin(out, unfinished)
         _remove_leftovers(out, present)
         _write_pictures(out, missing, workers)
         storage.write_text(storage.join(out, LABELS_CSV), labels_csv(pictures))
@@ -121,6 +121,17 @@ def _check_target(out: str, present: set[str], wanted: SyntheticMarker) -> Synth
             "name another folder, or empty this one",
         )
     return found
+
+
+def _begin(out: str, unfinished: SyntheticMarker) -> None:
+    try:
+        write_marker(out, unfinished)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {out}: {error.strerror or error}",
+            "a folder or s3:// address that may be written to",
+            "name another one, or change its permissions",
+        ) from error
 
 
 def _remove_leftovers(out: str, present: set[str]) -> None:

@@ -19,6 +19,9 @@ ROOT = "C-NMC_Leukemia"
 TEST_FOLDER = f"{ROOT}/validation_data/C-NMC_test_prelim_phase_data"
 LABELS_CSV = f"{TEST_FOLDER}_labels.csv"
 _HEALTHY_SHARE = 0.4
+_BATCHES_PER_PART = 2
+_SHARED_BY_BATCH = 0.75
+"""Weight of the staining batch in a subject's smear; what is left, in variance, is the subject's own."""
 _CELLS_PER_FIELD = 4
 """Cells cut from one field of view, which the second number of a name counts."""
 
@@ -44,19 +47,23 @@ class Picture:
 
 
 def plan_subjects(num_subjects: int, seed: int) -> list[Subject]:
-    """Draw the subjects: two in five healthy, both classes in every part."""
+    """Draw the subjects: two in five healthy, both classes in every part.
+
+    Smears are stained in batches that hold both classes, as a laboratory does it: otherwise, with so few subjects,
+    chance alone would often tie a class to a stain.
+    """
     num_healthy = max(NUM_PARTS, round(_HEALTHY_SHARE * num_subjects))
+    batches = np.random.default_rng([seed, 4]).standard_normal((NUM_PARTS, _BATCHES_PER_PART, SMEAR_EFFECTS))
     subjects = []
     for label, count in ((CANCER, num_subjects - num_healthy), (HEALTHY, num_healthy)):
         rng = np.random.default_rng([seed, label])
-        effects = rng.standard_normal((count, SMEAR_EFFECTS))
-        # Each class gets the same average smear: with few subjects, chance would make a class of a stain.
-        effects -= effects.mean(axis=0)
+        own = np.sqrt(1 - _SHARED_BY_BATCH**2) * rng.standard_normal((count, SMEAR_EFFECTS))
         for index in range(count):
             # The classes are dealt from opposite ends, so that the parts come out about equally large.
             part = index % NUM_PARTS if label == CANCER else TEST_PART - index % NUM_PARTS
             name = f"{'' if label == CANCER else 'H'}{index + 1}"
-            subjects.append(Subject(name, label, part, effects[index]))
+            batch = batches[part, index // NUM_PARTS % _BATCHES_PER_PART]
+            subjects.append(Subject(name, label, part, _SHARED_BY_BATCH * batch + own[index]))
     return subjects
 
 

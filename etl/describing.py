@@ -1,5 +1,6 @@
 """Counts and pixel statistics of a dataset, for the manifest: one pass over metadata in Spark, no pixels."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from hvdcells.manifest import ParquetFile, SplitSummary
 from hvdcells.schema import NO_FOLD, SPLITS
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, Row
+    from pyspark.sql import DataFrame
 
 _SUMS = tuple(f"{kind}_{channel}" for kind in ("sum", "square_sum") for channel in "rgb")
 MIXED = "mixed"
@@ -16,32 +17,59 @@ MIXED = "mixed"
 
 @dataclass(frozen=True)
 class Tally:
-    """Images of one split, subject, class and fold, and the sums of their pixels."""
+    """Images of one split, class, subject and fold, and the sums of their pixels."""
 
     split: str
     class_name: str
+    group: str
     subject: str
+    """Empty for an image without known subject that shares its pixels with no other."""
     fold: int
+    kept: bool
+    """They are in the dataset; otherwise they were dropped."""
     images: int
     sums: tuple[int, ...]
     square_sums: tuple[int, ...]
 
 
 def tallies(placed: "DataFrame", subjects_known: bool) -> list[Tally]:
-    """Count the images that stay, by split, class, subject and fold. Without known subjects they are not told apart."""
+    """Count the images by split, class, subject and fold.
+
+    The driver gets one row per subject and split. Where subjects are unknown, only images that share their pixels are
+    told apart.
+    """
     from pyspark.sql import functions as f
 
-    subject = f.col("subject") if subjects_known else f.lit("")
-    kept = placed.where("dropped = ''").withColumn("subject", subject)
+    if not subjects_known:
+        alone = f.count("*").over(_window("group")) == 1
+        placed = placed.withColumn("alone", alone)
+        for column in ("group", "subject"):
+            placed = placed.withColumn(column, f.when(f.col("alone"), "").otherwise(f.col(column)))
+    keys = ("split", "class_name", "group", "subject", "fold", "kept")
     totals = [f.sum(name).alias(name) for name in _SUMS]
-    keys = ("split", "class_name", "subject", "fold")
-    rows = kept.groupBy(*keys).agg(f.count("*").alias("images"), *totals).orderBy(*keys).collect()
-    return [_tally(row) for row in rows]
+    rows = placed.withColumn("kept", f.col("dropped") == "").groupBy(*keys).agg(f.count("*").alias("images"), *totals)
+    return sorted(
+        (
+            Tally(*(row[key] for key in keys), row.images, *_halves([row[name] for name in _SUMS]))
+            for row in rows.collect()
+        ),
+        key=lambda tally: (tally.split, tally.class_name, tally.subject, tally.fold, tally.kept),
+    )
 
 
-def _tally(row: "Row") -> Tally:
-    sums = tuple(row[name] for name in _SUMS)
-    return Tally(row.split, row.class_name, row.subject, row.fold, row.images, sums[:3], sums[3:])
+def _window(column: str):  # noqa: ANN202
+    from pyspark.sql import Window
+
+    return Window.partitionBy(column)
+
+
+def _halves(values: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return tuple(values[:3]), tuple(values[3:])
+
+
+def images_per_split(tallied: Sequence[Tally]) -> dict[str, int]:
+    """Return the images of each split that are in the dataset."""
+    return {name: sum(tally.images for tally in tallied if tally.kept and tally.split == name) for name in SPLITS}
 
 
 def summaries(
@@ -50,7 +78,7 @@ def summaries(
     """Summarize each split."""
     return {
         split: _summary(
-            [tally for tally in tallied if tally.split == split],
+            [tally for tally in tallied if tally.kept and tally.split == split],
             tuple(sorted((file for name, file in written if name == split), key=lambda file: file.path)),
             class_names,
         )
@@ -59,23 +87,22 @@ def summaries(
 
 
 def _summary(tallied: Sequence[Tally], parquet: tuple[ParquetFile, ...], class_names: Sequence[str]) -> SplitSummary:
-    per_class = dict.fromkeys(class_names, 0)
-    per_subject: dict[str, int] = {}
+    per_class = Counter(dict.fromkeys(class_names, 0))
+    per_subject, per_fold = Counter(), Counter()
     class_of: dict[str, str] = {}
-    per_fold: dict[str, int] = {}
     for tally in tallied:
         per_class[tally.class_name] += tally.images
+        if tally.fold != NO_FOLD:
+            per_fold[tally.fold] += tally.images
         if tally.subject:
-            per_subject[tally.subject] = per_subject.get(tally.subject, 0) + tally.images
+            per_subject[tally.subject] += tally.images
             known = class_of.setdefault(tally.subject, tally.class_name)
             class_of[tally.subject] = tally.class_name if known == tally.class_name else MIXED
-        if tally.fold != NO_FOLD:
-            per_fold[str(tally.fold)] = per_fold.get(str(tally.fold), 0) + tally.images
     return SplitSummary(
-        images=sum(per_class.values()),
-        images_per_class=per_class,
-        images_per_subject=per_subject,
-        class_per_subject=class_of,
-        images_per_fold=dict(sorted(per_fold.items())),
+        images=per_class.total(),
+        images_per_class=dict(per_class),
+        images_per_subject=dict(sorted(per_subject.items())),
+        class_per_subject=dict(sorted(class_of.items())),
+        images_per_fold={str(fold): num for fold, num in sorted(per_fold.items())},
         files=parquet,
     )

@@ -1,6 +1,7 @@
-"""DataFrames from Parquet files at any fsspec address."""
+"""DataFrames from Parquet files at any fsspec address, and the settings under which they are worked on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -10,8 +11,11 @@ from etl import files
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+_ROWS_PER_PARTITION = 100_000
+_FEW_ROWS = 200_000
 
-def read_files(spark: "SparkSession", locations: list[str], ddl: str) -> "DataFrame":
+
+def read_files(spark: "SparkSession", locations: Sequence[str], ddl: str) -> "DataFrame":
     """Read Parquet files through fsspec in Spark's tasks: Spark's own reader knows no s3:// without extra jars."""
 
     def tables(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -22,8 +26,42 @@ def read_files(spark: "SparkSession", locations: list[str], ddl: str) -> "DataFr
     if not locations:
         return spark.createDataFrame([], ddl)
     # Many small files (one a shard) are read some to a task; a chunk of the listing has a task to itself.
-    slots = max(1, min(len(locations), 4 * spark.sparkContext.defaultParallelism))
-    paths = spark.createDataFrame(
-        spark.sparkContext.parallelize([(location,) for location in locations], slots), "location string"
-    )
-    return paths.mapInArrow(tables, ddl)
+    num_tasks = min(len(locations), spark.sparkContext.defaultParallelism + len(locations) // 64)
+    paths = spark.sparkContext.parallelize([(location,) for location in locations], num_tasks)
+    return spark.createDataFrame(paths, "location string").mapInArrow(tables, ddl)
+
+
+@contextmanager
+def persist(frame: "DataFrame") -> Iterator["DataFrame"]:
+    """Keep a DataFrame (in memory, on disk where that is short) as long as the body runs."""
+    frame = frame.persist()
+    try:
+        yield frame
+    finally:
+        frame.unpersist()
+
+
+@contextmanager
+def settings_for(spark: "SparkSession", num_rows: int) -> Iterator[None]:
+    """Suit Spark's SQL settings to a number of rows of metadata; the session gets its own back afterwards.
+
+    For some thousand rows the usual settings cost far more than the work: adaptive planning runs every step as a
+    job of its own, generated code is compiled for each, and each shuffle has many nearly empty partitions.
+    """
+    few = num_rows <= _FEW_ROWS
+    wanted = {
+        "spark.sql.shuffle.partitions": str(max(1, -(-num_rows // _ROWS_PER_PARTITION))),
+        "spark.sql.adaptive.enabled": str(not few).lower(),
+        "spark.sql.codegen.wholeStage": str(not few).lower(),
+    }
+    before = {name: spark.conf.get(name, None) for name in wanted}
+    for name, value in wanted.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                spark.conf.unset(name)
+            else:
+                spark.conf.set(name, value)

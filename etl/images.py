@@ -14,36 +14,34 @@ if TYPE_CHECKING:
 _KEY = ("source", "size_bytes", "fingerprint")
 
 
-def load_images(
-    spark: "SparkSession", chunks: Sequence[str], staged: Sequence[str], decoding: shards.Decoding, subjects_known: bool
+def load_rows(
+    spark: "SparkSession", chunks: Sequence[str], staged: Sequence[str], decoding: shards.Decoding
 ) -> "DataFrame":
-    """Return the images that could be decoded, with all columns of the listing and of the findings.
+    """Return every row of the listing with what was found when it was decoded (null where it was not).
 
-    `image_id` is made unique, and an image whose source names no subject is its own.
+    `reason` is set for rejected images, by the listing or by decoding; `status` says rejected for both.
     """
+    from pyspark.sql import functions as f
+
+    listed = read_files(spark, list(chunks), LISTING_DDL).drop("shard").withColumnRenamed("reason", "listed_reason")
+    found = shards.read_findings(spark, staged, decoding)
+    rows = listed.join(found, list(_KEY), "left")
+    unusable = (f.col("status") == LISTED) & (f.coalesce("reason", f.lit("")) != "")
+    rows = rows.withColumn("status", f.when(unusable, REJECTED).otherwise(f.col("status")))
+    return rows.withColumn("reason", f.coalesce("reason", "listed_reason")).drop("listed_reason")
+
+
+def usable(rows: "DataFrame", subjects_known: bool) -> "DataFrame":
+    """Return the images that were decoded. `image_id` is made unique; where no subject is named, each is its own."""
     from pyspark.sql import Window
     from pyspark.sql import functions as f
 
-    listed, found = _both(spark, chunks, staged, decoding)
-    images = listed.drop("shard", "status", "reason").join(found.where("reason = ''").drop("reason"), list(_KEY))
+    images = rows.where(f"status = '{LISTED}'").drop("status", "reason")
     same_name = f.count("*").over(Window.partitionBy("image_id"))
-    unique = f.when(same_name > 1, f.col("source")).otherwise(f.col("image_id"))
-    images = images.withColumn("image_id", unique)
+    images = images.withColumn("image_id", f.when(same_name > 1, f.col("source")).otherwise(f.col("image_id")))
     return images if subjects_known else images.withColumn("subject", f.col("image_id"))
 
 
-def load_rejected(
-    spark: "SparkSession", chunks: Sequence[str], staged: Sequence[str], decoding: shards.Decoding
-) -> "DataFrame":
-    """Return `source`, `reason` of the images that cannot be used, by their listing or by their content."""
-    listed, found = _both(spark, chunks, staged, decoding)
-    by_listing = read_files(spark, list(chunks), LISTING_DDL).where(f"status = '{REJECTED}'")
-    by_content = listed.select(*_KEY).join(found.where("reason != ''"), list(_KEY))
-    return by_listing.select("source", "reason").union(by_content.select("source", "reason"))
-
-
-def _both(
-    spark: "SparkSession", chunks: Sequence[str], staged: Sequence[str], decoding: shards.Decoding
-) -> tuple["DataFrame", "DataFrame"]:
-    listed = read_files(spark, list(chunks), LISTING_DDL).where(f"status = '{LISTED}'")
-    return listed, shards.read_findings(spark, staged, decoding)
+def rejected(rows: "DataFrame") -> "DataFrame":
+    """Return `source`, `reason` of the images that cannot be used."""
+    return rows.where(f"status = '{REJECTED}'").select("source", "reason")

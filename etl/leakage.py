@@ -1,7 +1,11 @@
 """What leaks: images with the same pixels, images that look the same, subjects joined by them. For the manifest."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING
 
+from etl.describing import Tally
 from hvdcells.manifest import LeakageReport
 
 if TYPE_CHECKING:
@@ -10,71 +14,74 @@ if TYPE_CHECKING:
 MOST_NAMED = 5000
 """Pairs named in the manifest; all are counted."""
 
+Pair = tuple[str, str]
 
-def identical_pairs(images: "DataFrame") -> "DataFrame":
-    """Return all pairs of images with the same pixels: `source_a` < `source_b`, and what is known of each.
 
-    Args:
-        images: `source`, `subject`, `split`, `fold`, `content_hash`.
+def copies(images: "DataFrame") -> list[list[tuple[str, str]]]:
+    """Return the sets of images with the same pixels, each as a sorted list of (source, split).
+
+    The driver gets these images only.
     """
     from pyspark.sql import functions as f
 
-    copied = images.groupBy("content_hash").agg(f.count("*").alias("copies")).where("copies > 1").drop("copies")
-    columns = ("source", "subject", "split", "fold")
-    several = images.select("content_hash", *columns).join(f.broadcast(copied), "content_hash")
-    one, other = (
-        several.select("content_hash", *(f.col(name).alias(f"{name}_{side}") for name in columns)) for side in "ab"
-    )
-    return one.join(other, "content_hash").where("source_a < source_b").drop("content_hash")
+    members = f.sort_array(f.collect_list(f.struct("source", "split"))).alias("members")
+    sets = images.groupBy("content_hash").agg(members).where(f.size("members") > 1).collect()
+    return sorted([(member.source, member.split) for member in row.members] for row in sets)
 
 
-def report(placed: "DataFrame", near_pairs: "DataFrame", options_keep_leaks: bool) -> LeakageReport:
+def report(
+    placed: "DataFrame", tallied: Sequence[Tally], near_pairs: "DataFrame", subjects_known: bool, keep_leaks: bool
+) -> LeakageReport:
     """Collect the report.
 
     Args:
-        placed: images with `source`, `subject`, `group`, `split`, `fold`, `content_hash`, `dropped`, `label`.
+        placed: images with `source`, `split`, `content_hash`, `dropped`.
+        tallied: counts of these.
         near_pairs: `source_a`, `source_b` of near-duplicates.
-        options_keep_leaks: leaks were found and kept, as asked.
+        subjects_known: whether the source names subjects.
+        keep_leaks: leaks were to be kept.
     """
-    from pyspark.sql import functions as f
-
-    pairs = identical_pairs(placed).orderBy("source_a", "source_b").toPandas()
-    near = near_pairs.orderBy("source_a", "source_b").toPandas()
-    joined = placed.groupBy("group").agg(f.sort_array(f.collect_set("subject")).alias("subjects"))
-    several = joined.where(f.size("subjects") > 1).orderBy("group").collect()
-    dropped = placed.where("dropped != ''").select("source", "dropped").orderBy("source").collect()
-    across = pairs[pairs["split_a"] != pairs["split_b"]]
+    pairs = [pair for members in copies(placed) for pair in combinations(members, 2)]
+    across = [(one[0], other[0]) for one, other in pairs if one[1] != other[1]]
+    near = sorted((row.source_a, row.source_b) for row in near_pairs.select("source_a", "source_b").collect())
+    dropped = {}
+    if not all(tally.kept for tally in tallied):
+        dropped = {
+            row.source: row.dropped for row in placed.where("dropped != ''").select("source", "dropped").collect()
+        }
+    subjects_of = _collect((tally.group, tally.subject) for tally in tallied)
+    alone = sum(tally.images for tally in tallied if not tally.group)
+    warnings = [] if subjects_known else ["no subjects are known: images of one subject may be on two sides of a split"]
+    if keep_leaks and across:
+        warnings.append(f"{len(across)} pairs of identical images are on two sides, kept as asked: scores will flatter")
+    warnings += _divided_groups(tallied, subjects_of)
     return LeakageReport(
-        num_groups=joined.count(),
-        groups_of_several_subjects=tuple(tuple(row.subjects) for row in several),
-        identical_pairs=_named(pairs),
+        num_groups=len(subjects_of) + alone - (1 if alone else 0),
+        groups_of_several_subjects=tuple(
+            tuple(sorted(group)) for _, group in sorted(subjects_of.items()) if len(group) > 1
+        ),
+        identical_pairs=tuple((one[0], other[0]) for one, other in pairs[:MOST_NAMED]),
         num_identical_pairs=len(pairs),
-        near_duplicate_pairs=_named(near),
+        near_duplicate_pairs=tuple(near[:MOST_NAMED]),
         num_near_duplicate_pairs=len(near),
-        across_splits=_named(across),
-        dropped={row.source: row.dropped for row in dropped},
-        warnings=tuple(_warnings(placed, len(across), options_keep_leaks)),
+        across_splits=tuple(across[:MOST_NAMED]),
+        dropped=dict(sorted(dropped.items())),
+        warnings=tuple(warnings),
     )
 
 
-def _named(pairs) -> tuple[tuple[str, str], ...]:  # noqa: ANN001
-    first = pairs.head(MOST_NAMED)
-    return tuple(zip(first["source_a"], first["source_b"], strict=True))
+def _collect(pairs: Iterable[Pair]) -> dict[str, set[str]]:
+    collected: dict[str, set[str]] = defaultdict(set)
+    for key, value in pairs:
+        collected[key].add(value)
+    return collected
 
 
-def _warnings(placed: "DataFrame", num_across: int, keep_leaks: bool) -> list[str]:
-    from pyspark.sql import functions as f
-
-    warnings = []
-    if keep_leaks and num_across:
-        warnings.append(f"{num_across} pairs of identical images are on two sides, kept as asked: scores will flatter")
-    kept = placed.where("dropped = ''")
-    sides = kept.groupBy("group").agg(
-        f.sort_array(f.collect_set("split")).alias("splits"), f.sort_array(f.collect_set("subject")).alias("subjects")
-    )
-    for row in sides.where(f.size("splits") > 1).orderBy("group").collect():
-        warnings.append(
-            f"the subjects {', '.join(row.subjects)} share identical images, so they may be one person, and they "
-            f"are in {' and '.join(row.splits)}; `--split grouped` keeps them together"
-        )
-    return warnings
+def _divided_groups(tallied: Sequence[Tally], subjects_of: dict[str, set[str]]) -> list[str]:
+    sides = _collect((tally.group, tally.split) for tally in tallied if tally.kept and tally.group)
+    return [
+        f"the subjects {', '.join(sorted(subjects_of[group]))} share identical images, so they may be one person, and "
+        f"they are in {' and '.join(sorted(splits))}; `--split grouped` keeps them together"
+        for group, splits in sorted(sides.items())
+        if len(splits) > 1
+    ]

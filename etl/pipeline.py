@@ -3,11 +3,13 @@
 import importlib.metadata
 import os
 import platform
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from etl import groups, leakage, narrating, shards, state
-from etl.describing import summaries, tallies
-from etl.images import load_images, load_rejected
+from etl.describing import images_per_split, summaries, tallies
+from etl.frames import persist, settings_for
+from etl.images import load_rows, rejected, usable
 from etl.jobs import decode_all, write_all
 from etl.layouts.detect import understand
 from etl.listing import count_rows, write_rows
@@ -80,32 +82,34 @@ def run_etl(
     first_shard = shards.first_free(previous.shards) if previous else 0
     chunks = write_rows(layout, state.listing_folder(dataset), options.seed, num_shards, first_shard)
     progress = narrating.Counts(spark.sparkContext)
-    with narrating.narrated(narrator, progress, "decoding", counts.num_images):
-        staged = decode_all(spark, chunks, decoding, previous, first_shard, num_shards, progress)
+    with settings_for(spark, counts.num_images), ExitStack() as persisted:
+        with narrating.narrated(narrator, progress, "decoding", counts.num_images):
+            staged = decode_all(spark, chunks, decoding, previous, first_shard, num_shards, progress)
 
-    # ---- Metadata only: rejects, leakage groups, splits.
-    images = load_images(spark, chunks, staged, decoding, layout.subjects_known).persist()
-    rejected = write_rejects(load_rejected(spark, chunks, staged, decoding), dataset)
-    refuse_too_many(rejected, counts.num_images, options.max_rejects, dataset)
-    near_pairs = groups.near_duplicates(images, options.near_duplicate_bits).persist()
-    grouped = groups.with_groups(images, near_pairs if options.near_duplicates == "join" else None)
-    has_validation = bool(counts.num_per_official_split.get("validation"))
-    placed = place(grouped, options, layout.class_names, has_validation).persist()
-    tallied = tallies(placed, layout.subjects_known)
-    found_leaks = leakage.report(placed, near_pairs, options.keep_leaks)
+        # ---- Metadata only: rejects, leakage groups, splits.
+        rows = persisted.enter_context(persist(load_rows(spark, chunks, staged, decoding)))
+        rejects = write_rejects(rejected(rows), dataset)
+        refuse_too_many(rejects, counts.num_images, options.max_rejects, dataset)
+        images = usable(rows, layout.subjects_known)
+        near_pairs = persisted.enter_context(persist(groups.near_duplicates(images, options.near_duplicate_bits)))
+        grouped = groups.with_groups(images, near_pairs if options.near_duplicates == "join" else None)
+        has_validation = bool(counts.num_per_official_split.get("validation"))
+        placed = persisted.enter_context(persist(place(grouped, options, layout.class_names, has_validation)))
+        tallied = tallies(placed, layout.subjects_known)
+        leaks = leakage.report(placed, tallied, near_pairs, layout.subjects_known, options.keep_leaks)
 
-    # ---- The Parquet files, from the encoded images; nothing is decoded again.
-    per_split = {name: sum(tally.images for tally in tallied if tally.split == name) for name in SPLITS}
-    rows_per_group = {name: row_group_rows(num, options.row_group_rows) for name, num in per_split.items()}
-    writing = Writing(decoding, rows_per_group, state.old_files(previous))
-    progress = narrating.Counts(spark.sparkContext)
-    with narrating.narrated(narrator, progress, "writing", sum(per_split.values())):
-        written = write_all(spark, placed, writing, first_shard + num_shards, progress)
+        # ---- The Parquet files, from the encoded images; nothing is decoded again.
+        per_split = images_per_split(tallied)
+        rows_per_group = {name: row_group_rows(num, options.row_group_rows) for name, num in per_split.items()}
+        writing = Writing(decoding, rows_per_group, state.old_files(previous))
+        progress = narrating.Counts(spark.sparkContext)
+        with narrating.narrated(narrator, progress, "writing", sum(per_split.values())):
+            written = write_all(spark, placed, writing, first_shard + num_shards, progress)
 
     # ---- The description, and last of all the manifest: from then on it is a dataset.
     splits = summaries(tallied, written, layout.class_names)
     num_pixels = per_split["train"] * options.image_size**2
-    train = [tally for tally in tallied if tally.split == "train"]
+    train = [tally for tally in tallied if tally.kept and tally.split == "train"]
     mean, std = moments(
         [sum(tally.sums[channel] for tally in train) for channel in range(3)],
         [sum(tally.square_sums[channel] for tally in train) for channel in range(3)],
@@ -125,11 +129,11 @@ def run_etl(
         channel_mean=mean,
         channel_std=std,
         splits=splits,
-        leakage=found_leaks,
+        leakage=leaks,
         listed=counts.num_images,
         written=sum(split.images for split in splits.values()),
-        rejected=rejected,
-        dropped=len(found_leaks.dropped),
+        rejected=rejects,
+        dropped=len(leaks.dropped),
         unlabelled=counts.num_unlabelled,
         shards=tuple(sorted(staged)),
     )
@@ -138,8 +142,6 @@ def run_etl(
     state.remove_other_images(dataset, files_of_dataset)
     write_common_metadata(dataset, files_of_dataset, options.image_size, options.encoding)
     state.finish(dataset, manifest)
-    for frame in (images, near_pairs, placed):
-        frame.unpersist()
     return manifest
 
 

@@ -26,7 +26,7 @@ def write_rejects(rejected: "DataFrame", dataset: str) -> dict[str, int]:
         pq.ParquetWriter(path, _SCHEMA) as writer,
     ):
         batch: list[tuple[str, str]] = []
-        for row in rejected.select("source", "reason").orderBy("source").toLocalIterator():
+        for row in rejected.orderBy("source").toLocalIterator():
             batch.append((row.source, row.reason))
             reasons[row.reason] += 1
             if len(batch) == _BATCH_ROWS:

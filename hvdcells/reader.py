@@ -91,10 +91,14 @@ class _RowGroupResults:
     batched_output = True
 
     def read_next(self, pool: ThreadPool, *_: object) -> RowGroup:
-        try:
-            return pool.get_results()
-        except EmptyResultError:
-            raise StopIteration from None
+        while True:
+            try:
+                return pool.get_results()
+            except EmptyResultError:
+                # The pool looks at its workers first and at the ventilator second; the last row group may be handed
+                # out between the two looks, and would be lost. Now that the ventilator is done, the look is final.
+                if pool.all_workers_done():
+                    raise StopIteration from None
 
 
 class _PlannedReader(Reader):

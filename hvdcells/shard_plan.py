@@ -79,5 +79,5 @@ def check_enough_row_groups(num_row_groups: int, num_ranks: int) -> None:
             f"{num_ranks} workers for a split of {num_row_groups} row groups",
             "at least one row group for each worker",
             f"use --workers {num_row_groups} or fewer, or write the dataset again with smaller row groups "
-            "(`hvdcells etl --rows-per-row-group`)",
+            "(`hvdcells etl --row-group-rows`)",
         )

@@ -64,8 +64,12 @@ class HorovodOnSpark:
             return self._run(spark, function, argument, logs)
 
     def _run(self, spark: "SparkSession", function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
+        import horovod.runner.launch
         import horovod.spark
 
+        # Horovod asks whether gloo was built in by importing TensorFlow in a forked child of the driver: seconds of
+        # every start, and a fork that can hang where the driver holds TensorFlow itself. A rank without gloo says so.
+        horovod.runner.launch.gloo_built = lambda verbose=False: True
         has_gpus = int(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) > 0
         settings = decide(self.communication, "gpu" if has_gpus else "cpu", cores_per_rank=1)
         environment = {**os.environ, **settings.environment(), "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,73 @@
+"""What holds the layout: import arrows, light imports, sizes, and nothing in the project that does not belong there."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")[
+    :-1
+]
+
+
+def test_import_arrows():
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("module", ["hvdcells", "etl.pipeline", "launch.cli"])
+def test_importing_loads_neither_tensorflow_nor_spark(module):
+    heavy = ("tensorflow", "pyspark", "petastorm", "horovod", "sklearn", "matplotlib")
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_module_is_above_300_lines():
+    long = {
+        name: count
+        for name in FILES
+        if name.endswith(".py") and (count := len((ROOT / name).read_text().splitlines())) > 300
+    }
+    assert not long
+
+
+def test_the_wheel_holds_the_three_packages():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["hvdcells", "etl", "launch"]
+
+
+def test_no_file_names_a_package_registry():
+    pattern = re.compile(r"https?://\S*(?:/simple|pypi|npmjs|files\.python)|index-url")
+    text = (".py", ".toml", ".md", "Makefile", ".yml", ".cfg", "run", ".json")
+    found = [
+        n
+        for n in FILES
+        if n.endswith(text) and n != "tests/test_architecture.py" and pattern.search((ROOT / n).read_text())
+    ]
+    assert not found
+
+
+def commands_in(text: str) -> set[str]:
+    return set(re.findall(r"^\s*(?:\$ )?(?:hvdcells|\.venv/bin/hvdcells) ([a-z]+)", text, re.MULTILINE))
+
+
+def targets_in(text: str) -> set[str]:
+    return set(re.findall(r"\bmake ([a-z-]+)\b", text))
+
+
+def test_commands_of_the_readme_exist():
+    from launch.cli import app
+
+    readme = (ROOT / "README.md").read_text()
+    known = {command.callback.__name__ for command in app.registered_commands}
+    assert commands_in(readme)
+    assert commands_in(readme) <= known
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"demo", "test"} <= targets_in(readme) <= targets

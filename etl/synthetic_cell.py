@@ -73,15 +73,15 @@ def draw_traits(label: int, smear: Smear, rng: np.random.Generator) -> CellTrait
     """Draw the traits of one cell of the class on the smear."""
     cancer = label == CANCER
     base_radius = 106.0 if cancer else 96.0
-    num_notches = int(rng.choice(3, p=(0.25, 0.50, 0.25) if cancer else (0.85, 0.13, 0.02)))
+    num_notches = int(rng.choice(3, p=(0.20, 0.50, 0.30) if cancer else (0.87, 0.11, 0.02)))
     return CellTraits(
         radius_px=min(base_radius * smear.size_factor * float(np.exp(rng.normal(0, 0.06))), _LARGEST_RADIUS),
         elongation=abs(float(rng.normal(0.06 if cancer else 0.03, 0.03))),
         lobing=float((0.035 if cancer else 0.015) * np.exp(rng.normal(0, 0.35))),
         notches=tuple(rng.uniform(0.12, 0.32, num_notches).tolist()),
-        clump_amount=float((0.055 if cancer else 0.18) * np.exp(np.clip(rng.normal(0, 0.32), -0.8, 0.5))),
-        clump_scale_px=float((4.0 if cancer else 7.0) * np.exp(rng.normal(0, 0.22))),
-        num_nucleoli=int(rng.choice(4, p=(0.12, 0.38, 0.32, 0.18) if cancer else (0.82, 0.14, 0.04, 0.0))),
+        clump_amount=float((0.055 if cancer else 0.19) * np.exp(np.clip(rng.normal(0, 0.25), -0.7, 0.45))),
+        clump_scale_px=float((4.0 if cancer else 7.0) * np.exp(rng.normal(0, 0.18))),
+        num_nucleoli=int(rng.choice(4, p=(0.10, 0.38, 0.33, 0.19) if cancer else (0.85, 0.12, 0.03, 0.0))),
         cytoplasm_px=float(np.clip(rng.normal(1.5, 2.0), 0.0, 7.0)),
     )
 

@@ -44,6 +44,8 @@ def read_marker(source: str | os.PathLike) -> SyntheticMarker | None:
     fs, path = storage.filesystem(source)
     folder = PurePosixPath(path)
     for above in (folder, *folder.parents)[: _DEEPEST_FOLDER + 1]:
+        if above == PurePosixPath("."):  # above the bucket of an object store
+            break
         marker_path = str(above / SYNTHETIC_MARKER)
         try:
             text = fs.cat_file(marker_path)

@@ -16,8 +16,9 @@ def synthesize(
 ) -> None:
     """Write synthetic demonstration cells in the layout of the C-NMC 2019 data set.
 
-    The images are drawn by a program and are no medical data: use them to try the software, never to judge how
-    well a model tells cancer. Running the same command again completes a set that was interrupted.
+    The images are drawn by a program, not medical data: try the software with them, never judge a model by them.
+
+    Running the same command again completes a set that was interrupted.
     """
     from etl.synthetic import synthesize as write_cells
 

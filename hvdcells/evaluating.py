@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hvdcells import storage
 from hvdcells.dataset import Dataset
 from hvdcells.experiment import Experiment
-from hvdcells.ranks import quiet_tensorflow, start_rank
+from hvdcells.ranks import import_tensorflow, start_rank
 from hvdcells.run_directory import RunDirectory, write_json
 from hvdcells.shard_plan import plan_epoch
 
@@ -33,7 +33,7 @@ def evaluate_on_rank(job: EvaluationJob) -> "Evaluation":
     Returns:
         The evaluation, the same on every rank.
     """
-    quiet_tensorflow()
+    import_tensorflow()
     import horovod.tensorflow as hvd
 
     from hvdcells.checkpoint import load_model

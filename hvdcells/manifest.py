@@ -88,6 +88,8 @@ class Manifest(_Frozen):
     listed: int
     """Images in the source listing = written + rejected + dropped + unlabelled that were left aside."""
     written: int
+    size_bytes: int = 0
+    """Of the Parquet files."""
     rejected: dict[str, int]
     """Number of rejected images by reason; each is a row of `rejects/`."""
     dropped: int = 0

@@ -1,6 +1,7 @@
 """What every rank does before its work: Horovod, its device, its share of the cores."""
 
 import os
+import sys
 import time
 from dataclasses import dataclass, field
 
@@ -21,9 +22,21 @@ class StartUp:
         self.seconds.setdefault(part, round(time.time() - self.began, 3))
 
 
-def quiet_tensorflow() -> None:
-    """Keep TensorFlow's notices about its build from the screen; to be called before its first import."""
+def import_tensorflow() -> None:
+    """Import TensorFlow without its notices about its build and the drivers this machine lacks.
+
+    They are written straight to file descriptor 2 before TensorFlow reads its log level.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def start_rank(communication: Communication, mixed_precision: bool) -> CommunicationSettings:

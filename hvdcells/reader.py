@@ -1,8 +1,8 @@
 """A Petastorm reader that follows a shard plan and yields decoded row groups.
 
 Petastorm's own readers choose row groups by `index % shards` and decode row by row through pandas. Here its
-`Reader` and thread pool read exactly the row groups of the plan, in the plan's order (the pool hands results
-out in the order of the requests), and a worker decodes a row group straight into one array.
+`Reader` and thread pool read exactly the row groups of the plan, in the plan's order, and a worker decodes a
+row group straight into one array.
 
 The files are named one by one from the manifest, so Petastorm finds no `_common_metadata` beside them and
 never un-pickles the schema stored there: a hostile dataset cannot run code. What the columns hold is checked
@@ -31,6 +31,8 @@ from hvdcells.decoding import RowGroupDecoder
 
 ROW_GROUPS_AHEAD_PER_THREAD = 2
 """Decoded row groups that may wait for the consumer, per reader thread: what bounds the reader's memory."""
+VENTILATION_INTERVAL_SECONDS = 0.002
+"""How often Petastorm looks whether another row group may be asked for; its 0.01 holds back reading from memory."""
 
 
 class RowGroup(NamedTuple):
@@ -65,11 +67,12 @@ class _RowGroupWorker(ArrowReaderWorker):
     """Reads and decodes one row group; runs in a thread of Petastorm's pool."""
 
     @staticmethod
-    def new_results_queue_reader() -> "_RowGroupResults":
-        return _RowGroupResults()
+    def new_results_queue_reader() -> "_RowGroupsInOrder":
+        return _RowGroupsInOrder()
 
-    def process(self, path: str, row_group: int, first_row: int, decoder: RowGroupDecoder) -> None:
-        self.publish_func(self._local_cache.get(first_row, lambda: self._load(path, row_group, first_row, decoder)))
+    def process(self, position: int, path: str, row_group: int, first_row: int, decoder: RowGroupDecoder) -> None:
+        loaded = self._local_cache.get(first_row, lambda: self._load(path, row_group, first_row, decoder))
+        self.publish_func((position, loaded))
 
     def _load(self, path: str, row_group: int, first_row: int, decoder: RowGroupDecoder) -> RowGroup:
         # The footer is parsed once per file and thread; a row group then costs one read.
@@ -85,20 +88,30 @@ class _RowGroupWorker(ArrowReaderWorker):
         return {}
 
 
-class _RowGroupResults:
-    """Hands on what the workers made, as it is."""
+class _RowGroupsInOrder:
+    """Hands on what the workers made, in the order it was asked for.
+
+    Petastorm's pool takes results from its workers in turn, but passes over a worker that waits for its next row
+    group; a consumer that is faster than the ventilator then gets row groups out of order, and at the end one may
+    be lost: the pool looks at its workers first and at the ventilator second.
+    """
 
     batched_output = True
 
+    def __init__(self) -> None:
+        self._early: dict[int, RowGroup] = {}
+        self._next = 0
+
     def read_next(self, pool: ThreadPool, *_: object) -> RowGroup:
-        while True:
+        while self._next not in self._early:
             try:
-                return pool.get_results()
+                position, row_group = pool.get_results()
+                self._early[position] = row_group
             except EmptyResultError:
-                # The pool looks at its workers first and at the ventilator second; the last row group may be handed
-                # out between the two looks, and would be lost. Now that the ventilator is done, the look is final.
-                if pool.all_workers_done():
+                if pool.all_workers_done():  # the ventilator is done, so this second look is final
                     raise StopIteration from None
+        self._next += 1
+        return self._early.pop(self._next - 1)
 
 
 class _PlannedReader(Reader):
@@ -119,7 +132,12 @@ class _PlannedReader(Reader):
     def _create_ventilator(self, *_: object) -> ConcurrentVentilator:
         # A row group counts as processed when the consumer has taken it, so this bounds what waits decoded.
         ahead = self._workers_pool.workers_count * ROW_GROUPS_AHEAD_PER_THREAD
-        return ConcurrentVentilator(self._workers_pool.ventilate, self._items, max_ventilation_queue_size=ahead)
+        return ConcurrentVentilator(
+            self._workers_pool.ventilate,
+            self._items,
+            max_ventilation_queue_size=ahead,
+            ventilation_interval=VENTILATION_INTERVAL_SECONDS,
+        )
 
 
 def fits_in_memory(dataset: Dataset, split: str, input_size: int, bound_bytes: int) -> bool:
@@ -165,8 +183,14 @@ def open_reader(
         for row_group in range(len(file.rows_per_row_group))
     ]
     items = [
-        {"path": places[index][0], "row_group": places[index][1], "first_row": first_rows[index], "decoder": decoder}
-        for index in order
+        {
+            "position": position,
+            "path": places[index][0],
+            "row_group": places[index][1],
+            "first_row": first_rows[index],
+            "decoder": decoder,
+        }
+        for position, index in enumerate(order)
     ]
     with warnings.catch_warnings():
         # Petastorm 0.13 uses pyarrow's old dataset classes, which say so at every call, and warns that the field

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hvdcells.errors import UserError
@@ -20,7 +21,8 @@ LOCAL_CONF = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     # A driver of one machine lives for minutes: the quick compiler alone and the serial collector start it faster.
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto "
+    f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'spark_log4j2.properties').as_uri()}",
 }
 """Settings for Spark's local modes; a real cluster brings its own."""
 
@@ -94,7 +96,6 @@ def spark_session(
             "a master such as local[2], local-cluster[2,1,1024], spark://host:7077 or yarn",
             "correct --master, or leave it out to use this machine",
         ) from error
-    session.sparkContext.setLogLevel("ERROR")
     try:
         yield session
     finally:

@@ -6,7 +6,7 @@ from typing import Any
 from hvdcells.dataset import Dataset
 from hvdcells.experiment import Experiment
 from hvdcells.narration import Narrator
-from hvdcells.ranks import StartUp, quiet_tensorflow, start_rank
+from hvdcells.ranks import StartUp, import_tensorflow, start_rank
 from hvdcells.run_directory import RunDirectory
 from hvdcells.shard_plan import EpochPlan, plan_epoch
 
@@ -34,7 +34,7 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
     """
     start_up = StartUp(job.began)
     start_up.done("process")
-    quiet_tensorflow()
+    import_tensorflow()
     # TensorFlow is imported here, inside the worker: the driver never holds it.
     import horovod.tensorflow as hvd
 

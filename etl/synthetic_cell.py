@@ -79,7 +79,7 @@ def draw_traits(label: int, smear: Smear, rng: np.random.Generator) -> CellTrait
         elongation=abs(float(rng.normal(0.06 if cancer else 0.03, 0.03))),
         lobing=float((0.035 if cancer else 0.015) * np.exp(rng.normal(0, 0.35))),
         notches=tuple(rng.uniform(0.12, 0.32, num_notches).tolist()),
-        clump_amount=float((0.055 if cancer else 0.19) * np.exp(np.clip(rng.normal(0, 0.25), -0.7, 0.45))),
+        clump_amount=float((0.055 if cancer else 0.19) * np.exp(np.clip(rng.normal(0, 0.30), -1.1, 0.45))),
         clump_scale_px=float((4.0 if cancer else 7.0) * np.exp(rng.normal(0, 0.18))),
         num_nucleoli=int(rng.choice(4, p=(0.10, 0.38, 0.33, 0.19) if cancer else (0.85, 0.12, 0.03, 0.0))),
         cytoplasm_px=float(np.clip(rng.normal(1.5, 2.0), 0.0, 7.0)),

@@ -1,0 +1,1 @@
+"""The Spark ETL stage: labelled images, wherever they lie, to a dataset that can be trained on."""

@@ -47,8 +47,8 @@ def process(content: bytes, image_size: int, crop: int, encoding: ImageEncoding)
     mean, std = (moment.ravel() for moment in cv2.meanStdDev(square))
     count = image_size * image_size
     # Rounded back to whole numbers: sums of integers are the same in whatever order Spark adds them.
-    sums = tuple(int(round(value * count)) for value in mean)
-    square_sums = tuple(int(round((s * s + m * m) * count)) for m, s in zip(mean, std, strict=True))
+    sums = tuple(round(float(value) * count) for value in mean)
+    square_sums = tuple(round(float(s * s + m * m) * count) for m, s in zip(mean, std, strict=True))
     return Decoded(encode(square, encoding), content_hash(pixels), perceptual_hash(square), sums, square_sums)
 
 

@@ -1,5 +1,6 @@
 """Counts and pixel statistics of a dataset, for the manifest: one pass over metadata in Spark, no pixels."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def tallies(placed: "DataFrame", subjects_known: bool) -> list[Tally]:
     )
 
 
-def _window(column: str):  # noqa: ANN202
+def _window(column: str):
     from pyspark.sql import Window
 
     return Window.partitionBy(column)
@@ -106,3 +107,19 @@ def _summary(tallied: Sequence[Tally], parquet: tuple[ParquetFile, ...], class_n
         images_per_fold={str(fold): num for fold, num in sorted(per_fold.items())},
         files=parquet,
     )
+
+
+def channel_moments(tallied: Sequence[Tally], image_size: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each RGB channel over the training split, in 0–255.
+
+    They come from sums of whole numbers, so they do not depend on the order in which Spark added them up.
+    """
+    train = [tally for tally in tallied if tally.kept and tally.split == "train"]
+    num_pixels = sum(tally.images for tally in train) * image_size**2
+    mean, std = [], []
+    for channel in range(3):
+        first = sum(tally.sums[channel] for tally in train) / num_pixels
+        second = sum(tally.square_sums[channel] for tally in train) / num_pixels
+        mean.append(first)
+        std.append(math.sqrt(max(0.0, second - first**2)))
+    return tuple(mean), tuple(std)

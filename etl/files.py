@@ -65,10 +65,9 @@ def write_table(location: str, table: pa.Table) -> None:
 
 def read_table(location: str, columns: list[str] | None = None) -> pa.Table:
     """Read one Parquet file whole."""
-    with local_copy(location) as path:
-        # ParquetFile, not read_table: a folder named split=… is no column of what we read here.
-        with pq.ParquetFile(path, memory_map=False) as file:
-            return file.read(columns=columns)
+    # ParquetFile, not read_table: a folder named split=… is no column of what we read here.
+    with local_copy(location) as path, pq.ParquetFile(path) as file:
+        return file.read(columns=columns)
 
 
 def list_names(location: str) -> set[str]:

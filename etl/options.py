@@ -41,6 +41,8 @@ class EtlOptions(BaseModel):
     """`join` puts the subjects of near-duplicate images into one leakage group; `report` only names them."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=3)] = 1
     """Two images whose 64-bit perceptual hashes differ in at most this many bits are near-duplicates."""
+    subject_pattern: str | None = None
+    """Regular expression that finds the subject in an image's path, in its first group; for `folders`."""
     cancer_class: str | None = None
     """Class that becomes label 1; needed where the class names do not tell."""
     max_rejects: Annotated[float, Field(ge=0, le=1)] = 0.01

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from etl import groups, leakage, narrating, shards, state
-from etl.describing import images_per_split, summaries, tallies
+from etl.describing import channel_moments, images_per_split, summaries, tallies
 from etl.frames import persist, settings_for
 from etl.images import load_rows, rejected, usable
 from etl.jobs import decode_all, write_all
@@ -15,14 +15,14 @@ from etl.layouts.detect import understand
 from etl.listing import count_rows, write_rows
 from etl.narrating import Narrator
 from etl.options import EtlOptions
+from etl.overview import write_overview
 from etl.placing import place
 from etl.rejects import refuse_too_many, write_rejects
 from etl.synthetic_marker import read_marker
 from etl.validating import refuse_overlap, refuse_unfinished_synthetic, refuse_unusable, resolve
-from etl.writing import Writing, moments, row_group_rows, write_common_metadata
+from etl.writing import Writing, row_group_rows, write_common_metadata
 from hvdcells import storage
 from hvdcells.manifest import Manifest
-from hvdcells.schema import SPLITS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -76,7 +76,13 @@ def run_etl(
 
     # ---- Every image once: read, decode, hash, crop, resize, encode; shard by shard, finished ones are kept.
     decoding = shards.Decoding(
-        source, dataset, options.image_size, options.crop, options.encoding, options.seed, options.decoding_digest()
+        layout.base,
+        dataset,
+        options.image_size,
+        options.crop,
+        options.encoding,
+        options.seed,
+        options.decoding_digest(),
     )
     num_shards = shards.num_shards_for(counts.num_images)
     first_shard = shards.first_free(previous.shards) if previous else 0
@@ -108,13 +114,8 @@ def run_etl(
 
     # ---- The description, and last of all the manifest: from then on it is a dataset.
     splits = summaries(tallied, written, layout.class_names)
-    num_pixels = per_split["train"] * options.image_size**2
-    train = [tally for tally in tallied if tally.kept and tally.split == "train"]
-    mean, std = moments(
-        [sum(tally.sums[channel] for tally in train) for channel in range(3)],
-        [sum(tally.square_sums[channel] for tally in train) for channel in range(3)],
-        num_pixels,
-    )
+    parquet = [file for split in splits.values() for file in split.files]
+    mean, std = channel_moments(tallied, options.image_size)
     manifest = Manifest(
         synthetic=marker is not None,
         source=source,
@@ -132,15 +133,15 @@ def run_etl(
         leakage=leaks,
         listed=counts.num_images,
         written=sum(split.images for split in splits.values()),
+        size_bytes=state.remove_other_images(dataset, parquet),
         rejected=rejects,
         dropped=len(leaks.dropped),
         unlabelled=counts.num_unlabelled,
         shards=tuple(sorted(staged)),
     )
     state.refuse_miscount(manifest)
-    files_of_dataset = [file for split in splits.values() for file in split.files]
-    state.remove_other_images(dataset, files_of_dataset)
-    write_common_metadata(dataset, files_of_dataset, options.image_size, options.encoding)
+    write_common_metadata(dataset, parquet, options.image_size, options.encoding)
+    write_overview(dataset, manifest)
     state.finish(dataset, manifest)
     return manifest
 

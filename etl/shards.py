@@ -75,7 +75,7 @@ def num_shards_for(num_images: int) -> int:
 
 
 def order_of(source: str, seed: int) -> int:
-    """Return the place of an image in the seeded order of all images (64 bits, any two differ for practical purposes)."""
+    """Return the place of an image in the seeded order of all images (64 bits)."""
     return xxhash.xxh3_64_intdigest(source.encode("utf-8", "surrogatepass"), seed=seed & (2**64 - 1))
 
 
@@ -120,17 +120,20 @@ def decode_shard(
         progress(len(rows), 0)
         return staged
     findings = []
-    with files.new_file(decoding_.location(pixels_name(staged))) as path, pa.OSFile(path, "wb") as sink:
-        with pa.ipc.new_file(sink, _PIXELS_SCHEMA) as writer:
-            images = _processed(rows, decoding_)
-            position = 0
-            while batch := list(islice(images, _BATCH_ROWS)):
-                good = [result for _, result in batch if isinstance(result, decoding.Decoded)]
-                writer.write_batch(pa.record_batch([pa.array([g.image for g in good], pa.binary())], _PIXELS_SCHEMA))
-                for row, result in batch:
-                    findings.append(_finding(row, result, shard, staged, position))
-                    position += isinstance(result, decoding.Decoded)
-                progress(len(batch), len(batch) - len(good))
+    with (
+        files.new_file(decoding_.location(pixels_name(staged))) as path,
+        pa.OSFile(path, "wb") as sink,
+        pa.ipc.new_file(sink, _PIXELS_SCHEMA) as writer,
+    ):
+        images = _processed(rows, decoding_)
+        position = 0
+        while batch := list(islice(images, _BATCH_ROWS)):
+            good = [result for _, result in batch if isinstance(result, decoding.Decoded)]
+            writer.write_batch(pa.record_batch([pa.array([g.image for g in good], pa.binary())], _PIXELS_SCHEMA))
+            for row, result in batch:
+                findings.append(_finding(row, result, shard, staged, position))
+                position += isinstance(result, decoding.Decoded)
+            progress(len(batch), len(batch) - len(good))
     columns = list(zip(*findings, strict=True))
     arrays = [pa.array(column, field.type) for column, field in zip(columns, FINDINGS_SCHEMA, strict=True)]
     files.write_table(finished, pa.table(arrays, schema=FINDINGS_SCHEMA))
@@ -159,7 +162,7 @@ def _processed(rows: Iterable[ImageRow], decoding_: Decoding) -> Iterator[tuple[
 
 
 def read_ahead(rows: Iterable[ImageRow], source: str) -> Iterator[tuple[ImageRow, bytes | str]]:
-    """Yield each image's bytes, or the reason why they cannot be read; several at a time where reading means waiting."""
+    """Yield each image's bytes, or the reason why they cannot be read; several at a time where it means waiting."""
     rows = iter(rows)
     if storage.is_local(source):
         for row in rows:
@@ -176,9 +179,8 @@ def read_ahead(rows: Iterable[ImageRow], source: str) -> Iterator[tuple[ImageRow
 def read_image(path: str, source: str) -> bytes | str:
     """Read one image of the source; a file that is gone or closed to us gives the reason instead of an error."""
     try:
-        return retries.call(
-            storage.read_bytes, path if "://" in path or path[:1] == "/" else storage.join(source, path)
-        )
+        whole = "://" in path or path.startswith("/")
+        return retries.call(storage.read_bytes, path if whole else storage.join(source, path))
     except FileNotFoundError:
         return "file not found"
     except IsADirectoryError:

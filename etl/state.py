@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from etl import retries
 from etl.options import EtlOptions
 from etl.shards import SHARDS_FOLDER, findings_name
 from hvdcells import storage
@@ -61,7 +62,7 @@ def look(dataset: str) -> Found:
 
 
 def begin(dataset: str, source: str, options: EtlOptions, replaced: Manifest | None) -> None:
-    """Mark the location as an unfinished run; a dataset that is being updated stops being one until it is whole again."""
+    """Mark the location as an unfinished run; a dataset that is being updated is none until it is whole again."""
     run = {"source": source, "options": options.model_dump(mode="json")}
     if replaced is not None:
         storage.write_text(storage.join(dataset, WORK_FOLDER, _PREVIOUS_NAME), replaced.to_json())
@@ -129,14 +130,22 @@ def refuse_miscount(manifest: Manifest) -> None:
         )
 
 
-def remove_other_images(dataset: str, keep: Iterable[ParquetFile]) -> None:
-    """Remove Parquet files that the dataset does not name: an earlier state, or what a killed run left half-done."""
+def remove_other_images(dataset: str, keep: Iterable[ParquetFile]) -> int:
+    """Remove Parquet files that the dataset does not name (an earlier state's, or what a killed run left half-done).
+
+    Returns:
+        The size of those that it does name, in bytes.
+    """
     wanted = {file.path for file in keep}
     fs, root = storage.filesystem(storage.join(dataset, IMAGES_FOLDER))
     fs.invalidate_cache()
-    for path in fs.find(root):
-        if f"{IMAGES_FOLDER}/{path.removeprefix(root).lstrip('/')}" not in wanted:
-            fs.rm(path)
+    size_bytes = 0
+    for path, entry in retries.call(fs.find, root, detail=True).items():
+        if f"{IMAGES_FOLDER}/{path.removeprefix(root).lstrip('/')}" in wanted:
+            size_bytes += entry["size"]
+        else:
+            retries.call(fs.rm_file, path)
+    return size_bytes
 
 
 def finish(dataset: str, manifest: Manifest) -> None:
@@ -146,6 +155,6 @@ def finish(dataset: str, manifest: Manifest) -> None:
     fs, root = storage.filesystem(storage.join(dataset, SHARDS_FOLDER))
     fs.invalidate_cache()
     kept = {findings_name(staged) for staged in manifest.shards}
-    for path in fs.find(root):
+    for path in retries.call(fs.find, root):
         if path.rsplit("/", 1)[-1] not in kept:
-            fs.rm(path)
+            retries.call(fs.rm_file, path)

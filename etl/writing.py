@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
@@ -91,7 +90,7 @@ def write_shard(shard: int, placed: Sequence[Sequence], writing: Writing) -> lis
     return [(split, file) for split, _, file in planned]
 
 
-def _order(writing: Writing):  # noqa: ANN202
+def _order(writing: Writing):
     return lambda row: (shards.order_of(row["source"], writing.decoding.seed), row["source"])
 
 
@@ -183,10 +182,3 @@ def write_common_metadata(
     }
     with files.new_file(storage.join(dataset, IMAGES_FOLDER, "_common_metadata")) as path:
         pq.write_metadata(arrow_schema().with_metadata(metadata), path)
-
-
-def moments(sums: Sequence[int], square_sums: Sequence[int], num_pixels: int) -> tuple[tuple, tuple]:
-    """Return mean and standard deviation of each channel, in 0–255, from exact sums over `num_pixels` pixels."""
-    mean = np.array([total / num_pixels for total in sums])
-    variance = np.array([total / num_pixels for total in square_sums]) - mean**2
-    return tuple(mean.tolist()), tuple(np.sqrt(np.maximum(variance, 0)).tolist())

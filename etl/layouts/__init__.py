@@ -11,6 +11,8 @@ class Layout:
     """A source understood: the rows of its images, and what must be said about it."""
 
     name: str
+    base: str
+    """Location that the paths of the rows are below."""
     class_names: tuple[str, ...]
     """By label; label 1 is the cancer class."""
     rows: Callable[[], Iterator[ImageRow]]

@@ -29,6 +29,7 @@ def layout(source: str, inventory: Inventory) -> Layout:
     labels = read_labels(source, inventory.tables)
     return Layout(
         name="cnmc",
+        base=source,
         class_names=CNMC_CLASS_NAMES,
         rows=lambda: rows_of(inventory.images(), labels),
         has_official_split=True,

@@ -1,0 +1,159 @@
+"""A table (CSV or Parquet) that names images by `path` and `label`, and optionally `subject` and `split`."""
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import PurePosixPath
+
+import pyarrow.parquet as pq
+import xxhash
+
+from etl import files, retries
+from etl.layouts import Layout
+from etl.layouts.folders import UNKNOWN_SUBJECTS
+from etl.layouts.words import order_classes, split_named
+from etl.options import LARGEST_SQUARE, EtlOptions
+from etl.rows import REJECTED, UNLABELLED, ImageRow
+from hvdcells import storage
+from hvdcells.errors import UserError
+
+NEEDED = ("path", "label")
+OPTIONAL = ("subject", "split")
+_AT_ONCE = 64
+_HEADER_BYTES = 65536
+
+
+def columns_of(location: str) -> set[str]:
+    """Return the column names of a table, lower case; none if it cannot be read as one."""
+    try:
+        if location.lower().endswith(".parquet"):
+            with files.local_copy(location) as path:
+                return {name.lower() for name in pq.read_schema(path).names}
+        fs, path = storage.filesystem(location)
+        head = retries.call(fs.read_block, path, 0, _HEADER_BYTES).decode("utf-8-sig", "replace")
+        return {name.strip().lower() for name in next(csv.reader(io.StringIO(head)), [])}
+    except (OSError, ValueError):
+        return set()
+
+
+def is_table(location: str) -> bool:
+    """Whether a file is a table of images."""
+    return set(NEEDED) <= columns_of(location)
+
+
+def layout(table: str, base: str, options: EtlOptions) -> Layout:
+    """Describe a source that is a table; relative paths are below `base`.
+
+    Raises:
+        UserError: it lacks a column, or its labels are not two classes.
+    """
+    columns = columns_of(table)
+    missing = [name for name in NEEDED if name not in columns]
+    if missing:
+        raise UserError(
+            f"the table {table} has no column {' and no column '.join(missing)} (it has {', '.join(sorted(columns))})",
+            "the columns path and label, and optionally subject and split",
+            "rename or add the columns",
+        )
+    found = {line["label"] for line in _lines(table) if line["label"]}
+    class_names = order_classes(found, options.cancer_class, f"the table {table}")
+    subjects_known = "subject" in columns
+    labels = {name: label for label, name in enumerate(class_names)}
+    return Layout(
+        name="table",
+        base=base,
+        class_names=class_names,
+        rows=lambda: _rows(_lines(table), base, labels, columns),
+        has_official_split="split" in columns,
+        subjects_known=subjects_known,
+        default_crop=LARGEST_SQUARE,
+        notes=()
+        if subjects_known
+        else (UNKNOWN_SUBJECTS.replace("the folders name", "the table names").split(" If ")[0],),
+    )
+
+
+def _lines(table: str) -> Iterator[dict[str, str]]:
+    """Yield the lines of a table as text, with lower-case column names; missing values are empty."""
+    with files.local_copy(table) as path:
+        if table.lower().endswith(".parquet"):
+            with pq.ParquetFile(path) as parquet:
+                for batch in parquet.iter_batches():
+                    for line in batch.to_pylist():
+                        yield {key.lower(): "" if value is None else str(value).strip() for key, value in line.items()}
+        else:
+            with open(path, encoding="utf-8-sig", newline="") as text:  # noqa: PTH123
+                reader = csv.DictReader(text)
+                for line in reader:
+                    yield {str(key).strip().lower(): (value or "").strip() for key, value in line.items() if key}
+
+
+def _rows(
+    lines: Iterable[dict[str, str]], base: str, labels: Mapping[str, int], columns: set[str]
+) -> Iterator[ImageRow]:
+    # 64 bits a path: enough to see that one is named twice without holding all of them.
+    seen: set[int] = set()
+    number = 0
+    for line, (size, fingerprint) in _with_status(lines, base):
+        number += 1
+        digest = xxhash.xxh3_64_intdigest(line["path"].encode("utf-8", "surrogatepass"))
+        if digest in seen:
+            # Its own name keeps rows apart: a source is unique in a listing.
+            yield ImageRow(f"{line['path']} (line {number})", 0, "", status=REJECTED, reason="named twice in the table")
+            continue
+        seen.add(digest)
+        yield _row(line, size, fingerprint, labels, columns)
+
+
+def _row(line: dict[str, str], size: int, fingerprint: str, labels: Mapping[str, int], columns: set[str]) -> ImageRow:
+    path, label = line["path"], line["label"]
+    if size < 0:
+        return ImageRow(path, 0, "", status=REJECTED, reason="file not found")
+    if not label:
+        return ImageRow(path, size, fingerprint, status=UNLABELLED, reason="no label in the table")
+    if "subject" in columns and not line["subject"]:
+        return ImageRow(path, size, fingerprint, status=REJECTED, reason="no subject in the table")
+    split = split_named(line["split"]) if "split" in columns else "train"
+    if split is None:
+        return ImageRow(
+            path, size, fingerprint, status=REJECTED, reason=f"unknown split {line['split']!r} in the table"
+        )
+    return ImageRow(
+        path,
+        size,
+        fingerprint,
+        label=labels[label],
+        class_name=label,
+        subject=line.get("subject", ""),
+        image_id=str(PurePosixPath(path).with_suffix("")),
+        official_split=split,
+    )
+
+
+def _with_status(lines: Iterable[dict[str, str]], base: str) -> Iterator[tuple[dict[str, str], tuple[int, str]]]:
+    """Yield each line with size and fingerprint of its file; a size of −1 if there is none."""
+    lines = iter(lines)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        while batch := list(islice(lines, 16 * _AT_ONCE)):
+            yield from zip(batch, pool.map(lambda line: _status(line["path"], base), batch), strict=True)
+
+
+def _status(path: str, base: str) -> tuple[int, str]:
+    location = resolve(path, base)
+    try:
+        if storage.is_local(location):
+            status = os.stat(storage.filesystem(location)[1])  # noqa: PTH116
+            return status.st_size, str(status.st_mtime_ns)
+        fs, remote = storage.filesystem(location)
+        entry = retries.call(fs.info, remote)
+        return entry["size"], str(entry.get("ETag") or entry.get("mtime") or entry.get("LastModified") or "").strip('"')
+    except (FileNotFoundError, NotADirectoryError):
+        return -1, ""
+
+
+def resolve(path: str, base: str) -> str:
+    """Return the location of an image: its own if it is absolute or an address, else below `base`."""
+    return path if "://" in path or path.startswith("/") else storage.join(base, path)

@@ -1,0 +1,91 @@
+"""`overview.png`: some images of each class and bar charts of classes and subjects, for a look at a dataset."""
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from etl import decoding, files
+from etl.state import OVERVIEW_NAME
+from hvdcells import storage
+from hvdcells.manifest import Manifest
+from hvdcells.schema import SPLITS
+
+IMAGES_PER_CLASS = 12
+MOST_SUBJECTS = 60
+_SPLIT_COLOURS = dict(zip(SPLITS, ("#4477aa", "#ddaa33", "#bb5566"), strict=True))
+
+
+def sample_images(dataset: str, manifest: Manifest, per_class: int = IMAGES_PER_CLASS) -> dict[str, list[np.ndarray]]:
+    """Return the first images of each class of the training split, RGB uint8; few row groups are read for it."""
+    found: dict[str, list[np.ndarray]] = {name: [] for name in manifest.class_names}
+    for file in manifest.splits["train"].files:
+        with files.local_copy(storage.join(dataset, file.path)) as path, pq.ParquetFile(path) as parquet:
+            for index in range(parquet.num_row_groups):
+                group = parquet.read_row_group(index, columns=["image", "class_name"])
+                for stored, name in zip(group["image"], group["class_name"].to_pylist(), strict=True):
+                    if len(found[name]) < per_class:
+                        found[name].append(decoding.decode_stored(stored.as_py(), manifest.image_encoding))
+                if all(len(images) == per_class for images in found.values()):
+                    return found
+    return found
+
+
+def write_overview(dataset: str, manifest: Manifest) -> None:
+    """Draw the overview and write it beside the manifest."""
+    # Not pyplot: it would choose a window system and keep figures alive.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    num_classes = len(manifest.class_names)
+    figure = Figure(figsize=(14, 1.6 * num_classes + 6.5), layout="constrained")
+    kind = "synthetic images, not medical data" if manifest.synthetic else f"layout {manifest.layout}"
+    figure.suptitle(f"{manifest.written} images of {manifest.image_size}×{manifest.image_size} ({kind})", fontsize=13)
+    top, bottom = figure.subfigures(2, 1, height_ratios=[1.6 * num_classes, 6.5])
+    _draw_images(top, sample_images(dataset, manifest))
+    charts = bottom.subplots(2, 1, height_ratios=[1, 1.6])
+    _draw_classes(charts[0], manifest)
+    _draw_subjects(charts[1], manifest)
+    FigureCanvasAgg(figure)
+    with files.new_file(storage.join(dataset, OVERVIEW_NAME)) as path:
+        figure.savefig(path, format="png", dpi=90, metadata={"Software": None})
+
+
+def _draw_images(figure, images: dict[str, list[np.ndarray]]) -> None:
+    axes = figure.subplots(len(images), 1, squeeze=False)[:, 0]
+    for axis, (name, members) in zip(axes, images.items(), strict=True):
+        axis.set_axis_off()
+        axis.set_title(f"{name}, training split", loc="left", fontsize=10)
+        if members:
+            gap = np.full((members[0].shape[0], 4, 3), 255, np.uint8)
+            axis.imshow(np.hstack([part for image in members for part in (image, gap)]))
+
+
+def _draw_classes(axis, manifest: Manifest) -> None:
+    left = dict.fromkeys(manifest.class_names, 0)
+    for split in SPLITS:
+        counts = manifest.splits[split].images_per_class
+        names = list(manifest.class_names)
+        widths = [counts.get(name, 0) for name in names]
+        bars = axis.barh(names, widths, left=[left[name] for name in names], color=_SPLIT_COLOURS[split], label=split)
+        axis.bar_label(bars, [str(width) if width else "" for width in widths], label_type="center", fontsize=8)
+        for name, width in zip(names, widths, strict=True):
+            left[name] += width
+    axis.set_xlabel("images per class")
+    axis.legend(fontsize=8)
+
+
+def _draw_subjects(axis, manifest: Manifest) -> None:
+    subjects = [
+        (split, name, number) for split in SPLITS for name, number in manifest.splits[split].images_per_subject.items()
+    ]
+    if not subjects:
+        axis.set_axis_off()
+        axis.text(0.5, 0.5, "The source names no subjects.", ha="center")
+        return
+    shown = sorted(subjects, key=lambda subject: -subject[2])[:MOST_SUBJECTS]
+    shown.sort(key=lambda subject: (SPLITS.index(subject[0]), -subject[2]))
+    axis.bar(range(len(shown)), [number for *_, number in shown], color=[_SPLIT_COLOURS[split] for split, *_ in shown])
+    axis.set_xticks(range(len(shown)), [name for _, name, _ in shown], rotation=90, fontsize=7)
+    axis.set_xlim(-0.6, len(shown) - 0.4)
+    left_out = f" (the {MOST_SUBJECTS} largest of {len(subjects)})" if len(subjects) > MOST_SUBJECTS else ""
+    axis.set_ylabel("images")
+    axis.set_xlabel(f"subjects{left_out}, coloured by split")

@@ -1,0 +1,264 @@
+import io
+import json
+import os
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from etl import files, pipeline, shards
+from etl.narrating import Narrator
+from etl.options import EtlOptions
+from etl.pipeline import run_etl
+from hvdcells.dataset import Dataset
+from hvdcells.errors import UserError
+from hvdcells.manifest import IMAGES_FOLDER
+from tests.etl.cells import SAMPLE, cell, needs_sample, write_cnmc, write_image
+
+pytestmark = pytest.mark.spark
+
+SMALL = EtlOptions.of(image_size=16, crop=40)
+
+
+class Listener(Narrator):
+    def __init__(self):
+        self.said, self.stages = [], []
+
+    def say(self, text):
+        self.said.append(text)
+
+    def stage(self, name, num_images):
+        self.stages.append((name, num_images))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    root = tmp_path_factory.mktemp("source")
+    write_cnmc(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def made(spark, source, tmp_path_factory):
+    location = tmp_path_factory.mktemp("made") / "dataset"
+    run_etl(spark, source, location, SMALL)
+    return location
+
+
+def rows_of(location):
+    """All rows in reading order, as (split, row)."""
+    manifest = Dataset.open(location).manifest
+    return [
+        (split, row)
+        for split, summary in manifest.splits.items()
+        for file in summary.files
+        for row in files.read_table(f"{location}/{file.path}").to_pylist()
+    ]
+
+
+def test_a_dataset_holds_every_image_of_its_source_once(source, made):
+    manifest = Dataset.open(made).manifest
+    assert (manifest.listed, manifest.written, manifest.rejected, manifest.dropped) == (64, 64, {}, 0)
+    assert {name: split.images for name, split in manifest.splits.items()} == {"train": 32, "validation": 16, "test": 16}
+    assert manifest.splits["train"].images_per_class == {"hem": 16, "all": 16}
+    assert manifest.splits["train"].images_per_fold == {"0": 16, "1": 16}
+    assert manifest.splits["validation"].class_per_subject == {"5": "all", "6": "all", "H5": "hem", "H6": "hem"}
+    assert not manifest.synthetic
+    rows = rows_of(made)
+    assert len({row["image_id"] for _, row in rows}) == len({row["source"] for _, row in rows}) == 64
+    assert all(row["label"] == (row["class_name"] == "all") for _, row in rows)
+    assert not (made / "_work").exists()
+    assert not list((made / "_shards").glob("*.arrow"))
+    assert (made / "overview.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_row_groups_are_those_of_the_manifest_and_small_splits_have_several(made):
+    for split in Dataset.open(made).manifest.splits.values():
+        assert sum(len(file.rows_per_row_group) for file in split.files) >= 8
+        for file in split.files:
+            metadata = pq.read_metadata(made / file.path)
+            found = tuple(metadata.row_group(index).num_rows for index in range(metadata.num_row_groups))
+            assert found == file.rows_per_row_group
+
+
+def test_rows_are_mixed(made):
+    train = [row["class_name"] for split, row in rows_of(made) if split == "train"]
+    changes = sum(one != other for one, other in zip(train, train[1:], strict=False))
+    assert changes > 8  # sorted by folder there would be one
+
+
+def test_pixels_and_statistics_are_those_of_the_source(source, made):
+    import cv2
+
+    manifest = Dataset.open(made).manifest
+    train = []
+    for split, row in rows_of(made):
+        image = np.load(io.BytesIO(row["image"]))
+        pixels = cv2.imread(str(source / row["source"]))[..., ::-1]
+        wanted = cv2.resize(np.ascontiguousarray(pixels[4:44, 4:44]), (16, 16), interpolation=cv2.INTER_AREA)
+        np.testing.assert_array_equal(image, wanted)
+        if split == "train":
+            train.append(image)
+    np.testing.assert_allclose(manifest.channel_mean, np.mean(train, axis=(0, 1, 2)), rtol=1e-9)
+    np.testing.assert_allclose(manifest.channel_std, np.std(train, axis=(0, 1, 2)), rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_petastorm_reads_it_row_by_row_and_in_batches(made):
+    from petastorm import make_batch_reader, make_reader
+
+    url = f"file://{made}/{IMAGES_FOLDER}"
+    with make_reader(url, reader_pool_type="dummy", num_epochs=1, shuffle_row_groups=False) as reader:
+        rows = list(reader)
+    assert len({row.image_id for row in rows}) == 64
+    assert {row.split for row in rows} == {"train", "validation", "test"}
+    assert rows[0].image.shape == (16, 16, 3)
+    assert rows[0].image.dtype == np.uint8
+    with make_batch_reader(url, reader_pool_type="dummy", num_epochs=1) as reader:
+        assert sum(len(batch.label) for batch in reader) == 64
+
+
+def test_two_runs_write_the_same_bytes(spark, source, made, tmp_path):
+    again = tmp_path / "again"
+    run_etl(spark, source, again, SMALL)
+    one, other = (
+        {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.parquet")} for root in (made, again)
+    )
+    assert one == other
+    assert (made / "manifest.json").read_text() == (again / "manifest.json").read_text()
+
+
+def test_another_seed_gives_another_order(spark, source, made, tmp_path):
+    run_etl(spark, source, tmp_path / "other", SMALL.model_copy(update={"seed": 1}))
+    one, other = ([row["source"] for _, row in rows_of(root)] for root in (made, tmp_path / "other"))
+    assert sorted(one) == sorted(other)
+    assert one != other
+
+
+def test_a_second_run_does_nothing_and_says_so(spark, source, made):
+    before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
+    listener = Listener()
+    manifest = run_etl(spark, source, made, SMALL, narrator=listener)
+    assert manifest == Dataset.open(made).manifest
+    assert any("nothing to do" in text for text in listener.said)
+    assert listener.stages == []
+    assert before == {path: path.stat().st_mtime_ns for path in made.rglob("*")}
+
+
+def test_unusable_images_are_counted_and_cost_nothing_else(spark, source, tmp_path):
+    root = tmp_path / "source"
+    shutil.copytree(source, root)
+    folder = root / "training_data" / "fold_0" / "all"
+    whole = next(folder.glob("*.bmp")).read_bytes()
+    (folder / "UID_1_90_1_all.bmp").write_bytes(whole[:3000])
+    (folder / "UID_1_91_1_all.bmp").write_bytes(b"")
+    (folder / "UID_1_92_1_all.bmp").write_text("this is a text file")
+    (folder / "UID_1_93_1_hem.bmp").write_bytes(whole)
+    (folder / "picture.bmp").write_bytes(whole)
+    (root / "notes.txt").write_text("not an image")
+    with pytest.raises(UserError, match=r"5 of 69 images \(7.2%\) cannot be used"):
+        run_etl(spark, root, tmp_path / "dataset", SMALL)
+    with pytest.raises(UserError, match="no finished dataset"):
+        Dataset.open(tmp_path / "dataset")
+    allowed = SMALL.model_copy(update={"max_rejects": 0.1})
+    manifest = run_etl(spark, root, tmp_path / "dataset", allowed)
+    assert (manifest.listed, manifest.written, sum(manifest.rejected.values())) == (69, 64, 5)
+    table = files.read_table(f"{tmp_path}/dataset/rejects/rejects.parquet").to_pylist()
+    reasons = {row["source"].rsplit("/", 1)[-1]: row["reason"] for row in table}
+    assert reasons["UID_1_90_1_all.bmp"].startswith("truncated BMP")
+    assert reasons["UID_1_91_1_all.bmp"] == "empty file"
+    assert reasons["UID_1_92_1_all.bmp"] == "not an image OpenCV can decode"
+    assert "lies in the folder all" in reasons["UID_1_93_1_hem.bmp"]
+    assert "file name is not" in reasons["picture.bmp"]
+    Dataset.open(tmp_path / "dataset")
+
+
+def test_leaks_are_dropped_from_training_and_named(spark, source, tmp_path):
+    root = tmp_path / "source"
+    shutil.copytree(source, root)
+    image = next((root / "training_data" / "fold_0" / "all").glob("*.bmp"))
+    shutil.copy(image, root / "training_data" / "fold_2" / "all" / "UID_90_1_1_all.bmp")
+    manifest = run_etl(spark, root, tmp_path / "dataset", SMALL)
+    assert (manifest.listed, manifest.written, manifest.dropped) == (65, 64, 1)
+    relative = str(image.relative_to(root))
+    assert manifest.leakage.dropped == {relative: "the same pixels are also in validation"}
+    assert manifest.leakage.identical_pairs == ((relative, "training_data/fold_2/all/UID_90_1_1_all.bmp"),)
+    assert manifest.leakage.across_splits == manifest.leakage.identical_pairs
+    subject = image.name.split("_")[1]
+    assert manifest.leakage.groups_of_several_subjects == ((subject, "90"),)
+    assert any("may be one person" in warning for warning in manifest.leakage.warnings)
+
+
+def test_an_update_decodes_only_what_is_new(spark, source, tmp_path, monkeypatch):
+    root, dataset = tmp_path / "source", tmp_path / "dataset"
+    shutil.copytree(source, root)
+    run_etl(spark, root, dataset, SMALL)
+    before = {row["source"]: (split, row["image"]) for split, row in rows_of(dataset)}
+    new = "training_data/fold_1/hem/UID_H77_1_1_hem.bmp"
+    write_image(root / new, cell(1000))
+    gone = next((root / "training_data" / "fold_0" / "hem").glob("*.bmp"))
+    gone.unlink()
+    with pytest.raises(UserError, match="its source has changed"):
+        run_etl(spark, root, dataset, SMALL)
+    Dataset.open(dataset)  # the refusal left it whole
+    # Were an old image decoded again, its source would be missed.
+    hidden = [path for path in root.rglob("*.bmp") if str(path.relative_to(root)) != new]
+    contents = {path: (path.read_bytes(), path.stat()) for path in hidden}
+
+    for path, (content, status) in contents.items():
+        path.write_bytes(b"x" * len(content))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    manifest = run_etl(spark, root, dataset, SMALL, update=True)
+    after = {row["source"]: (split, row["image"]) for split, row in rows_of(dataset)}
+    assert set(after) == set(before) - {str(gone.relative_to(root))} | {new}
+    assert all(after[path] == before[path] for path in set(after) & set(before))
+    assert after[new][0] == "train"
+    assert (manifest.listed, manifest.written) == (64, 64)
+    parquet = {str(path.relative_to(dataset)) for path in (dataset / IMAGES_FOLDER).rglob("*.parquet")}
+    assert parquet == {file.path for split in manifest.splits.values() for file in split.files}
+
+
+def test_an_update_decodes_again_an_image_that_was_dropped_and_is_wanted(spark, source, tmp_path):
+    root, dataset = tmp_path / "source", tmp_path / "dataset"
+    shutil.copytree(source, root)
+    image = next((root / "training_data" / "fold_0" / "all").glob("*.bmp"))
+    copy = root / "training_data" / "fold_2" / "all" / "UID_90_1_1_all.bmp"
+    shutil.copy(image, copy)
+    assert run_etl(spark, root, dataset, SMALL).dropped == 1
+    copy.unlink()
+    manifest = run_etl(spark, root, dataset, SMALL, update=True)
+    assert (manifest.dropped, manifest.written) == (0, 64)
+    assert str(image.relative_to(root)) in {row["source"] for _, row in rows_of(dataset)}
+
+
+def test_a_run_that_failed_goes_on_from_its_finished_shards(spark, source, tmp_path, monkeypatch):
+    dataset = tmp_path / "dataset"
+
+    def broken(*_args, **_kwargs):
+        raise RuntimeError("the power went")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "write_all", broken)
+        with pytest.raises(RuntimeError, match="the power went"):
+            run_etl(spark, source, dataset, SMALL)
+    with pytest.raises(UserError, match="no finished dataset"):
+        Dataset.open(dataset)
+    decoded = {path.name: path.stat().st_mtime_ns for path in (dataset / shards.SHARDS_FOLDER).iterdir()}
+    assert decoded
+    manifest = run_etl(spark, source, dataset, SMALL)
+    assert manifest.written == 64
+    for path in (dataset / shards.SHARDS_FOLDER).iterdir():
+        assert decoded[path.name] == path.stat().st_mtime_ns
+
+
+@needs_sample
+def test_the_real_sample(spark, tmp_path):
+    manifest = run_etl(spark, SAMPLE, tmp_path / "dataset")
+    assert (manifest.layout, manifest.listed, manifest.written) == ("cnmc", 62, 62)
+    assert manifest.image_size == 224
+    assert manifest.splits["test"].images_per_class == {"hem": 4, "all": 10}
+    assert manifest.splits["validation"].images > 0
+    subjects = [set(split.images_per_subject) for split in manifest.splits.values()]
+    assert not (subjects[0] & subjects[1] or subjects[0] & subjects[2] or subjects[1] & subjects[2])
+    assert json.loads((tmp_path / "dataset" / "manifest.json").read_text())["options"]["crop"] == 300

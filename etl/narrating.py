@@ -20,6 +20,9 @@ class Narrator:
     def stage(self, name: str, num_images: int) -> None:
         """Begin a stage of work on so many images."""
 
+    def stage_over(self, name: str) -> None:
+        """End a stage of work."""
+
     def advance(self, num_done: int, num_rejected: int) -> None:
         """Tell how many images of the stage are done, and how many of all were rejected."""
 
@@ -55,3 +58,4 @@ def narrated(narrator: Narrator, counts: Counts, stage: str, num_images: int) ->
         over.set()
         thread.join()
         narrator.advance(counts.done.value, counts.rejected.value)
+        narrator.stage_over(stage)

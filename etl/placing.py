@@ -138,4 +138,4 @@ def _assign(
         [xxhash.xxh3_64_intdigest(name.encode(), seed=seed & (2**64 - 1)) for name in table["group"]], object
     )
     table["part"] = assign_groups(counts, proportions, order)
-    return f.broadcast(images.sparkSession.createDataFrame(table[["group", "part"]]))
+    return f.broadcast(images.sparkSession.createDataFrame(table[["group", "part"]], "`group` string, part int"))

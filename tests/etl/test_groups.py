@@ -1,5 +1,6 @@
 import csv
 from collections import Counter, defaultdict
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def components_of(spark, edges):
 
 def test_a_long_chain_is_one_component_whatever_its_order(spark):
     nodes = [f"n{number:03d}" for number in np.random.default_rng(0).permutation(64)]
-    edges = list(zip(nodes[:-1], nodes[1:], strict=True))
+    edges = list(pairwise(nodes))
     assert components_of(spark, edges) == dict.fromkeys(nodes, "n000")
 
 
@@ -111,7 +112,10 @@ def real_images(spark):
         )
         for row in rows_of(files, labels)
     ]
-    ddl = "status string, source string, subject string, label int, class_name string, official_split string, fold int, content_hash string"
+    ddl = (
+        "status string, source string, subject string, label int, class_name string, official_split string, fold int, "
+        "content_hash string"
+    )
     frame = spark.createDataFrame(rows, ddl).persist()
     yield frame
     frame.unpersist()

@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
@@ -75,22 +76,37 @@ class HorovodOnSpark:
         environment = {**os.environ, **settings.environment(), "PYTHONUNBUFFERED": "1"}
         worker_log = _WorkerOutput(shown=False)
         try:
-            return horovod.spark.run(
-                _run_noting_failure,
-                args=(function, argument, logs),
-                num_proc=self.num_workers,
-                env=environment,
-                use_gloo=True,
-                start_timeout=self.start_timeout_seconds,
-                stdout=_WorkerOutput(shown=True),
-                stderr=worker_log,
-                verbose=0,
-            )
+            with _quiet_threads():
+                return horovod.spark.run(
+                    _run_noting_failure,
+                    args=(function, argument, logs),
+                    num_proc=self.num_workers,
+                    env=environment,
+                    use_gloo=True,
+                    start_timeout=self.start_timeout_seconds,
+                    stdout=_WorkerOutput(shown=True),
+                    stderr=worker_log,
+                    verbose=0,
+                )
         except Exception as error:
             with suppress(OSError):
                 storage.write_text(storage.join(logs, "workers.log"), worker_log.text())
             raise_noted_failure(logs, error)
             raise
+
+
+@contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """Keep from the screen the trace of the Spark job that Horovod cancels, in a thread, when a rank fails.
+
+    The failure itself comes back as an exception with the rank's own trace.
+    """
+    kept = threading.excepthook
+    threading.excepthook = lambda caught: None if "run_spark" in caught.thread.name else kept(caught)
+    try:
+        yield
+    finally:
+        threading.excepthook = kept
 
 
 def _run_noting_failure(function: Callable[..., Any], argument: Any, logs: str) -> Any:

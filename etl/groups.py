@@ -17,11 +17,10 @@ def identical_edges(images: "DataFrame") -> "DataFrame":
     """
     from pyspark.sql import functions as f
 
-    owners = images.select("content_hash", "subject").distinct()
+    owners = images.groupBy("content_hash").agg(f.sort_array(f.collect_set("subject")).alias("subjects"))
     # A star per hash, from its first subject: enough to connect them, and linear in the number of subjects.
-    first = owners.groupBy("content_hash").agg(f.min("subject").alias("a"), f.count("*").alias("num"))
-    shared = first.where("num > 1").select("content_hash", "a")
-    return owners.join(shared, "content_hash").where("subject != a").select("a", f.col("subject").alias("b")).distinct()
+    others = f.explode(f.slice("subjects", 2, f.size("subjects"))).alias("b")
+    return owners.where(f.size("subjects") > 1).select(f.col("subjects")[0].alias("a"), others).distinct()
 
 
 def with_groups(images: "DataFrame", near_pairs: "DataFrame | None" = None) -> "DataFrame":
@@ -52,9 +51,12 @@ def connected_components(edges: "DataFrame") -> "DataFrame":
     """
     from pyspark.sql import functions as f
 
-    current = _checkpoint(edges.select(f.greatest("a", "b").alias("a"), f.least("a", "b").alias("b")).distinct())
+    edges = edges.select(f.greatest("a", "b").alias("a"), f.least("a", "b").alias("b")).distinct()
+    if edges.isEmpty():
+        return edges.sparkSession.createDataFrame([], "node string, component string")
+    current = _checkpoint(edges)
     digest = _digest(current)
-    while digest[0] > 0:
+    while True:
         current = _checkpoint(_small_star(_large_star(current)))
         previous, digest = digest, _digest(current)
         if digest == previous:

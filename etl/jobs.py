@@ -24,15 +24,19 @@ def decode_all(
     first_shard: int,
     num_shards: int,
     progress: Counts,
-) -> list[str]:
-    """Decode all images that are not known from the dataset's earlier state; return the names of all shards."""
+) -> tuple[list[str], int]:
+    """Decode all images that are not known from the dataset's earlier state.
+
+    Returns:
+        The names of all shards, the earlier ones too, and the number of images rejected in the new ones.
+    """
     rows = read_files(spark, list(chunks), LISTING_DDL).where(f"status = '{LISTED}'")
     known = list(previous.shards) if previous else []
     if known:
         old = shards.read_findings(spark, known, decoding).select("source", "size_bytes", "fingerprint")
         rows = rows.join(old, ["source", "size_bytes", "fingerprint"], "left_anti")
 
-    def decode(members: Iterator[tuple[int, tuple]]) -> Iterator[str]:
+    def decode(members: Iterator[tuple[int, tuple]]) -> Iterator[tuple[str, int]]:
         shard, images = None, []
         for shard, values in members:  # noqa: B007
             images.append(as_image_row(dict(zip(ROW_COLUMNS, values, strict=True))))
@@ -40,7 +44,8 @@ def decode_all(
             yield shards.decode_shard(shard, images, decoding, progress)
 
     keyed = rows.select("shard", *ROW_COLUMNS).rdd.map(lambda row: (row[0], tuple(row[1:])))
-    return known + _one_task_a_shard(keyed, num_shards, first_shard).mapPartitions(decode).collect()
+    done = _one_task_a_shard(keyed, num_shards, first_shard).mapPartitions(decode).collect()
+    return known + [name for name, _ in done], sum(rejected for _, rejected in done)
 
 
 def write_all(

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from etl import files, shards
 from etl.layouts import Layout
-from etl.rows import LISTED, ROW_SCHEMA, UNLABELLED, ImageRow, to_table
+from etl.rows import LISTED, REJECTED, ROW_SCHEMA, UNLABELLED, ImageRow, to_table
 from hvdcells import storage
 
 CHUNK_ROWS = 50_000
@@ -29,6 +29,11 @@ class ListingCounts:
     num_per_status: dict[str, int]
     num_per_class: dict[str, int]
     num_per_official_split: dict[str, int]
+
+    @property
+    def num_rejected(self) -> int:
+        """Images that cannot be used by what their listing says."""
+        return self.num_per_status.get(REJECTED, 0)
 
     @property
     def num_unlabelled(self) -> int:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -88,13 +89,14 @@ def run_etl(
     first_shard = shards.first_free(previous.shards) if previous else 0
     chunks = write_rows(layout, state.listing_folder(dataset), options.seed, num_shards, first_shard)
     progress = narrating.Counts(spark.sparkContext)
-    with settings_for(spark, counts.num_images), ExitStack() as persisted:
+    with settings_for(spark, counts.num_images), ExitStack() as persisted, ThreadPoolExecutor(1) as threads:
         with narrating.narrated(narrator, progress, "decoding", counts.num_images):
-            staged = decode_all(spark, chunks, decoding, previous, first_shard, num_shards, progress)
+            staged, num_rejected = decode_all(spark, chunks, decoding, previous, first_shard, num_shards, progress)
 
         # ---- Metadata only: rejects, leakage groups, splits.
         rows = persisted.enter_context(persist(load_rows(spark, chunks, staged, decoding)))
-        rejects = write_rejects(rejected(rows), dataset)
+        some_rejected = num_rejected or counts.num_rejected or previous
+        rejects = write_rejects(rejected(rows) if some_rejected else None, dataset)
         refuse_too_many(rejects, counts.num_images, options.max_rejects, dataset)
         images = usable(rows, layout.subjects_known)
         near_pairs = persisted.enter_context(persist(groups.near_duplicates(images, options.near_duplicate_bits)))
@@ -102,7 +104,8 @@ def run_etl(
         has_validation = bool(counts.num_per_official_split.get("validation"))
         placed = persisted.enter_context(persist(place(grouped, options, layout.class_names, has_validation)))
         tallied = tallies(placed, layout.subjects_known)
-        leaks = leakage.report(placed, tallied, near_pairs, layout.subjects_known, options.keep_leaks)
+        # Small jobs that nothing waits for: they find their place between the tasks of the big one below.
+        report = threads.submit(leakage.report, placed, tallied, near_pairs, layout.subjects_known, options.keep_leaks)
 
         # ---- The Parquet files, from the encoded images; nothing is decoded again.
         per_split = images_per_split(tallied)
@@ -111,6 +114,7 @@ def run_etl(
         progress = narrating.Counts(spark.sparkContext)
         with narrating.narrated(narrator, progress, "writing", sum(per_split.values())):
             written = write_all(spark, placed, writing, first_shard + num_shards, progress)
+        leaks = report.result()
 
     # ---- The description, and last of all the manifest: from then on it is a dataset.
     splits = summaries(tallied, written, layout.class_names)

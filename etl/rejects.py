@@ -18,15 +18,20 @@ _SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string())])
 _BATCH_ROWS = 10_000
 
 
-def write_rejects(rejected: "DataFrame", dataset: str) -> dict[str, int]:
-    """Write the rejected images (`source`, `reason`) to `rejects/` and return their number by reason."""
+def write_rejects(rejected: "DataFrame | None", dataset: str) -> dict[str, int]:
+    """Write the rejected images to `rejects/` and return their number by reason.
+
+    Args:
+        rejected: `source`, `reason`; None where it is known that there are none, which saves a Spark job.
+        dataset: the dataset's location.
+    """
     reasons: Counter[str] = Counter()
     with (
         files.new_file(storage.join(dataset, REJECTS_FOLDER, "rejects.parquet")) as path,
         pq.ParquetWriter(path, _SCHEMA) as writer,
     ):
         batch: list[tuple[str, str]] = []
-        for row in rejected.orderBy("source").toLocalIterator():
+        for row in rejected.orderBy("source").toLocalIterator() if rejected is not None else ():
             batch.append((row.source, row.reason))
             reasons[row.reason] += 1
             if len(batch) == _BATCH_ROWS:

@@ -5,6 +5,7 @@ A shard is a few hundred images drawn from all over the source. Its result is tw
 was learnt about each image. A shard whose second file is there is finished and is not decoded again.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 SHARDS_FOLDER = "_shards"
 MIN_SHARD_IMAGES, MAX_SHARD_IMAGES, USUAL_NUM_SHARDS = 256, 2048, 128
 _REMOTE_READS = 16
+_REASONS = {
+    FileNotFoundError: "file not found",
+    IsADirectoryError: "a folder, not a file",
+    PermissionError: "no permission to read it",
+}
 _BATCH_ROWS = 32
 
 FINDINGS_SCHEMA = pa.schema(
@@ -101,14 +107,17 @@ def pixels_name(staged: str) -> str:
 
 def decode_shard(
     shard: int, rows: Sequence[ImageRow], decoding_: Decoding, progress: Callable[[int, int], None]
-) -> str:
-    """Decode the images of one shard, unless that has been done, and return the shard's name in the shards folder.
+) -> tuple[str, int]:
+    """Decode the images of one shard, unless that has been done.
 
     Args:
         shard: its number.
         rows: its images, in any order.
         decoding_: where from, where to and how.
         progress: told (images done, images rejected) from time to time.
+
+    Returns:
+        The shard's name in the shards folder, and how many of its images were rejected.
     """
     rows = sorted(rows, key=lambda row: (order_of(row.source, decoding_.seed), row.source))
     key = xxhash.xxh3_64(decoding_.options_digest.encode())
@@ -117,8 +126,10 @@ def decode_shard(
     staged = f"{shard:05d}-{key.hexdigest()}"
     finished = decoding_.location(findings_name(staged))
     if storage.exists(finished):
-        progress(len(rows), 0)
-        return staged
+        reasons = files.read_table(finished, ["reason"])["reason"].to_pylist()
+        num_rejected = sum(reason != "" for reason in reasons)
+        progress(len(rows), num_rejected)
+        return staged, num_rejected
     findings = []
     with (
         files.new_file(decoding_.location(pixels_name(staged))) as path,
@@ -137,7 +148,7 @@ def decode_shard(
     columns = list(zip(*findings, strict=True))
     arrays = [pa.array(column, field.type) for column, field in zip(columns, FINDINGS_SCHEMA, strict=True)]
     files.write_table(finished, pa.table(arrays, schema=FINDINGS_SCHEMA))
-    return staged
+    return staged, len(rows) - position
 
 
 def _finding(row: ImageRow, result: "decoding.Decoded | str", shard: int, staged: str, position: int) -> tuple:
@@ -165,8 +176,10 @@ def read_ahead(rows: Iterable[ImageRow], source: str) -> Iterator[tuple[ImageRow
     """Yield each image's bytes, or the reason why they cannot be read; several at a time where it means waiting."""
     rows = iter(rows)
     if storage.is_local(source):
+        # Straight from the disk: fsspec would take a third of the time of reading.
         for row in rows:
-            yield row, read_image(row.source, source)
+            remote = "://" in row.source
+            yield row, read_image(row.source, source) if remote else _read_local(os.path.join(source, row.source))  # noqa: PTH118
         return
     with ThreadPoolExecutor(_REMOTE_READS) as pool:
         pending = [(row, pool.submit(read_image, row.source, source)) for row in islice(rows, 2 * _REMOTE_READS)]
@@ -176,14 +189,18 @@ def read_ahead(rows: Iterable[ImageRow], source: str) -> Iterator[tuple[ImageRow
             pending += [(row, pool.submit(read_image, row.source, source)) for row in islice(rows, 1)]
 
 
+def _read_local(path: str) -> bytes | str:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            return file.read()
+    except tuple(_REASONS) as error:
+        return _REASONS[type(error)]
+
+
 def read_image(path: str, source: str) -> bytes | str:
     """Read one image of the source; a file that is gone or closed to us gives the reason instead of an error."""
     try:
         whole = "://" in path or path.startswith("/")
         return retries.call(storage.read_bytes, path if whole else storage.join(source, path))
-    except FileNotFoundError:
-        return "file not found"
-    except IsADirectoryError:
-        return "a folder, not a file"
-    except PermissionError:
-        return "no permission to read it"
+    except tuple(_REASONS) as error:
+        return _REASONS[type(error)]

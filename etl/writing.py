@@ -6,9 +6,11 @@ an interrupted run goes on where it stopped, and an update writes only the files
 
 import json
 import pickle
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import accumulate
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -131,14 +133,16 @@ class _Pixels:
 
     def __init__(self, shard: int, rows: list[dict], writing: Writing, stack: ExitStack) -> None:
         self._writing = writing
-        self._staged: pa.Table | None = None
+        self._batches: list[pa.Array] | None = None
         self._old: dict[str, tuple[str, int]] = {}
         self._stack = stack
-        staged = shards.pixels_name(rows[0]["staged"])
+        location = writing.decoding.location(shards.pixels_name(rows[0]["staged"]))
         try:
-            path = stack.enter_context(files.local_copy(writing.decoding.location(staged)))
+            path = stack.enter_context(files.local_copy(location))
             mapped = stack.enter_context(pa.memory_map(path))
-            self._staged = pa.ipc.open_file(mapped).read_all()["image"]
+            staged = pa.ipc.open_file(mapped)
+            self._batches = [staged.get_batch(index).column(0) for index in range(staged.num_record_batches)]
+            self._starts = list(accumulate((len(batch) for batch in self._batches), initial=0))
         except FileNotFoundError:
             for name in writing.old_files.get(shard, ()):
                 sources = files.read_table(storage.join(writing.decoding.dataset, name), ["source", "content_hash"])
@@ -148,9 +152,14 @@ class _Pixels:
 
     def of(self, rows: list[dict]) -> pa.Array:
         """Return the images of some rows, in their order."""
-        if self._staged is not None:
-            return self._staged.take(pa.array([row["position"] for row in rows])).combine_chunks()
+        if self._batches is not None:
+            # Not `take`, which joins all batches of the shard into one before it picks.
+            return pa.concat_arrays([self._staged_one(row["position"]) for row in rows])
         return pa.array([self._one(row) for row in rows], pa.binary())
+
+    def _staged_one(self, position: int) -> pa.Array:
+        batch = bisect_right(self._starts, position) - 1
+        return self._batches[batch].slice(position - self._starts[batch], 1)
 
     def _one(self, row: dict) -> bytes:
         name, index = self._old.get((row["source"], row["content_hash"]), (None, 0))

@@ -4,6 +4,7 @@ The stream runs over all epochs without a break, so the next epoch's first image
 one is being evaluated; the loop takes as many batches per epoch as the epoch's plan has steps.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hvdcells.dataset import Dataset
+from hvdcells.errors import UserError
 from hvdcells.reader import MemoryCache, RowGroup, fits_in_memory, open_reader
 from hvdcells.shard_plan import EpochPlan
 
@@ -21,6 +23,8 @@ PADDING_ROW = -1
 """The `row` of an image of weight zero."""
 BATCHES_AHEAD = 3
 """Assembled batches that wait for the step."""
+TENSOR_ALIGNMENT_BYTES = 64
+"""TensorFlow takes over a numpy array that starts at a multiple of this; any other one it copies."""
 
 Batch = dict[str, np.ndarray]
 """`image` uint8 (batch, size, size, 3), `label` float32 (batch,), `weight` float32 (batch,) 1 or 0 for padding,
@@ -49,9 +53,13 @@ def rank_batches(
         rank: whose share.
         input_size: side of the images, in pixels.
         num_threads: threads that read and decode.
-        shuffle_buffer: images from among which the next batch is drawn.
+        shuffle_buffer: images over which the order of the row groups' images is mixed.
         seed: of the shuffle buffer; None keeps the order of the plan.
         cache_bytes: decoded images are kept in memory if all of the split fits in this.
+
+    Raises:
+        UserError: the Parquet does not hold what the manifest says. TensorFlow hands on only the text of an error
+            met while reading; the error itself is raised here, in the body of the `with`.
     """
     import tensorflow as tf
 
@@ -80,7 +88,31 @@ def rank_batches(
                     row_groups, plan.images[rank], plan.num_steps, batch_size, shuffle_buffer, rng
                 )
 
-        yield tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(BATCHES_AHEAD)
+        stream, problems = batches(), []
+
+        def next_batch() -> list[np.ndarray]:
+            try:
+                batch = next(stream)
+            except UserError as error:
+                problems.append(error)
+                raise
+            return [batch[name] for name in signature]
+
+        def batch_tensors(_: tf.Tensor) -> dict[str, tf.Tensor]:
+            # One call of Python per batch: `from_generator` makes three, and checks what is known to be right.
+            tensors = tf.numpy_function(next_batch, [], [spec.dtype for spec in signature.values()])
+            return {
+                name: tf.ensure_shape(tensor, spec.shape)
+                for (name, spec), tensor in zip(signature.items(), tensors, strict=True)
+            }
+
+        num_batches = sum(plan.num_steps for plan in plans)
+        try:
+            yield tf.data.Dataset.range(num_batches).map(batch_tensors).prefetch(BATCHES_AHEAD)
+        except tf.errors.OpError:
+            if problems:
+                raise problems[0] from None
+            raise
 
 
 def assemble_batches(
@@ -94,58 +126,66 @@ def assemble_batches(
     """Assemble an epoch's batches of one rank from its row groups.
 
     Takes `num_images` images from `row_groups` (which may go on after them), yields each exactly once and
-    fills up to `num_steps` batches with images of weight zero. With `rng`, a batch is drawn from a buffer of
-    at least `shuffle_buffer` images (all that are left, near the end); without, the order is kept.
+    fills up to `num_steps` batches with images of weight zero. With `rng`, the images are mixed over
+    `shuffle_buffer` neighbours; without, the order is kept.
+
+    Where every image will go is known beforehand, so it is copied once, from its row group into its batch. Batches
+    begun and not complete hold at most about `shuffle_buffer` images.
     """
-    row_groups = iter(row_groups)
-    pool: Batch = {}
-    waiting = np.empty(0, np.int64)  # slots of the pool that hold an image, oldest first
-    free: list[int] = []
-    read = 0
+    if num_images > num_steps * batch_size:
+        raise RuntimeError(f"{num_images} images do not fit in {num_steps} steps of {batch_size}")
+    order = mixed_order(num_images, shuffle_buffer if rng is not None else 1, rng)
+    places = np.empty(num_images, np.int64)
+    places[order] = np.arange(num_images)
+    labels, rows = np.empty(num_images, np.float32), np.empty(num_images, np.int64)
+    begun: dict[int, np.ndarray] = {}  # images of batches by the number of the batch
+    row_groups, read = iter(row_groups), 0
     batch: Batch = {}
-    wanted = max(batch_size, shuffle_buffer if rng is not None else 1)
-    for _ in range(num_steps):
-        while len(waiting) < wanted and read < num_images:
-            row_group = next(row_groups)
-            count = len(row_group.label)
-            if len(free) < count:
-                free += _grow(pool, row_group, num_slots=wanted + 2 * count)
-            slots = np.array([free.pop() for _ in range(count)])
-            # One copy in and one out; the slots are reused, so memory stays at the size of the buffer.
-            pool["image"][slots] = row_group.image
-            pool["label"][slots] = row_group.label
-            pool["row"][slots] = row_group.row
-            waiting = np.concatenate([waiting, slots])
+    for step in range(num_steps):
+        first, end = step * batch_size, min((step + 1) * batch_size, num_images)
+        if first >= num_images:  # this rank is done while another still has images
+            yield {**batch, "weight": np.zeros(batch_size, np.float32), "row": np.full(batch_size, PADDING_ROW)}
+            continue
+        while read <= order[first:end].max():
+            row_group = next(row_groups, None)
+            count = len(row_group.label) if row_group else 0
+            if count == 0 or read + count > num_images:
+                raise RuntimeError(f"the plan names {num_images} images; the row groups hold {read} or {read + count}")
+            targets = places[read : read + count]
+            labels[targets], rows[targets] = row_group.label, row_group.row
+            for place, image in zip(targets.tolist(), row_group.image, strict=True):
+                number, slot = divmod(place, batch_size)
+                if number not in begun:
+                    begun[number] = aligned_empty((batch_size, *image.shape), image.dtype)
+                begun[number][slot] = image
             read += count
-        taken = min(batch_size, len(waiting))
-        positions = np.arange(taken) if rng is None else rng.choice(len(waiting), taken, replace=False)
-        slots = waiting[positions]
-        waiting = np.delete(waiting, positions)
-        batch = _batch_of(pool, slots, batch_size, batch)
-        free += slots.tolist()
+        images = begun.pop(step)
+        # The last batch may be short: some of its images are repeated with weight zero.
+        repeated = first + np.arange(batch_size) % (end - first)
+        images[end - first :] = images[repeated[end - first :] - first]
+        weights = np.arange(batch_size) < end - first
+        batch = {
+            "image": images,
+            "label": labels[repeated],
+            "weight": weights.astype(np.float32),
+            "row": np.where(weights, rows[repeated], PADDING_ROW),
+        }
         yield batch
-    if read != num_images or len(waiting):
-        raise RuntimeError(f"the plan names {num_images} images, {read} were read and {len(waiting)} are left")
 
 
-def _grow(pool: Batch, like: RowGroup, num_slots: int) -> list[int]:
-    """Enlarge the pool by so many slots and return their numbers."""
-    first = len(pool["row"]) if pool else 0
-    for name, array in zip(RowGroup._fields, like, strict=True):
-        more = np.empty((num_slots, *array.shape[1:]), array.dtype)
-        pool[name] = np.concatenate([pool[name], more]) if name in pool else more
-    return list(range(first, first + num_slots))
+def mixed_order(num_images: int, window: int, rng: np.random.Generator | None) -> np.ndarray:
+    """Return the order in which to use images that arrive as 0, 1, 2, …; int64 of shape (num_images,).
+
+    Each image is put back by a random distance below `window`, so one never needs to hold more than `window` images.
+    """
+    if rng is None or window <= 1:
+        return np.arange(num_images)
+    return np.argsort(np.arange(num_images) + rng.uniform(0, window, num_images))
 
 
-def _batch_of(pool: Batch, slots: np.ndarray, batch_size: int, last: Batch) -> Batch:
-    """Gather a batch; where there are too few images, repeat some with weight zero."""
-    count = len(slots)
-    if count == 0:  # this rank is done while another still has images
-        return {**last, "weight": np.zeros(batch_size, np.float32), "row": np.full(batch_size, PADDING_ROW)}
-    filled = np.resize(slots, batch_size)
-    return {
-        "image": pool["image"][filled],
-        "label": pool["label"][filled].astype(np.float32),
-        "weight": (np.arange(batch_size) < count).astype(np.float32),
-        "row": np.where(np.arange(batch_size) < count, pool["row"][filled], PADDING_ROW),
-    }
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an uninitialised array that TensorFlow can use without copying it."""
+    num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(num_bytes + TENSOR_ALIGNMENT_BYTES, np.uint8)
+    start = -memory.ctypes.data % TENSOR_ALIGNMENT_BYTES
+    return memory[start : start + num_bytes].view(dtype).reshape(shape)

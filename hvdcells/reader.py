@@ -12,7 +12,7 @@ against the manifest instead.
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,17 +22,16 @@ from petastorm.arrow_reader_worker import ArrowReaderWorker
 from petastorm.cache import CacheBase, NullCache
 from petastorm.reader import Reader
 from petastorm.workers_pool import EmptyResultError
-from petastorm.workers_pool.thread_pool import ThreadPool
-from petastorm.workers_pool.ventilator import ConcurrentVentilator
 
 from hvdcells import storage
 from hvdcells.dataset import Dataset
 from hvdcells.decoding import RowGroupDecoder
+from hvdcells.reader_pool import OrderedThreadPool
 
 ROW_GROUPS_AHEAD_PER_THREAD = 2
-"""Decoded row groups that may wait for the consumer, per reader thread: what bounds the reader's memory."""
-VENTILATION_INTERVAL_SECONDS = 0.002
-"""How often Petastorm looks whether another row group may be asked for; its 0.01 holds back reading from memory."""
+"""Row groups that are read, or wait decoded for the consumer, per reader thread: what bounds the reader's memory."""
+OPEN_FILES_PER_THREAD = 64
+"""Parquet files a reader thread keeps open."""
 
 
 class RowGroup(NamedTuple):
@@ -67,51 +66,38 @@ class _RowGroupWorker(ArrowReaderWorker):
     """Reads and decodes one row group; runs in a thread of Petastorm's pool."""
 
     @staticmethod
-    def new_results_queue_reader() -> "_RowGroupsInOrder":
-        return _RowGroupsInOrder()
+    def new_results_queue_reader() -> "_RowGroups":
+        return _RowGroups()
 
-    def process(self, position: int, path: str, row_group: int, first_row: int, decoder: RowGroupDecoder) -> None:
-        loaded = self._local_cache.get(first_row, lambda: self._load(path, row_group, first_row, decoder))
-        self.publish_func((position, loaded))
+    def process(self, path: str, row_group: int, first_row: int, decoder: RowGroupDecoder) -> None:
+        load = partial(self._load, path, row_group, first_row, decoder)
+        self.publish_func(self._local_cache.get(first_row, load))
 
     def _load(self, path: str, row_group: int, first_row: int, decoder: RowGroupDecoder) -> RowGroup:
-        # The footer is parsed once per file and thread; a row group then costs one read.
-        if path not in self._open_files:
-            self._open_files[path] = pq.ParquetFile(self._filesystem.open(path))
-        table = self._open_files[path].read_row_group(row_group, columns=["image", "label"], use_threads=False)
+        table = self._open(path).read_row_group(row_group, columns=["image", "label"], use_threads=False)
         images = decoder.decode(table.column("image"), where=f"{path}, row group {row_group}")
         labels = table.column("label").to_numpy().astype(np.int32, copy=False)
         return RowGroup(images, labels, np.arange(first_row, first_row + len(labels)))
 
     @cached_property
-    def _open_files(self) -> dict[str, pq.ParquetFile]:
-        return {}
+    def _open(self) -> Callable[[str], pq.ParquetFile]:
+        # The footer of a file in use is parsed once per thread; a row group then costs one read per column. Reading
+        # ahead, as fsspec does on object stores, would fetch row groups that the plan gives to other ranks.
+        return lru_cache(OPEN_FILES_PER_THREAD)(
+            lambda path: pq.ParquetFile(self._filesystem.open(path, cache_type="none"))
+        )
 
 
-class _RowGroupsInOrder:
-    """Hands on what the workers made, in the order it was asked for.
-
-    Petastorm's pool takes results from its workers in turn, but passes over a worker that waits for its next row
-    group; a consumer that is faster than the ventilator then gets row groups out of order, and at the end one may
-    be lost: the pool looks at its workers first and at the ventilator second.
-    """
+class _RowGroups:
+    """Hands on what the workers made."""
 
     batched_output = True
 
-    def __init__(self) -> None:
-        self._early: dict[int, RowGroup] = {}
-        self._next = 0
-
-    def read_next(self, pool: ThreadPool, *_: object) -> RowGroup:
-        while self._next not in self._early:
-            try:
-                position, row_group = pool.get_results()
-                self._early[position] = row_group
-            except EmptyResultError:
-                if pool.all_workers_done():  # the ventilator is done, so this second look is final
-                    raise StopIteration from None
-        self._next += 1
-        return self._early.pop(self._next - 1)
+    def read_next(self, pool: OrderedThreadPool, *_: object) -> RowGroup:
+        try:
+            return pool.get_results()
+        except EmptyResultError:
+            raise StopIteration from None
 
 
 class _PlannedReader(Reader):
@@ -124,20 +110,13 @@ class _PlannedReader(Reader):
             paths,
             schema_fields=["image", "label"],
             worker_class=_RowGroupWorker,
-            reader_pool=ThreadPool(num_threads, results_queue_size=ROW_GROUPS_AHEAD_PER_THREAD * num_threads),
+            reader_pool=OrderedThreadPool(num_threads, num_ahead=ROW_GROUPS_AHEAD_PER_THREAD * num_threads),
             cache=cache,
             is_batched_reader=True,
         )
 
-    def _create_ventilator(self, *_: object) -> ConcurrentVentilator:
-        # A row group counts as processed when the consumer has taken it, so this bounds what waits decoded.
-        ahead = self._workers_pool.workers_count * ROW_GROUPS_AHEAD_PER_THREAD
-        return ConcurrentVentilator(
-            self._workers_pool.ventilate,
-            self._items,
-            max_ventilation_queue_size=ahead,
-            ventilation_interval=VENTILATION_INTERVAL_SECONDS,
-        )
+    def _create_ventilator(self, *_: object) -> list[dict]:
+        return self._items
 
 
 def fits_in_memory(dataset: Dataset, split: str, input_size: int, bound_bytes: int) -> bool:
@@ -184,13 +163,12 @@ def open_reader(
     ]
     items = [
         {
-            "position": position,
             "path": places[index][0],
             "row_group": places[index][1],
             "first_row": first_rows[index],
             "decoder": decoder,
         }
-        for position, index in enumerate(order)
+        for index in order
     ]
     with warnings.catch_warnings():
         # Petastorm 0.13 uses pyarrow's old dataset classes, which say so at every call, and warns that the field

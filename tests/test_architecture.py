@@ -45,7 +45,8 @@ def test_no_file_names_a_package_registry():
 
 
 def commands_in(text: str) -> set[str]:
-    return set(re.findall(r"^\s*(?:\$ )?(?:hvdcells|\.venv/bin/hvdcells) ([a-z]+)", text, re.MULTILINE))
+    blocks = "\n".join(re.findall(r"```console\n(.*?)```", text, re.DOTALL))
+    return set(re.findall(r"^hvdcells ([a-z]+)", blocks, re.MULTILINE))
 
 
 def targets_in(text: str) -> set[str]:

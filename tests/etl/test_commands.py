@@ -1,0 +1,97 @@
+"""The commands as a user starts them, in processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from etl.shards import SHARDS_FOLDER
+from hvdcells.dataset import Dataset
+from hvdcells.errors import UserError
+from tests.etl.cells import cell, write_cnmc, write_image
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "launch.cli", *map(str, arguments)]
+
+
+def run(*arguments):
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300)
+
+
+def test_etl_show_and_check(tmp_path):
+    write_cnmc(tmp_path / "source", images_per_subject=1)
+    arguments = ("etl", tmp_path / "source", tmp_path / "dataset", "--image-size", 16, "--crop", 40)
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    for text in ("16 images in", "layout cnmc", "leakage groups", "overview.png", "hvdcells train"):
+        assert text in done.stdout
+    assert "nothing to do" in run(*arguments).stdout
+    shown = run("show", tmp_path / "dataset")
+    assert shown.returncode == 0
+    assert "leakage groups" in shown.stdout
+    checked = run("check", tmp_path / "dataset")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert checked.stdout.count("holds") == 10
+    next((tmp_path / "dataset" / "images" / "split=test").glob("*.parquet")).unlink()
+    checked = run("check", tmp_path / "dataset")
+    assert checked.returncode == 2
+    assert "fails" in checked.stdout
+
+
+def test_wrong_input_ends_with_code_2_and_one_message(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious.txt").write_text("mine")
+    write_image(tmp_path / "source" / "all" / "1.png", cell(1))
+    for arguments, message in (
+        (("etl", tmp_path / "nowhere", tmp_path / "dataset"), "does not exist"),
+        (("etl", tmp_path / "source", tmp_path / "full"), "holds precious.txt"),
+        (("etl", tmp_path / "source", tmp_path / "dataset"), "1 classes"),
+        (("show", tmp_path / "full"), "no finished dataset"),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 2, done.stderr
+        assert message in done.stderr
+        assert "what to do" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["precious.txt"]
+    assert not (tmp_path / "dataset").exists()
+
+
+def wait_for(condition, process, what):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, f"the run ended before {what}"
+        assert time.monotonic() < deadline, f"no {what}"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("moment", ["first shard decoded", "first file written"])
+def test_a_killed_run_is_no_dataset_and_running_again_completes_it(tmp_path, moment):
+    num_images = write_cnmc(tmp_path / "source", images_per_subject=40)
+    dataset = tmp_path / "dataset"
+    arguments = ("etl", tmp_path / "source", dataset, "--image-size", 16, "--crop", 40)
+    pattern = f"{SHARDS_FOLDER}/*.findings.parquet" if "shard" in moment else "images/split=*/*.parquet"
+    process = subprocess.Popen(
+        command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        wait_for(lambda: any(dataset.glob(pattern)), process, moment)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    with pytest.raises(UserError, match="no finished dataset"):
+        Dataset.open(dataset)
+    finished = {path: path.stat().st_mtime_ns for path in dataset.glob(pattern)}
+    assert finished
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    manifest = Dataset.open(dataset).manifest
+    assert (manifest.listed, manifest.written) == (num_images, num_images)
+    assert all(path.stat().st_mtime_ns == changed for path, changed in finished.items())
+    assert run("check", dataset).returncode == 0

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+_MOST_SHARING = 1000
+
 
 def identical_edges(images: "DataFrame") -> "DataFrame":
     """Return pairs of subjects (`a` < `b`) who have an image with the same pixels.
@@ -100,18 +102,22 @@ def near_duplicates(images: "DataFrame", most_bits: int) -> "DataFrame":
     """Return `source_a`, `source_b`, `subject_a`, `subject_b` of images that look the same and are not identical.
 
     Their 64-bit perceptual hashes differ in at most `most_bits` ≤ 3 bits, so at least one of the four quarters of the
-    hash is equal: only images that share a quarter are compared.
+    hash is equal: only images that share a quarter are compared. A quarter that more than a thousand images share
+    (blank ones, say) tells nothing and would cost the square of their number: it is left out.
 
     Args:
         images: `source`, `subject`, `content_hash`, `perceptual_hash`.
         most_bits: 0–3.
     """
+    from pyspark.sql import Window
     from pyspark.sql import functions as f
 
     quarters = f.array(
         *(f.shiftrightunsigned("perceptual_hash", 16 * quarter).bitwiseAND(0xFFFF) for quarter in range(4))
     )
     keyed = images.select("source", "subject", "content_hash", "perceptual_hash", f.posexplode(quarters))
+    sharing = f.count("*").over(Window.partitionBy("pos", "col"))
+    keyed = keyed.withColumn("sharing", sharing).where(f.col("sharing").between(2, _MOST_SHARING))
     columns = ("source", "subject", "content_hash", "perceptual_hash")
     one, other = (
         keyed.select("pos", "col", *(f.col(name).alias(f"{name}_{side}") for name in columns)) for side in "ab"

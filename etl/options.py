@@ -39,7 +39,7 @@ class EtlOptions(BaseModel):
     the side that is trained on. `hvdcells check` then fails, as it must."""
     near_duplicates: Literal["report", "join"] = "report"
     """`join` puts the subjects of near-duplicate images into one leakage group; `report` only names them."""
-    near_duplicate_bits: Annotated[int, Field(ge=0, le=3)] = 1
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=3)] = 2
     """Two images whose 64-bit perceptual hashes differ in at most this many bits are near-duplicates."""
     subject_pattern: str | None = None
     """Regular expression that finds the subject in an image's path, in its first group; for `folders`."""

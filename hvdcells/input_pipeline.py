@@ -4,13 +4,13 @@ The stream runs over all epochs without a break, so the next epoch's first image
 one is being evaluated; the loop takes as many batches per epoch as the epoch's plan has steps.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hvdcells.array_pool import ArrayPool
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.reader import MemoryCache, RowGroup, fits_in_memory, open_reader
@@ -23,8 +23,6 @@ PADDING_ROW = -1
 """The `row` of an image of weight zero."""
 BATCHES_AHEAD = 3
 """Assembled batches that wait for the step."""
-TENSOR_ALIGNMENT_BYTES = 64
-"""TensorFlow takes over a numpy array that starts at a multiple of this; any other one it copies."""
 
 Batch = dict[str, np.ndarray]
 """`image` uint8 (batch, size, size, 3), `label` float32 (batch,), `weight` float32 (batch,) 1 or 0 for padding,
@@ -80,13 +78,12 @@ def rank_batches(
         num_threads=num_threads,
         cache=MemoryCache() if cached else None,
     ) as row_groups:
+        arrays = ArrayPool((batch_size, input_size, input_size, 3), np.uint8)
 
         def batches() -> Iterator[Batch]:
             for epoch, plan in enumerate(plans):
                 rng = None if seed is None else np.random.default_rng((seed, epoch, rank))
-                yield from assemble_batches(
-                    row_groups, plan.images[rank], plan.num_steps, batch_size, shuffle_buffer, rng
-                )
+                yield from assemble_batches(row_groups, plan.images[rank], plan.num_steps, arrays, shuffle_buffer, rng)
 
         stream, problems = batches(), []
 
@@ -119,7 +116,7 @@ def assemble_batches(
     row_groups: Iterable[RowGroup],
     num_images: int,
     num_steps: int,
-    batch_size: int,
+    arrays: ArrayPool,
     shuffle_buffer: int = 1,
     rng: np.random.Generator | None = None,
 ) -> Iterator[Batch]:
@@ -129,9 +126,14 @@ def assemble_batches(
     fills up to `num_steps` batches with images of weight zero. With `rng`, the images are mixed over
     `shuffle_buffer` neighbours; without, the order is kept.
 
-    Where every image will go is known beforehand, so it is copied once, from its row group into its batch. Batches
-    begun and not complete hold at most about `shuffle_buffer` images.
+    Batches lie in arrays of the pool, whose first dimension is the batch size. Where every image will go is known
+    beforehand, so it is copied once, from its row group into its batch; batches begun and not complete hold about
+    `shuffle_buffer` images.
+
+    Raises:
+        RuntimeError: the row groups do not hold the images that were planned.
     """
+    batch_size = arrays.shape[0]
     if num_images > num_steps * batch_size:
         raise RuntimeError(f"{num_images} images do not fit in {num_steps} steps of {batch_size}")
     order = mixed_order(num_images, shuffle_buffer if rng is not None else 1, rng)
@@ -156,7 +158,7 @@ def assemble_batches(
             for place, image in zip(targets.tolist(), row_group.image, strict=True):
                 number, slot = divmod(place, batch_size)
                 if number not in begun:
-                    begun[number] = aligned_empty((batch_size, *image.shape), image.dtype)
+                    begun[number] = arrays.take()
                 begun[number][slot] = image
             read += count
         images = begun.pop(step)
@@ -181,11 +183,3 @@ def mixed_order(num_images: int, window: int, rng: np.random.Generator | None) -
     if rng is None or window <= 1:
         return np.arange(num_images)
     return np.argsort(np.arange(num_images) + rng.uniform(0, window, num_images))
-
-
-def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return an uninitialised array that TensorFlow can use without copying it."""
-    num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(num_bytes + TENSOR_ALIGNMENT_BYTES, np.uint8)
-    start = -memory.ctypes.data % TENSOR_ALIGNMENT_BYTES
-    return memory[start : start + num_bytes].view(dtype).reshape(shape)

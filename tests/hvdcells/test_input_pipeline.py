@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hvdcells.array_pool import ArrayPool
 from hvdcells.errors import UserError
 from hvdcells.input_pipeline import PADDING_ROW, assemble_batches, mixed_order, rank_batches
 from hvdcells.reader import RowGroup
@@ -12,6 +13,10 @@ from hvdcells.shard_plan import plan_epoch
 from tests.small_dataset import write_small_dataset
 
 GROUPS = {"train": [[8, 8, 3], [8, 5]]}
+
+
+def arrays(batch_size):
+    return ArrayPool((batch_size, 2, 2, 3), np.uint8)
 
 
 def row_groups_of(sizes, endless=False):
@@ -38,7 +43,7 @@ def test_every_image_once_whatever_the_sizes(sizes, batch_size, buffer, shuffled
     total = sum(sizes)
     num_steps = -(-total // batch_size) + extra_steps
     rng = np.random.default_rng(0) if shuffled else None
-    batches = list(assemble_batches(row_groups_of(sizes), total, num_steps, batch_size, buffer, rng))
+    batches = list(assemble_batches(row_groups_of(sizes), total, num_steps, arrays(batch_size), buffer, rng))
     assert len(batches) == num_steps
     assert all(len(batch["label"]) == batch_size for batch in batches)
     rows, weights, labels = (np.concatenate([b[name] for b in batches]) for name in ("row", "weight", "label"))
@@ -55,14 +60,14 @@ def test_every_image_once_whatever_the_sizes(sizes, batch_size, buffer, shuffled
 
 def test_an_epoch_takes_its_images_and_leaves_the_next_epoch_its_own():
     stream = row_groups_of([4, 4], endless=True)
-    first = list(assemble_batches(stream, 8, 2, 4, 100, np.random.default_rng(0)))
-    second = list(assemble_batches(stream, 8, 2, 4, 100, np.random.default_rng(0)))
+    first = list(assemble_batches(stream, 8, 2, arrays(4), 100, np.random.default_rng(0)))
+    second = list(assemble_batches(stream, 8, 2, arrays(4), 100, np.random.default_rng(0)))
     assert sorted(np.concatenate([b["row"] for b in first])) == list(range(8))
     assert sorted(np.concatenate([b["row"] for b in second])) == list(range(8, 16))
 
 
 def test_the_buffer_mixes_images_over_row_groups():
-    batches = list(assemble_batches(row_groups_of([10] * 20), 200, 20, 10, 80, np.random.default_rng(1)))
+    batches = list(assemble_batches(row_groups_of([10] * 20), 200, 20, arrays(10), 80, np.random.default_rng(1)))
     row_groups_per_batch = [len({row // 10 for row in batch["row"]}) for batch in batches]
     assert np.median(row_groups_per_batch) >= 5
 
@@ -84,14 +89,14 @@ def test_assembling_reads_no_further_than_the_buffer_needs():
             taken.append(len(row_group.label))
             yield row_group
 
-    batches = assemble_batches(row_groups(), 1000, 100, 10, 50, np.random.default_rng(0))
+    batches = assemble_batches(row_groups(), 1000, 100, arrays(10), 50, np.random.default_rng(0))
     for used, _ in enumerate(batches, start=1):
         assert sum(taken) <= used * 10 + 50 + 4
 
 
 def test_the_same_seed_gives_the_same_batches():
     def rows(seed):
-        batches = assemble_batches(row_groups_of([7] * 9), 63, 8, 8, 30, np.random.default_rng(seed))
+        batches = assemble_batches(row_groups_of([7] * 9), 63, 8, arrays(8), 30, np.random.default_rng(seed))
         return [batch["row"].tolist() for batch in batches]
 
     assert rows(5) == rows(5)
@@ -99,7 +104,7 @@ def test_the_same_seed_gives_the_same_batches():
 
 
 def test_batches_do_not_share_memory_with_one_another():
-    batches = assemble_batches(row_groups_of([4] * 4), 16, 4, 4, 8, np.random.default_rng(0))
+    batches = assemble_batches(row_groups_of([4] * 4), 16, 4, arrays(4), 8, np.random.default_rng(0))
     kept = [(batch, batch["image"].copy()) for batch in batches]
     assert all(np.array_equal(batch["image"], copy) for batch, copy in kept)
 
@@ -107,7 +112,7 @@ def test_batches_do_not_share_memory_with_one_another():
 @pytest.mark.parametrize(("sizes", "num_images", "num_steps"), [([4, 4], 9, 3), ([4, 5], 8, 2), ([4, 4], 8, 1)])
 def test_a_plan_that_disagrees_with_the_row_groups_is_an_error(sizes, num_images, num_steps):
     with pytest.raises(RuntimeError, match=f"{num_images} images"):
-        list(assemble_batches(row_groups_of(sizes), num_images, num_steps, 4))
+        list(assemble_batches(row_groups_of(sizes), num_images, num_steps, arrays(4)))
 
 
 @pytest.mark.parametrize("num_ranks", [1, 2, 3, 5])
@@ -117,7 +122,7 @@ def test_what_fills_up_the_steps_is_what_the_plan_counts(num_ranks):
     fillers = images = 0
     for rank in range(num_ranks):
         sizes = [rows[row_group] for row_group in plan.row_groups[rank]]
-        for batch in assemble_batches(row_groups_of(sizes), plan.images[rank], plan.num_steps, 4):
+        for batch in assemble_batches(row_groups_of(sizes), plan.images[rank], plan.num_steps, arrays(4)):
             fillers += int((batch["weight"] == 0).sum())
             images += int((batch["weight"] == 1).sum())
     assert fillers == plan.padding

@@ -12,17 +12,15 @@ from etl.describing import channel_moments, images_per_split, summaries, tallies
 from etl.frames import persist, settings_for
 from etl.images import load_rows, rejected, usable
 from etl.jobs import decode_all, write_all
-from etl.layouts.detect import understand
-from etl.listing import count_rows, write_rows
+from etl.listing import write_rows
 from etl.narrating import Narrator
 from etl.options import EtlOptions
 from etl.overview import write_overview
 from etl.placing import place
+from etl.planning import Plan, plan_etl
 from etl.rejects import refuse_too_many, write_rejects
-from etl.synthetic_marker import read_marker
-from etl.validating import refuse_overlap, refuse_unfinished_synthetic, refuse_unusable, resolve
+from etl.validating import refuse_empty_training
 from etl.writing import Writing, row_group_rows, write_common_metadata
-from hvdcells import storage
 from hvdcells.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -53,27 +51,21 @@ def run_etl(
     Raises:
         UserError: the source, the options or what is at the dataset's location is not acceptable.
     """
-    narrator = narrator or Narrator()
-    options = options or EtlOptions()
-    source, dataset = storage.absolute(source), storage.absolute(dataset)
+    return carry_out(spark, plan_etl(source, dataset, options, update, narrator), narrator)
 
-    # ---- What is there: the source, its layout, and what the dataset's location holds already.
-    refuse_overlap(source, dataset)
-    marker = read_marker(source)
-    refuse_unfinished_synthetic(source, marker)
-    found = state.look(dataset)
-    layout = understand(source, options)
-    counts = count_rows(layout)
-    narrator.say(f"{counts.num_images} images in {source}, layout {layout.name}" + (", synthetic" if marker else ""))
-    options = resolve(options, layout)
-    refuse_unusable(layout, counts, options)
-    for note in layout.notes:
-        narrator.say(note)
-    if found.manifest and not state.is_stale(found.manifest, counts.digest, options, source, dataset, update):
-        narrator.say(f"{dataset} is up to date: nothing to do")
-        return found.manifest
-    previous = found.manifest or found.previous
-    state.begin(dataset, source, options, found.manifest)
+
+def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = None) -> Manifest:
+    """Do what was planned: the whole way from images to a dataset.
+
+    Raises:
+        UserError: too many images cannot be used, or there are too few subjects for the split.
+    """
+    if plan.nothing_to_do:
+        return plan.finished
+    narrator = narrator or Narrator()
+    source, dataset, options, layout, counts = plan.source, plan.dataset, plan.options, plan.layout, plan.counts
+    previous = plan.previous
+    state.begin(dataset, source, options, plan.finished)
 
     # ---- Every image once: read, decode, hash, crop, resize, encode; shard by shard, finished ones are kept.
     decoding = shards.Decoding(
@@ -89,7 +81,12 @@ def run_etl(
     first_shard = shards.first_free(previous.shards) if previous else 0
     chunks = write_rows(layout, state.listing_folder(dataset), options.seed, num_shards, first_shard)
     progress = narrating.Counts(spark.sparkContext)
-    with settings_for(spark, counts.num_images), ExitStack() as persisted, ThreadPoolExecutor(1) as threads:
+    with (
+        settings_for(spark, counts.num_images),
+        state.standing_on_refusal(dataset, plan.finished),
+        ExitStack() as persisted,
+        ThreadPoolExecutor(1) as threads,
+    ):
         with narrating.narrated(narrator, progress, "decoding", counts.num_images):
             staged, num_rejected = decode_all(spark, chunks, decoding, previous, first_shard, num_shards, progress)
 
@@ -109,6 +106,7 @@ def run_etl(
 
         # ---- The Parquet files, from the encoded images; nothing is decoded again.
         per_split = images_per_split(tallied)
+        refuse_empty_training(per_split)
         rows_per_group = {name: row_group_rows(num, options.row_group_rows) for name, num in per_split.items()}
         writing = Writing(decoding, rows_per_group, state.old_files(previous))
         progress = narrating.Counts(spark.sparkContext)
@@ -121,7 +119,7 @@ def run_etl(
     parquet = [file for split in splits.values() for file in split.files]
     mean, std = channel_moments(tallied, options.image_size)
     manifest = Manifest(
-        synthetic=marker is not None,
+        synthetic=plan.synthetic,
         source=source,
         layout=layout.name,
         listing_digest=counts.digest,

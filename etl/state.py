@@ -1,7 +1,8 @@
 """What is at a dataset's location before a run, and what a run leaves there to be resumed from."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from etl import retries
@@ -68,6 +69,17 @@ def begin(dataset: str, source: str, options: EtlOptions, replaced: Manifest | N
         storage.write_text(storage.join(dataset, WORK_FOLDER, _PREVIOUS_NAME), replaced.to_json())
     storage.write_text(storage.join(dataset, WORK_FOLDER, _RUN_NAME), json.dumps(run, indent=1) + "\n")
     storage.remove(storage.join(dataset, MANIFEST_NAME))
+
+
+@contextmanager
+def standing_on_refusal(dataset: str, finished: Manifest | None) -> Iterator[None]:
+    """Let a finished dataset stand as it was when its update is refused for the user's input."""
+    try:
+        yield
+    except UserError:
+        if finished is not None:
+            finish(dataset, finished)
+        raise
 
 
 def is_stale(

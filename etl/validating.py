@@ -36,6 +36,21 @@ def refuse_unfinished_synthetic(source: str, marker: SyntheticMarker | None) -> 
         )
 
 
+def refuse_empty_training(images_per_split: dict[str, int]) -> None:
+    """Refuse a split that leaves nothing to train on.
+
+    Raises:
+        UserError: the training split is empty.
+    """
+    if images_per_split["train"] == 0:
+        found = ", ".join(f"{number} × {name}" for name, number in images_per_split.items())
+        raise UserError(
+            f"the training split is empty ({found})",
+            "images to train on: for C-NMC, folds 0 and 1",
+            "name the root of the data set, or use --split grouped",
+        )
+
+
 def resolve(options: EtlOptions, layout: Layout) -> EtlOptions:
     """Return the options with `auto` and None replaced by what the layout brings."""
     split = options.split

@@ -73,7 +73,8 @@ def etl(
     from rich.console import Console
 
     from etl.options import EtlOptions
-    from etl.pipeline import run_etl
+    from etl.pipeline import carry_out
+    from etl.planning import plan_etl
     from hvdcells.dataset import Dataset
     from hvdcells.spark import spark_session
     from launch.commands.dataset_tables import print_dataset
@@ -97,10 +98,17 @@ def etl(
     )
     console = Console(soft_wrap=True)
     began = time.monotonic()
-    with spark_session(master, workers) as spark, ScreenNarrator(console) as narrator:
-        spark_seconds = time.monotonic() - began
-        manifest = run_etl(spark, source, dataset, options, update, narrator)
-    seconds = time.monotonic() - began - spark_seconds
+    narrator = ScreenNarrator(console)
+    # Before Spark starts: wrong input is told, and a finished dataset found, at once.
+    plan = plan_etl(source, dataset, options, update, narrator)
+    if plan.nothing_to_do:
+        print_dataset(Dataset.open(dataset), console)
+        return
+    spark_began = time.monotonic()
+    with spark_session(master, workers) as spark, narrator:
+        spark_seconds = time.monotonic() - spark_began
+        manifest = carry_out(spark, plan, narrator)
+        seconds = time.monotonic() - began - spark_seconds
     print_dataset(Dataset.open(dataset), console)
     console.print(
         f"{manifest.listed} images in {seconds:.1f} s ({manifest.listed / seconds:.0f}/s), after {spark_seconds:.1f} s "

@@ -1,0 +1,77 @@
+"""The edge of a run: everything that can be known and refused before Spark is needed."""
+
+import os
+from dataclasses import dataclass
+
+from etl import state
+from etl.layouts import Layout
+from etl.layouts.detect import understand
+from etl.listing import ListingCounts, count_rows
+from etl.narrating import Narrator
+from etl.options import EtlOptions
+from etl.synthetic_marker import read_marker
+from etl.validating import refuse_overlap, refuse_unfinished_synthetic, refuse_unusable, resolve
+from hvdcells import storage
+from hvdcells.manifest import Manifest
+
+NO_VALIDATION = (
+    "the source brings no images for validation: whole subjects of its training side are taken for it "
+    "(--split grouped divides all subjects anew)"
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that can begin, or one that need not."""
+
+    source: str
+    dataset: str
+    options: EtlOptions
+    """Without `auto` and None."""
+    layout: Layout
+    counts: ListingCounts
+    synthetic: bool
+    finished: Manifest | None
+    """Of the finished dataset that is at the location; it is being updated unless `nothing_to_do`."""
+    previous: Manifest | None
+    """Of the dataset's earlier state, from which shards and files are taken over."""
+    nothing_to_do: bool
+
+
+def plan_etl(
+    source: str | os.PathLike,
+    dataset: str | os.PathLike,
+    options: EtlOptions | None = None,
+    update: bool = False,
+    narrator: Narrator | None = None,
+) -> Plan:
+    """Look at the source and at what is at the dataset's location, and touch nothing. Arguments as for `run_etl`.
+
+    Raises:
+        UserError: the source, the options or what is at the dataset's location is not acceptable.
+    """
+    narrator = narrator or Narrator()
+    options = options or EtlOptions()
+    source, dataset = storage.absolute(source), storage.absolute(dataset)
+    refuse_overlap(source, dataset)
+    marker = read_marker(source)
+    refuse_unfinished_synthetic(source, marker)
+    found = state.look(dataset)
+    layout = understand(source, options)
+    counts = count_rows(layout)
+    synthetic = ", synthetic" if marker else ""
+    narrator.say(f"{counts.num_images} images in {source}, layout {layout.name}{synthetic}")
+    options = resolve(options, layout)
+    refuse_unusable(layout, counts, options)
+    for note in layout.notes:
+        narrator.say(note)
+    if options.split == "official" and not counts.num_per_official_split.get("validation"):
+        narrator.say(NO_VALIDATION)
+    previous = found.manifest or found.previous
+    # An interrupted update goes on as one, whether or not it is said again.
+    update = update or found.manifest is None
+    stale = previous is None or state.is_stale(previous, counts.digest, options, source, dataset, update)
+    nothing_to_do = found.manifest is not None and not stale
+    if nothing_to_do:
+        narrator.say(f"{dataset} is up to date: nothing to do")
+    return Plan(source, dataset, options, layout, counts, marker is not None, found.manifest, previous, nothing_to_do)

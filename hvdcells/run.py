@@ -51,7 +51,8 @@ def train(
         UserError: the dataset, the place, the experiment and the workers do not fit; nothing is left behind.
         RankFailedError: a rank failed; `run.json` shows that the run is not whole.
     """
-    began = time.time() if began is None else began
+    called = time.time()
+    began = called if began is None else began
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     directory = RunDirectory.at(run)
     backend = backend or HorovodOnSpark(workers, master, experiment.communication)
@@ -68,7 +69,10 @@ def train(
     digests = {result["weights_digest"] for result in results}
     if len(digests) != 1:
         raise RuntimeError("the ranks ended with different weights: the run is not to be trusted")
-    write_json(directory.finished, {"ranks": len(results), **results[0], "start_up": [r["start_up"] for r in results]})
+    start_up = {"train called": called - began, "ranks": [result.pop("start_up") for result in results]}
+    if isinstance(backend, HorovodOnSpark):
+        start_up["spark"] = backend.spark_ready - began
+    write_json(directory.finished, {"ranks": len(results), **results[0], "start_up_seconds": start_up})
     return directory
 
 

@@ -1,5 +1,6 @@
 """The `hvdcells` command: one sub-command a file in `launch/commands/`."""
 
+import os
 import sys
 
 import typer
@@ -28,6 +29,9 @@ for command in (demo, synthesize, etl, check, show, train, evaluate):
 
 def main() -> None:
     """Run the command; exit code 0 done, 2 the user's input is wrong, 1 anything else."""
+    # This process is ours alone: the Keras that TensorFlow imports with itself may be the one our models use,
+    # which halves the time of the import.
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     try:
         app()
     except UserError as error:

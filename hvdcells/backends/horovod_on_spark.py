@@ -1,8 +1,10 @@
 """Horovod on Spark: one process per Spark task, gradients reduced over a ring at every step."""
 
+import importlib
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,13 @@ from hvdcells.spark import local_slots, spark_session
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+RANK_ENVIRONMENT = {
+    "PYTHONUNBUFFERED": "1",
+    # TensorFlow imports the Keras it is told to use. Our models are tf_keras models; Keras 3 would add its own
+    # import and those of scikit-learn, matplotlib and pandas, together half of the whole (measured).
+    "TF_USE_LEGACY_KERAS": "1",
+}
+"""What a rank's process starts with, unless the driver's environment says otherwise."""
 RANK_PREFIX = re.compile(r"^\[(\d+)\]<(stdout|stderr)>:")
 
 
@@ -41,6 +50,8 @@ class HorovodOnSpark:
         self.master = master
         self.communication = communication or Communication()
         self.start_timeout_seconds = start_timeout_seconds
+        self.spark_ready: float | None = None
+        """`time.time()` at which the last run's Spark session was there."""
 
     def check(self) -> None:
         """Refuse a number of workers for which the Spark master has no slots."""
@@ -61,7 +72,12 @@ class HorovodOnSpark:
     def run(self, function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
         """Run `function(argument)` on every rank; see `Backend.run`."""
         self.check()
+        # Importing Horovod takes as long as a third of the JVM's start, and the JVM does not need this process.
+        importing = threading.Thread(target=importlib.import_module, args=("horovod.spark",))
+        importing.start()
         with spark_session(self.master, slots=self.num_workers) as spark:
+            self.spark_ready = time.time()
+            importing.join()
             return self._run(spark, function, argument, logs)
 
     def _run(self, spark: "SparkSession", function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
@@ -73,7 +89,7 @@ class HorovodOnSpark:
         horovod.runner.launch.gloo_built = lambda verbose=False: True
         has_gpus = int(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) > 0
         settings = decide(self.communication, "gpu" if has_gpus else "cpu", cores_per_rank=1)
-        environment = {**os.environ, **settings.environment(), "PYTHONUNBUFFERED": "1"}
+        environment = {**RANK_ENVIRONMENT, **os.environ, **settings.environment()}
         worker_log = _WorkerOutput(shown=False)
         try:
             with _quiet_threads():

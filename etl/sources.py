@@ -50,6 +50,8 @@ def _list_local(source: str) -> Iterator[SourceFile]:
             except FileNotFoundError:
                 continue  # a dangling link
             path = name if prefix == "." else f"{prefix}/{name}"
+            # A name that is no UTF-8 cannot stand in Parquet; escaped, it is not found and so rejected and counted.
+            path = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
             yield SourceFile(path, status.st_size, str(status.st_mtime_ns))
 
 

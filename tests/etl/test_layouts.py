@@ -99,6 +99,23 @@ def test_folders_of_any_depth_and_format(tmp_path):
     assert {row.subject for row in rows.values()} == {"0", "1", "2"}
 
 
+def test_names_of_any_characters_are_listed(tmp_path):
+    for name in ("zell\u00e9 1.png", "a\tb.png", "line\nbreak.png", "100%.png"):
+        write_image(tmp_path / "all" / name, cell(1))
+    (tmp_path / "hem").mkdir()
+    (tmp_path / "hem" / "1.png").write_bytes((tmp_path / "all" / "100%.png").read_bytes())
+    with open(bytes(tmp_path / "hem") + b"/\xff.png", "wb") as file:  # noqa: PTH123
+        file.write(b"x")
+    _, rows = rows_of(tmp_path)
+    assert {path for path in rows if "all/" in path} == {
+        "all/zell\u00e9 1.png",
+        "all/a\tb.png",
+        "all/line\nbreak.png",
+        "all/100%.png",
+    }
+    assert "hem/\\xff.png" in rows
+
+
 def test_the_class_level_is_not_that_of_splits():
     assert class_level(Counter({"train/a": 1, "test/a": 1, "train/b": 1})) == 1
     assert class_level(Counter({"a/x": 1, "b/x": 1})) == 0

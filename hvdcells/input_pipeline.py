@@ -110,6 +110,9 @@ def rank_batches(
             if problems:
                 raise problems[0] from None
             raise
+        finally:
+            # TensorFlow keeps `next_batch` as long as the process lives; the images it reads from need not stay.
+            stream = None
 
 
 def assemble_batches(

@@ -1,3 +1,5 @@
+import gc
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from hvdcells.array_pool import ArrayPool
 from hvdcells.errors import UserError
 from hvdcells.input_pipeline import PADDING_ROW, assemble_batches, mixed_order, rank_batches
-from hvdcells.reader import RowGroup
+from hvdcells.reader import MemoryCache, RowGroup
 from hvdcells.shard_plan import plan_epoch
 from tests.small_dataset import write_small_dataset
 
@@ -157,6 +159,16 @@ def test_the_tensors_are_the_images_of_the_plan(tmp_path, cache_bytes):
                 # The first byte of an image is its row number; see `write_small_dataset`.
                 assert np.array_equal(batch["image"][real, 0, 0, 0], batch["row"][real])
                 assert np.array_equal(batch["label"][real], batch["row"][real] % 2)
+
+
+def test_nothing_of_a_stream_stays_in_memory(tmp_path):
+    dataset = write_small_dataset(tmp_path, GROUPS)
+    plan = plan_epoch(dataset.rows_per_row_group("train"), 1, 4)
+    with rank_batches(dataset, "train", [plan, plan], 0, input_size=24, num_threads=2, cache_bytes=1 << 20) as batches:
+        next(iter(batches))
+    del batches
+    gc.collect()
+    assert not [held for held in gc.get_objects() if isinstance(held, ArrayPool | MemoryCache)]
 
 
 def test_a_damaged_dataset_ends_in_the_users_error(tmp_path):

@@ -48,7 +48,7 @@ def main(
 ) -> None:
     """Measure and write the result."""
     folder = work or Path(tempfile.mkdtemp(prefix="etl-benchmark-"))
-    source = folder / "source"
+    source = folder / f"source-{num_images}"
     files = prepare(source, num_images)
     clocks: list[methods.StageClock] = []
     with (

@@ -1,7 +1,6 @@
 """Three ways from BMP files to the same Parquet rows: this project's, the classic Petastorm recipe, and the limit."""
 
 import io
-import multiprocessing
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,8 @@ from etl.pipeline import run_etl
 from hvdcells.schema import ImageEncoding
 
 if TYPE_CHECKING:
+    from multiprocessing.pool import Pool
+
     from pyspark.sql import SparkSession
 
 IMAGE_SIZE = 224
@@ -99,10 +100,8 @@ def classic(spark: "SparkSession", files: Sequence[str], out: Path, encoding: Im
     return run
 
 
-def limit(
-    pool: "multiprocessing.pool.Pool", files: Sequence[str], out: Path, encoding: ImageEncoding
-) -> Callable[[int], None]:
-    """Return a bare loop over the cores: read, decode, crop, resize, encode, write Parquet. No Spark, nothing learnt."""
+def limit(pool: "Pool", files: Sequence[str], out: Path, encoding: ImageEncoding) -> Callable[[int], None]:
+    """Return a bare loop over the cores: read, decode, crop, resize, encode, write Parquet; nothing is learnt."""
 
     def run(num_images: int) -> None:
         shutil.rmtree(out, ignore_errors=True)

@@ -224,6 +224,34 @@ def test_an_update_decodes_only_what_is_new(spark, source, tmp_path, monkeypatch
     assert parquet == {file.path for split in manifest.splits.values() for file in split.files}
 
 
+def test_a_refused_update_leaves_the_dataset_as_it_was(spark, source, tmp_path):
+    root, dataset = tmp_path / "source", tmp_path / "dataset"
+    shutil.copytree(source, root)
+    before = run_etl(spark, root, dataset, SMALL)
+    (root / "training_data" / "fold_0" / "all" / "UID_1_90_1_all.bmp").write_bytes(b"")
+    with pytest.raises(UserError, match="1 of 65 images"):
+        run_etl(spark, root, dataset, SMALL, update=True)
+    assert Dataset.open(dataset).manifest == before
+    assert len(rows_of(dataset)) == 64
+
+
+def test_other_options_or_a_foreign_folder_are_refused(spark, source, made, tmp_path):
+    with pytest.raises(UserError, match=r"made with .*image_size=16 \(asked for: 32\)"):
+        run_etl(spark, source, made, SMALL.model_copy(update={"image_size": 32}))
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"holds precious\.txt"):
+        run_etl(spark, source, tmp_path, SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_a_source_without_training_images_is_refused(spark, source, tmp_path):
+    shutil.copytree(source / "training_data" / "fold_2", tmp_path / "source" / "fold_2")
+    with pytest.raises(UserError, match="the training split is empty"):
+        run_etl(spark, tmp_path / "source", tmp_path / "dataset", SMALL)
+    with pytest.raises(UserError, match="no finished dataset"):
+        Dataset.open(tmp_path / "dataset")
+
+
 def test_an_update_decodes_again_an_image_that_was_dropped_and_is_wanted(spark, source, tmp_path):
     root, dataset = tmp_path / "source", tmp_path / "dataset"
     shutil.copytree(source, root)

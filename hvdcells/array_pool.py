@@ -23,7 +23,10 @@ class ArrayPool:
 
     def take(self) -> np.ndarray:
         """Return an array with whatever is in it; its memory is used again once it and all its views are gone."""
-        memory = self._free.pop() if self._free else self._aligned_memory()
+        try:
+            memory = self._free.pop()  # one step, since several threads take and give back
+        except IndexError:
+            memory = self._aligned_memory()
         # Numpy names as the base of a view the array closest to a foreign buffer: `flat` lives as long as any view.
         flat = np.frombuffer(memory, self._dtype)
         weakref.finalize(flat, self._free.append, memory).atexit = False

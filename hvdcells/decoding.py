@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from hvdcells.array_pool import ArrayPool
 from hvdcells.errors import UserError
 from hvdcells.schema import ImageEncoding
 
@@ -17,12 +18,14 @@ class RowGroupDecoder:
         image_size: side of the stored images, in pixels.
         encoding: `raw` or `png`.
         output_size: side of the images returned; other than `image_size`, they are resized.
+        most_rows: images of the largest row group, up to which memory of row groups is used again.
     """
 
-    def __init__(self, image_size: int, encoding: ImageEncoding, output_size: int) -> None:
+    def __init__(self, image_size: int, encoding: ImageEncoding, output_size: int, most_rows: int = 0) -> None:
         self.image_size = image_size
         self.encoding = encoding
         self.output_size = output_size
+        self._arrays = ArrayPool((most_rows, output_size, output_size, 3), np.uint8)
         blank = io.BytesIO()
         np.save(blank, np.zeros((image_size, image_size, 3), np.uint8))
         self._raw_header = blank.getvalue()[: -image_size * image_size * 3]
@@ -38,10 +41,15 @@ class RowGroupDecoder:
             return images
         shrinks = self.output_size < self.image_size
         size = (self.output_size, self.output_size)
-        resized = np.empty((len(images), *size, 3), np.uint8)
+        resized = self._empty(len(images), self.output_size)
         for image, target in zip(images, resized, strict=True):
             cv2.resize(image, size, dst=target, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         return resized
+
+    def _empty(self, count: int, size: int) -> np.ndarray:
+        if size == self.output_size and count <= self._arrays.shape[0]:
+            return self._arrays.take()[:count]
+        return np.empty((count, size, size, 3), np.uint8)
 
     def _decode_raw(self, column: pa.ChunkedArray, where: str) -> np.ndarray:
         shape = (self.image_size, self.image_size, 3)
@@ -68,7 +76,7 @@ class RowGroupDecoder:
 
     def _decode_png(self, column: pa.ChunkedArray, where: str) -> np.ndarray:
         shape = (self.image_size, self.image_size, 3)
-        images = np.empty((len(column), *shape), np.uint8)
+        images = self._empty(len(column), self.image_size)
         for value, target in zip(column, images, strict=True):
             encoded = np.frombuffer(value.as_buffer() or b"", np.uint8)
             image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None

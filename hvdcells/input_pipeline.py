@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PADDING_ROW = -1
 """The `row` of an image of weight zero."""
-BATCHES_AHEAD = 3
+BATCHES_AHEAD = 8
 """Assembled batches that wait for the step."""
 
 Batch = dict[str, np.ndarray]

@@ -28,8 +28,9 @@ from hvdcells.dataset import Dataset
 from hvdcells.decoding import RowGroupDecoder
 from hvdcells.reader_pool import OrderedThreadPool
 
-ROW_GROUPS_AHEAD_PER_THREAD = 2
-"""Row groups that are read, or wait decoded for the consumer, per reader thread: what bounds the reader's memory."""
+ROW_GROUPS_AHEAD_PER_THREAD = 4
+"""Row groups that are read, or wait decoded for the consumer, per reader thread: what bounds the reader's memory.
+With two, threads that other processes hold up run dry: 8,100 images/s where four give 9,700."""
 OPEN_FILES_PER_THREAD = 64
 """Parquet files a reader thread keeps open."""
 
@@ -152,7 +153,8 @@ def open_reader(
     """
     rows = dataset.rows_per_row_group(split)
     first_rows = np.concatenate([[0], np.cumsum(rows)]).tolist()
-    decoder = RowGroupDecoder(dataset.manifest.image_size, dataset.manifest.image_encoding, input_size)
+    manifest = dataset.manifest
+    decoder = RowGroupDecoder(manifest.image_size, manifest.image_encoding, input_size, most_rows=max(rows))
     files = dataset.split(split).files
     filesystem, root = storage.filesystem(dataset.location)
     paths = [storage.join(root, file.path) for file in files]

@@ -106,3 +106,15 @@ def test_resizing_keeps_a_plain_colour(output_size):
         decoded = RowGroupDecoder(8, encoding, output_size).decode(column_of([encode(plain, encoding)] * 2), "here")
         assert decoded.shape == (2, output_size, output_size, 3)
         assert np.array_equal(decoded, np.broadcast_to(plain[0, 0], decoded.shape))
+
+
+def test_memory_is_used_again_only_when_its_images_are_gone():
+    images = draw(6, 8)
+    decoder = RowGroupDecoder(8, "png", 8, most_rows=4)
+    first, second = (column_of([encode(image, "png") for image in part]) for part in (images[:4], images[4:]))
+    kept = decoder.decode(first, "here")
+    again = decoder.decode(second, "here")
+    assert np.array_equal(kept, images[:4])
+    assert np.array_equal(again, images[4:])
+    # A row group larger than the manifest says is decoded all the same.
+    assert len(decoder.decode(column_of([encode(image, "png") for image in images]), "here")) == 6

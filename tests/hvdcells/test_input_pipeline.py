@@ -162,13 +162,19 @@ def test_the_tensors_are_the_images_of_the_plan(tmp_path, cache_bytes):
 
 
 def test_nothing_of_a_stream_stays_in_memory(tmp_path):
+    def pools_and_caches():
+        gc.collect()
+        return [each for each in gc.get_objects() if isinstance(each, ArrayPool | MemoryCache)]
+
     dataset = write_small_dataset(tmp_path, GROUPS)
     plan = plan_epoch(dataset.rows_per_row_group("train"), 1, 4)
+    of_other_tests = pools_and_caches()
     with rank_batches(dataset, "train", [plan, plan], 0, input_size=24, num_threads=2, cache_bytes=1 << 20) as batches:
         next(iter(batches))
+        assert len(pools_and_caches()) > len(of_other_tests)
     del batches
-    gc.collect()
-    assert not [held for held in gc.get_objects() if isinstance(held, ArrayPool | MemoryCache)]
+    known = {id(each) for each in of_other_tests}
+    assert [each for each in pools_and_caches() if id(each) not in known] == []
 
 
 def test_a_damaged_dataset_ends_in_the_users_error(tmp_path):

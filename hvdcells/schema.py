@@ -28,7 +28,7 @@ TEXT_COLUMNS = ("class_name", "subject", "image_id", "cell", "source", "content_
 COLUMNS = ("image", "label", *TEXT_COLUMNS, "fold")
 """All columns: `image` (encoded uint8 RGB, shape (size, size, 3)), `label` (int32, cancer = 1), `class_name`,
 `subject`, `image_id` (unique in the dataset), `cell`, `source` (path below the source), `content_hash`
-(SHA-256 of the decoded pixels), `group` (leakage group), `split` (also the partition folder), `fold` (int32,
+(XXH3-128 of the decoded pixels), `group` (leakage group), `split` (also the partition folder), `fold` (int32,
 `NO_FOLD` where the source has none)."""
 
 

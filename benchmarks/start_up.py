@@ -1,0 +1,95 @@
+"""Where the seconds go from `hvdcells train` to the first step of two workers.
+
+    python -m benchmarks.start_up --out FILE.json
+
+Runs the command itself, again and again, on a small dataset of demonstration cells, and reads the times that
+the run directory keeps. A second case takes turns with the first: the same with Keras 3 imported by TensorFlow,
+which the ranks avoid by default.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.harness import OutOption, Sample, environment, print_samples, write_result
+from etl.options import EtlOptions
+from etl.pipeline import run_etl
+from etl.synthetic import synthesize
+from hvdcells.run_directory import RunDirectory
+from hvdcells.spark import spark_session
+
+CASES = {"as it is": {}, "with Keras 3": {"TF_USE_LEGACY_KERAS": "0"}}
+NUM_WORKERS = 2
+
+
+def make_dataset(folder: Path) -> str:
+    """Make a dataset the size of the demonstration's images, with few of them."""
+    synthesize(folder / "images", num_subjects=8, images_per_subject=8)
+    with spark_session(slots=NUM_WORKERS) as spark:
+        run_etl(spark, folder / "images", folder / "dataset", EtlOptions(image_size=96))
+    return str(folder / "dataset")
+
+
+def start_once(dataset: str, run: Path, changes: dict[str, str]) -> dict[str, float]:
+    """Run the command once; return seconds from its start to the end of each part, on the slower rank."""
+    command = [str(Path(sys.executable).parent / "hvdcells"), "train", dataset, str(run), "--epochs", "1"]
+    subprocess.run(
+        [*command, "--workers", str(NUM_WORKERS)], env={**os.environ, **changes}, check=True, capture_output=True
+    )
+    directory = RunDirectory.at(run)
+    times = directory.read_json(directory.finished)["start_up_seconds"]
+    ranks = times.pop("ranks")
+    return times | {part: max(rank[part] for rank in ranks) for part in ranks[0]}
+
+
+def main(out: Annotated[Path, OutOption], rounds: Annotated[int, typer.Option(min=1)] = 5) -> None:
+    """Measure the start of `hvdcells train` with the small CNN on two workers."""
+    measured: dict[str, list[dict[str, float]]] = {case: [] for case in CASES}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        dataset = make_dataset(folder)
+        for number in range(-1, rounds):  # the first round fills the page cache and does not count
+            for case in list(CASES)[:: 1 if number % 2 else -1]:
+                times = start_once(dataset, folder / f"{case}-{number}", CASES[case])
+                typer.echo(f"round {number + 1}/{rounds}  {case:<14} first step after {times['first_step']:.1f} s")
+                if number >= 0:
+                    measured[case].append(times)
+    cases = {}
+    for case, runs in measured.items():
+        reached = {part: Sample(tuple(times[part] for times in runs)) for part in sorted(runs[0], key=runs[0].get)}
+        print_samples(f"Start-up, {case}: seconds from the command to the end of each part", "s", reached)
+        medians = [("command", 0.0), *((part, sample.median) for part, sample in reached.items())]
+        cases[case] = {
+            "first_step_seconds": reached["first_step"].to_json(),
+            "seconds_of_each_part": {part: round(end - begin, 2) for (_, begin), (part, end) in pairwise(medians)},
+        }
+    parts = {
+        "train called": "the command's own imports",
+        "spark": "the JVM and the Spark session; Horovod is imported meanwhile",
+        "process": "Spark tasks, Horovod's registration, start of the ranks' processes",
+        "imports": "TensorFlow, tf_keras, Petastorm, in both ranks at once",
+        "horovod": "hvd.init: rendezvous and connections",
+        "model": "model, optimizer, broadcast",
+        "first_step": "reader, tracing and the first training step",
+    }
+    write_result(
+        out,
+        {
+            "benchmark": "start_up",
+            "workers": NUM_WORKERS,
+            "rounds": rounds,
+            "cases": cases,
+            "parts": parts,
+            "environment": environment(("horovod", "tensorflow", "tf-keras", "pyspark")),
+        },
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

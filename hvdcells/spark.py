@@ -63,7 +63,7 @@ def spark_session(
         conf: settings over the defaults.
 
     Raises:
-        UserError: Spark does not start with this master.
+        UserError: Spark does not start with this master, or a session on another one is active.
     """
     # Without it, executors start another Python and die at import.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -75,6 +75,12 @@ def spark_session(
 
     active = SparkSession.getActiveSession()
     if active is not None:
+        if master is not None and active.sparkContext.master != master:
+            raise UserError(
+                f"the Spark master {master!r} while a session on {active.sparkContext.master!r} is active",
+                "no master, or that of the active session",
+                "stop the active session first, or leave the master out to use it",
+            )
         yield active
         return
     builder = SparkSession.builder.appName("hvdcells")

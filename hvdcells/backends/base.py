@@ -60,7 +60,7 @@ def raise_noted_failure(logs: str, cause: BaseException) -> None:
     for note in notes:
         if "user_error" in note:
             raise UserError(*note["user_error"]) from None
-    notes.sort(key=lambda note: "HorovodInternalError" in note["trace"] or "has been shut down" in note["trace"])
-    if notes:
-        raise RankFailedError(f"rank {notes[0]['rank']} failed:\n{notes[0]['trace']}") from cause
-    raise RankFailedError(f"the workers ended without a word (killed, or out of memory?): {cause}") from cause
+    causes = [note for note in notes if "HorovodInternalError" not in note["trace"]]
+    if causes:
+        raise RankFailedError(f"rank {causes[0]['rank']} failed:\n{causes[0]['trace']}") from cause
+    raise RankFailedError(f"a worker ended without a word (killed, or out of memory?): {cause}") from cause

@@ -60,7 +60,7 @@ class HorovodOnSpark:
         if self.num_workers < 1:
             raise UserError(f"{self.num_workers} workers", "at least 1", "correct --workers")
         active = SparkSession.getActiveSession()
-        master = active.sparkContext.master if active else self.master
+        master = self.master or (active.sparkContext.master if active else None)
         slots = local_slots(master) if master else None
         if slots is not None and self.num_workers > slots:
             raise UserError(

@@ -112,7 +112,7 @@ def test_f1_of_one_worker_equals_f1_of_two_for_the_same_weights(results, dataset
     [
         ("user error", UserError, "a damaged file"),
         ("exception", RankFailedError, "rank 1 failed(.|\n)*broken on purpose"),
-        ("killed", RankFailedError, ""),
+        ("killed", RankFailedError, "ended without a word"),
     ],
 )
 def test_when_one_rank_fails_all_end_with_its_error(spark, tmp_path, how, error, words):

@@ -9,6 +9,10 @@ from hvdcells import storage
 from hvdcells.errors import UserError
 
 
+CONSEQUENCES = ("HorovodInternalError", "Horovod has been shut down")
+"""Words of the errors with which Horovod ends the ranks that had not failed themselves."""
+
+
 class RankFailedError(Exception):
     """A rank ended with an exception that is not the user's; the message holds that rank's trace."""
 
@@ -60,7 +64,7 @@ def raise_noted_failure(logs: str, cause: BaseException) -> None:
     for note in notes:
         if "user_error" in note:
             raise UserError(*note["user_error"]) from None
-    causes = [note for note in notes if "HorovodInternalError" not in note["trace"]]
+    causes = [note for note in notes if not any(words in note["trace"] for words in CONSEQUENCES)]
     if causes:
         raise RankFailedError(f"rank {causes[0]['rank']} failed:\n{causes[0]['trace']}") from cause
     raise RankFailedError(f"a worker ended without a word (killed, or out of memory?): {cause}") from cause

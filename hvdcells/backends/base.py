@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from hvdcells import storage
 from hvdcells.errors import UserError
 
-
 CONSEQUENCES = ("HorovodInternalError", "Horovod has been shut down")
 """Words of the errors with which Horovod ends the ranks that had not failed themselves."""
 

@@ -136,7 +136,7 @@ class Experiment(_Section):
                     UserError(
                         f"the experiment has no field {name!r}",
                         "one of " + ", ".join(near or known),
-                        "correct the name; `hvdcells train --help` tells where all fields are listed",
+                        "correct the name; `hvdcells train DATASET RUN --list-fields` prints all fields",
                     )
                 )
                 continue

@@ -34,9 +34,8 @@ class CommunicationSettings:
         return {
             "HOROVOD_CYCLE_TIME": f"{self.cycle_time_ms:g}",
             "HOROVOD_FUSION_THRESHOLD": str(self.fusion_threshold_bytes),
+            # Every tensor's name and shape is the same each step: the cache makes negotiation a bit vector.
             "HOROVOD_CACHE_CAPACITY": str(self.cache_capacity),
-            # Every tensor's rank and shape is the same each step: the cache makes negotiation a bit vector.
-            "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",
         }
 
 

@@ -9,6 +9,7 @@ from hvdcells.run_directory import RunDirectory, write_json
 def test_a_new_or_empty_folder_is_free(tmp_path):
     RunDirectory.at(tmp_path / "new").check_free()
     RunDirectory.at(tmp_path).check_free()
+    assert list(tmp_path.iterdir()) == [], "looking makes nothing"
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,8 @@ def horovod_step(workload: Workload, num_groups: int) -> Callable[[], Any]:
 
     experiment = Experiment(model=workload.model, augmentation=Augmentation(flips=False, quarter_turns=False))
     model, images, labels = _model_and_batch(workload)
-    step = TrainingStep(experiment, model, build_optimizer(experiment.optimizer, False), (1.0, 1.0), num_groups)
+    optimizer = build_optimizer(experiment.optimizer, False, model.trainable_variables)
+    step = TrainingStep(experiment, model, optimizer, (1.0, 1.0), num_groups)
     hvd.broadcast_variables(model.variables + step.optimizer.variables, root_rank=0)
     batch = {"image": images, "label": labels, "weight": tf.ones(BATCH_PER_RANK)}
     seed, num_images, rate = tf.constant([0, 0]), tf.constant(float(BATCH_PER_RANK * hvd.size())), tf.constant(1e-3)

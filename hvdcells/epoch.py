@@ -11,7 +11,7 @@ import tensorflow as tf
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.input_pipeline import Batch
-from hvdcells.optimizer import learning_rate_at
+from hvdcells.phases import Phase
 from hvdcells.ranks import StartUp
 from hvdcells.shard_plan import EpochPlan
 from hvdcells.step import TrainingStep
@@ -21,6 +21,7 @@ def train_epoch(
     step: TrainingStep,
     batches: Iterator[Batch],
     plan: EpochPlan,
+    phase: Phase,
     experiment: Experiment,
     epoch: int,
     rank: int,
@@ -29,15 +30,15 @@ def train_epoch(
     """Take all steps of one epoch on this rank.
 
     Returns:
-        `loss` (mean over all images of all ranks), `images`, `images_per_second` (over all ranks, without the
-        run's first step, which traces), `padding`, and per rank `input_seconds`, `compute_seconds`,
-        `communication_seconds` (what the step waited for: transfer, and ranks that were slower).
+        `phase` (what it trains), `loss` (mean over all images of all ranks), `images`, `images_per_second` (over all
+        ranks, without the phase's first step, which traces), `padding`, and per rank `input_seconds`,
+        `compute_seconds`, `communication_seconds` (what the step waited for: transfer, and ranks that were slower).
 
     Raises:
         UserError: the loss is not finite.
     """
     accumulation = experiment.training.accumulation_steps
-    num_epochs, num_ranks = experiment.training.epochs, len(plan.images)
+    num_ranks = len(plan.images)
     global_batch = experiment.data.batch_size * num_ranks * accumulation
     loss = input_seconds = compute_seconds = communication_seconds = 0.0
     timed_images, began = 0, time.perf_counter()
@@ -52,7 +53,7 @@ def train_epoch(
         seed = np.random.SeedSequence((experiment.seed, epoch, number, rank)).generate_state(2).astype(np.int32)
         if number == group[-1]:
             progress = epoch + (number + 1) / plan.num_steps
-            rate = learning_rate_at(experiment.optimizer, progress, num_epochs, global_batch)
+            rate = phase.learning_rate_at(experiment.optimizer, progress, global_batch)
             result = step.update(batch, tf.constant(seed), num_images, tf.constant(rate, tf.float32))
         else:
             result = step.accumulate(batch, tf.constant(seed), num_images)
@@ -60,7 +61,7 @@ def train_epoch(
         begin, gradient, reduced, end = result.times.numpy()
         compute_seconds += (gradient - begin) + (end - reduced)
         communication_seconds += reduced - gradient
-        if epoch == 0 and number == 0:
+        if epoch == phase.first_epoch and number == 0:
             start_up.done("first_step")
             began, input_seconds, compute_seconds, communication_seconds = time.perf_counter(), 0.0, 0.0, 0.0
         else:
@@ -76,6 +77,7 @@ def train_epoch(
             "lower optimizer.learning_rate, lengthen optimizer.warmup_epochs or set optimizer.gradient_clip_norm",
         )
     return {
+        "phase": phase.trains,
         "loss": mean_loss,
         "learning_rate": rate,
         "images": sum(plan.images),

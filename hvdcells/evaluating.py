@@ -39,10 +39,12 @@ def evaluate_on_rank(job: EvaluationJob) -> "Evaluation":
     from hvdcells.checkpoint import load_model
     from hvdcells.evaluation import Evaluation
     from hvdcells.input_pipeline import rank_batches
+    from hvdcells.models.function import import_function
     from hvdcells.prediction import Predictor, probabilities_of
 
     start_rank(job.experiment.communication, job.experiment.training.mixed_precision)
     dataset, run, options = Dataset.open(job.dataset), RunDirectory.at(job.run), job.experiment.data
+    import_function(job.experiment.model.backbone)
     model = load_model(run.model)
 
     plan = plan_epoch(dataset.rows_per_row_group(job.split), hvd.size(), options.batch_size)

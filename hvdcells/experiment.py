@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hvdcells.errors import UserError, raise_together
 
@@ -38,12 +38,48 @@ class Data(_Section):
 class Model(_Section):
     """The classifier."""
 
-    backbone: Literal["small_cnn", "mobilenet_v2"] = "small_cnn"
+    backbone: str = Field(default="small_cnn", pattern=r"^(\w+|\w+(\.\w+)*:\w+)$")
+    """`small_cnn`, a model of `tf_keras.applications` in snake case (`mobilenet_v2`, `efficientnet_b0`, …), or
+    `package.module:function`, a function that takes the input size and returns a `tf_keras` or Keras 3 model."""
+    weights: str | None = None
+    """The first weights: `imagenet`, a run directory, the model.keras of a run, or a weights file of the backbone
+    (.h5), each on disk or at an address such as s3://…; None for random ones."""
+    preprocessing: Literal["auto", "dataset", "none"] = "auto"
+    """What the backbone is given: images normalised by the channel statistics of the training split (`dataset`), or
+    as they are, RGB in 0–255 (`none`). `auto` does what the weights expect; see `models.preprocessing`."""
     width: float = Field(default=1.0, gt=0)
-    """Multiplies the number of filters."""
+    """Multiplies the number of filters; of the small CNN and of the MobileNets."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Before the last layer."""
     normalization: Literal["batch", "none"] = "batch"
     """Of the small CNN. Batch statistics are those of one rank's batch; moving averages are averaged over ranks."""
+
+
+class Transfer(_Section):
+    """How a model with first weights is trained on: its head alone, then the rest. The defaults train all at once."""
+
+    head_epochs: int = Field(default=0, ge=0)
+    """The first so many of `training.epochs` train the head alone, on a frozen backbone."""
+    fine_tune_from: str | None = None
+    """The backbone's first layer that is trained after them, by name; the layers before it stay frozen."""
+    fine_tune_fraction: float = Field(default=1.0, gt=0, le=1)
+    """The same as a share of the backbone's layers, counted from its end."""
+    fine_tune_rate_factor: float = Field(default=1.0, gt=0, le=1)
+    """The learning rate after the head's epochs is this times `optimizer.learning_rate`."""
+    freeze_batch_norm: bool = False
+    """The backbone's batch normalisation keeps its statistics, scales and shifts throughout."""
+
+    @model_validator(mode="after")
+    def _one_border(self) -> "Transfer":
+        if self.fine_tune_from is not None and self.fine_tune_fraction != 1:
+            raise ValueError("fine_tune_from or fine_tune_fraction, not both")
+        return self
+
+    @property
+    def freezes(self) -> bool:
+        """Whether anything is frozen at any time."""
+        partly = self.fine_tune_from is not None or self.fine_tune_fraction < 1
+        return self.head_epochs > 0 or partly or self.freeze_batch_norm
 
 
 class Optimizer(_Section):
@@ -58,9 +94,15 @@ class Optimizer(_Section):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Of `sgd`."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled, of `adamw`."""
+    """Decoupled, of `adamw` and `sgd`. Biases and the scales and shifts of normalisation layers do not decay."""
     gradient_clip_norm: float | None = Field(default=None, gt=0)
     """Global norm to which the averaged gradient is clipped; None for no clipping."""
+
+    @model_validator(mode="after")
+    def _decay_is_decoupled(self) -> "Optimizer":
+        if self.name == "adam" and self.weight_decay:
+            raise ValueError("weight decay is of adamw and sgd; adam with weight decay is adamw")
+        return self
 
 
 class Augmentation(_Section):
@@ -68,10 +110,21 @@ class Augmentation(_Section):
 
     flips: bool = True
     quarter_turns: bool = True
+    rotation_degrees: float = Field(default=0.0, ge=0, le=180)
+    """Every image is turned about its centre by an angle drawn from ± this; what comes in from outside is black."""
+    scale: float = Field(default=0.0, ge=0, lt=1)
+    """Every image is enlarged about its centre by a factor drawn from 1 ± this."""
     brightness: float = Field(default=0.0, ge=0, lt=1)
     """Every image's intensity is multiplied by a factor drawn from 1 ± this."""
+    contrast: float = Field(default=0.0, ge=0, lt=1)
+    """Every image's distance from its own mean colour is multiplied by a factor from 1 ± this; black ground stays."""
+    hue: float = Field(default=0.0, ge=0, le=0.5)
+    """Every image's hue is shifted by a part of the colour circle drawn from ± this."""
     channel_gain: float = Field(default=0.0, ge=0, lt=1)
     """Every colour channel is multiplied by its own factor from 1 ± this: stains differ from subject to subject."""
+    stain: float = Field(default=0.0, ge=0, lt=1)
+    """The amounts of haematoxylin, eosin and the rest are each multiplied by a factor from 1 ± this and shifted by up
+    to ± this, in optical density; black ground stays."""
 
 
 class Training(_Section):
@@ -80,6 +133,11 @@ class Training(_Section):
     epochs: int = Field(default=10, ge=1)
     class_weights: Literal["balanced", "none"] = "balanced"
     """`balanced` weighs an image by images / (classes · images of its class), over the training split."""
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    focal_gamma: float = Field(default=2.0, ge=0)
+    """How much the focal loss looks away from images that are already told right; 0 is cross-entropy."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Labels 0 and 1 become s/2 and 1 − s/2 in training; the validation loss is always plain cross-entropy."""
     mixed_precision: bool = False
     """float16 compute with float32 weights and loss scaling."""
     accumulation_steps: int = Field(default=1, ge=1)
@@ -105,16 +163,24 @@ class Communication(_Section):
 
 
 class Experiment(_Section):
-    """A whole run: data, model, optimisation, augmentation, stopping, communication, seed."""
+    """A whole run: data, model, transfer, optimisation, augmentation, stopping, communication, seed."""
 
     name: str = "experiment"
     seed: int = 0
     data: Data = Data()
     model: Model = Model()
+    transfer: Transfer = Transfer()
     optimizer: Optimizer = Optimizer()
     augmentation: Augmentation = Augmentation()
     training: Training = Training()
     communication: Communication = Communication()
+
+    @model_validator(mode="after")
+    def _something_to_transfer(self) -> "Experiment":
+        # A function may load weights by itself.
+        if self.transfer.freezes and self.model.weights is None and ":" not in self.model.backbone:
+            raise ValueError("transfer freezes layers, so they need weights: set model.weights")
+        return self
 
     def override(self, changes: Mapping[str, Any]) -> "Experiment":
         """Return a copy with single fields changed, validated anew.
@@ -148,9 +214,7 @@ class Experiment(_Section):
         except ValidationError as error:
             raise_together(
                 UserError(
-                    f"{'.'.join(map(str, problem['loc']))}={problem['input']!r} does not fit",
-                    problem["msg"],
-                    "give another value",
+                    _what_does_not_fit(problem), problem["msg"].removeprefix("Value error, "), "give another value"
                 )
                 for problem in error.errors()
             )
@@ -164,6 +228,13 @@ class Experiment(_Section):
     def from_json(cls, text: str) -> "Experiment":
         """Parse what `to_json` wrote."""
         return cls.model_validate_json(text)
+
+
+def _what_does_not_fit(problem: Mapping[str, Any]) -> str:
+    where = ".".join(map(str, problem["loc"])) or "the experiment"
+    if isinstance(problem["input"], Mapping):
+        return f"the fields of {where} do not fit together"
+    return f"{where}={problem['input']!r} does not fit"
 
 
 def field_names() -> list[str]:

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
 from hvdcells.dataset import Dataset
@@ -11,8 +11,12 @@ from hvdcells.experiment import Experiment
 from hvdcells.horovod_settings import CommunicationSettings
 from hvdcells.manifest import SYNTHETIC_NOTICE
 from hvdcells.optimizer import scaled_learning_rate
+from hvdcells.phases import Phase
 from hvdcells.run_directory import RunDirectory
 from hvdcells.shard_plan import EpochPlan
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class Narrator:
@@ -67,6 +71,14 @@ class Narrator:
             f"per worker {settings.intra_op_threads} compute threads; Horovod's cycle time "
             f"{settings.cycle_time_ms:g} ms, {settings.num_groups or 'no fixed'} group(s) of gradients"
         )
+
+    def phase_begins(self, phase: Phase, variables: "list[tf.Variable]") -> None:
+        """Say what the coming epochs train, where that is not all of the model throughout."""
+        if self.is_root and phase.num_epochs < self.num_epochs:
+            trained = sum(variable.shape.num_elements() for variable in variables)
+            what = "the head alone" if phase.trains == "head" else "fine-tuning"
+            last = phase.first_epoch + phase.num_epochs
+            _say(f"epochs {phase.first_epoch + 1}–{last}: {what}, {trained:,} parameters are trained")
 
     def epoch_done(self, epoch: int, record: dict[str, Any], scores: dict[str, Any], is_best: bool) -> None:
         """Tell one epoch: one line on the screen, one in `metrics.jsonl`, and the curves."""

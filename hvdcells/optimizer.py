@@ -1,8 +1,12 @@
 """The optimizer and its learning rate."""
 
 import math
+from typing import TYPE_CHECKING
 
 from hvdcells.experiment import REFERENCE_GLOBAL_BATCH, Optimizer
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def scaled_learning_rate(learning_rate: float, global_batch: int) -> float:
@@ -32,14 +36,23 @@ def learning_rate_at(options: Optimizer, progress_epochs: float, num_epochs: int
     return peak * 0.5 * (1 + math.cos(math.pi * (progress_epochs - warmup) / (num_epochs - warmup)))
 
 
-def build_optimizer(options: Optimizer, mixed_precision: bool) -> object:
-    """Build the `tf_keras` optimizer; the step sets its learning rate. XLA stays off: slower on CPU (measured)."""
+def build_optimizer(options: Optimizer, mixed_precision: bool, variables: "list[tf.Variable]") -> object:
+    """Build the `tf_keras` optimizer of these variables; the step sets its learning rate.
+
+    Weight decay leaves out variables of fewer than two dimensions: biases, and the scales and shifts of normalisation.
+    XLA stays off: slower on CPU (measured).
+    """
     import tf_keras
 
     if options.name == "sgd":
-        optimizer = tf_keras.optimizers.SGD(momentum=options.momentum, jit_compile=False)
+        optimizer = tf_keras.optimizers.SGD(
+            momentum=options.momentum, weight_decay=options.weight_decay or None, jit_compile=False
+        )
     elif options.name == "adam":
         optimizer = tf_keras.optimizers.Adam(jit_compile=False)
     else:
         optimizer = tf_keras.optimizers.AdamW(weight_decay=options.weight_decay, jit_compile=False)
-    return tf_keras.mixed_precision.LossScaleOptimizer(optimizer) if mixed_precision else optimizer
+    optimizer.exclude_from_weight_decay(var_list=[variable for variable in variables if len(variable.shape) < 2])
+    optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer) if mixed_precision else optimizer
+    optimizer.build(variables)
+    return optimizer

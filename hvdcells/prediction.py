@@ -1,11 +1,11 @@
 """Predictions of a split over all ranks: every image exactly once."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import horovod.tensorflow as hvd
 import numpy as np
 import tensorflow as tf
-import tf_keras
 
 from hvdcells.input_pipeline import PADDING_ROW, Batch
 
@@ -13,7 +13,7 @@ from hvdcells.input_pipeline import PADDING_ROW, Batch
 class Predictor:
     """Applies a model to this rank's batches and gathers the logits of all ranks."""
 
-    def __init__(self, model: tf_keras.Model) -> None:
+    def __init__(self, model: Any) -> None:
         self.forward = tf.function(lambda images: model(tf.cast(images, tf.float32), training=False)[:, 0])
 
     def predict(self, batches: Iterator[Batch], num_steps: int, num_images: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError, raise_together
 from hvdcells.evaluating import EvaluationJob, evaluate_on_rank
 from hvdcells.experiment import Experiment
+from hvdcells.model_choice import settle_model
 from hvdcells.run_directory import RunDirectory, write_json
 from hvdcells.shard_plan import check_enough_row_groups
 from hvdcells.training import TrainingJob, train_on_rank
@@ -58,6 +59,7 @@ def train(
     backend = backend or HorovodOnSpark(workers, master, experiment.communication)
     check_trainable(dataset, backend.num_workers)
     backend.check()
+    experiment = settle_model(experiment)
     if overwrite:
         directory.clear()
     directory.check_free()

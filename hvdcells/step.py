@@ -6,7 +6,7 @@ over the ranks; so N ranks with batch B do what one rank does with batch N·B, w
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import horovod.tensorflow as hvd
 import tensorflow as tf
@@ -14,6 +14,8 @@ import tf_keras
 
 from hvdcells.augmentation import augment
 from hvdcells.experiment import Experiment
+from hvdcells.losses import image_loss
+from hvdcells.models.either_keras import raw_variables
 
 
 class StepResult(NamedTuple):
@@ -48,8 +50,8 @@ class TrainingStep:
 
     Args:
         experiment: what to train with.
-        model: returns logits (batch, 1).
-        optimizer: a `tf_keras` optimizer, possibly a `LossScaleOptimizer`.
+        model: a `tf_keras` or Keras 3 model that returns logits (batch, 1); its trainable variables are trained.
+        optimizer: a `tf_keras` optimizer built for them, possibly a `LossScaleOptimizer`.
         class_weights: loss weight of label 0 and of label 1.
         num_groups: groups in which Horovod reduces the gradients; 0 lets it fuse as they come.
     """
@@ -57,29 +59,30 @@ class TrainingStep:
     def __init__(
         self,
         experiment: Experiment,
-        model: tf_keras.Model,
+        model: Any,
         optimizer: tf_keras.optimizers.Optimizer,
         class_weights: tuple[float, float],
         num_groups: int,
     ) -> None:
         self.experiment = experiment
         self.model = model
+        self.variables = raw_variables(model.trainable_variables)
         self.optimizer = optimizer
+        self.image_loss = image_loss(experiment.training)
         self.class_weights = tf.constant(class_weights, tf.float32)
         self.num_groups = num_groups
         accumulates = experiment.training.accumulation_steps > 1
-        self.accumulated = [tf.Variable(tf.zeros_like(v)) for v in model.trainable_variables] if accumulates else None
+        self.accumulated = [tf.Variable(tf.zeros_like(v)) for v in self.variables] if accumulates else None
         self.compression = getattr(hvd.Compression, experiment.communication.compression)
-        optimizer.build(model.trainable_variables)
         self.update = tf.function(self._update)
         self.accumulate = tf.function(self._accumulate)
 
     def _loss(self, batch: dict[str, tf.Tensor], seed: tf.Tensor) -> tf.Tensor:
         """Return the sum of weighted losses of this rank's batch."""
         images = augment(batch["image"], self.experiment.augmentation, seed)
-        logits = self.model(images, training=True)[:, 0]
+        logits = self.model(images, training=True)
         labels = batch["label"]
-        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+        losses = self.image_loss(labels[:, tf.newaxis], logits)
         weights = batch["weight"] * tf.gather(self.class_weights, tf.cast(labels, tf.int32))
         return tf.reduce_sum(losses * weights)
 
@@ -95,7 +98,7 @@ class TrainingStep:
             tape, op=hvd.Sum, compression=self.compression, groups=self.num_groups or None
         )
         reducer.accumulated = self.accumulated
-        variables = self.model.trainable_variables
+        variables = self.variables
         gradients = reducer.gradient(target, variables)
         with tf.control_dependencies(gradients):
             reduced = tf.timestamp()
@@ -113,7 +116,7 @@ class TrainingStep:
         with tf.control_dependencies([begin]), tf.GradientTape() as tape:
             loss = self._loss(batch, seed)
             target = self._scale(loss / num_images)
-        gradients = tape.gradient(target, self.model.trainable_variables)
+        gradients = tape.gradient(target, self.variables)
         added = [v.assign_add(tf.convert_to_tensor(g)) for v, g in zip(self.accumulated, gradients, strict=True)]
         with tf.control_dependencies(added):
             end = tf.timestamp()
@@ -130,4 +133,4 @@ class TrainingStep:
             # A gradient that overflowed float16 must stay so, for the loss scale to see it: clipping keeps NaN.
             gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
         optimizer.learning_rate.assign(learning_rate)
-        optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
+        optimizer.apply_gradients(zip(gradients, self.variables, strict=True))

@@ -6,6 +6,7 @@ from typing import Any
 from hvdcells.dataset import Dataset
 from hvdcells.experiment import Experiment
 from hvdcells.narration import Narrator
+from hvdcells.phases import phase_of, plan_phases
 from hvdcells.ranks import StartUp, import_tensorflow, start_rank
 from hvdcells.run_directory import RunDirectory
 from hvdcells.shard_plan import EpochPlan, plan_epoch
@@ -43,9 +44,9 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
     from hvdcells.input_pipeline import rank_batches
     from hvdcells.metrics import classification_scores
     from hvdcells.models import build_model
-    from hvdcells.optimizer import build_optimizer
+    from hvdcells.models.either_keras import raw_variables
     from hvdcells.prediction import Predictor, mean_log_loss, probabilities_of
-    from hvdcells.step import TrainingStep
+    from hvdcells.transfer import begin_phase
 
     start_up.done("imports")
     experiment, run, dataset = job.experiment, RunDirectory.at(job.run), Dataset.open(job.dataset)
@@ -60,13 +61,15 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
     validation_plan = plan_epoch(validation_rows, num_ranks, batch_size)
     validation_labels = dataset.read_rows("validation", ["label"])["label"].to_numpy()
 
-    # Model, optimizer and step; every rank starts from the weights of rank 0.
+    # Model, optimizer and step; every rank starts from the weights of rank 0, which alone downloads any.
     manifest = dataset.manifest
     input_size = experiment.data.input_size or manifest.image_size
-    model = build_model(experiment.model, input_size, manifest.channel_mean, manifest.channel_std, experiment.seed)
-    optimizer = build_optimizer(experiment.optimizer, experiment.training.mixed_precision)
-    step = TrainingStep(experiment, model, optimizer, class_weights(dataset, experiment), settings.num_groups)
-    hvd.broadcast_variables(model.variables + optimizer.variables, root_rank=0)
+    channels = manifest.channel_mean, manifest.channel_std
+    model = build_model(experiment.model, input_size, *channels, experiment.seed, load_weights=rank == 0)
+    phases = plan_phases(experiment.transfer, num_epochs)
+    weights_of_classes = class_weights(dataset, experiment)
+    step = begin_phase(phases[0], model, experiment, weights_of_classes, settings.num_groups)
+    hvd.broadcast_variables(raw_variables(model.variables) + step.optimizer.variables, root_rank=0)
     predictor = Predictor(model)
     start_up.done("model")
 
@@ -92,7 +95,12 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
         narrator.begin(dataset, experiment, plans[0], model.count_params(), settings, num_ranks)
         best_score, best_epoch, epoch = None, 0, 0
         for epoch, plan in enumerate(plans):
-            record = train_epoch(step, batches, plan, experiment, epoch, rank, start_up)
+            phase = phase_of(phases, epoch)
+            if epoch == phase.first_epoch:
+                if epoch > 0:
+                    step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups)
+                narrator.phase_begins(phase, step.variables)
+            record = train_epoch(step, batches, plan, phase, experiment, epoch, rank, start_up)
             average_moving_statistics(model)
             logits = predictor.predict(batches_to_validate, validation_plan.num_steps, sum(validation_plan.images))
             # Every rank holds all logits, so every rank comes to the same scores and the same decision.
@@ -105,7 +113,9 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
                     save_model(model, run.model)
             narrator.epoch_done(epoch, record, scores, is_best=best_epoch == epoch)
             patience = experiment.training.early_stopping_patience
-            if patience is not None and epoch - best_epoch >= patience:
+            # Patience begins anew with a phase, and only the last one is cut short.
+            without_better = epoch - max(best_epoch, phase.first_epoch)
+            if patience is not None and phase is phases[-1] and without_better >= patience:
                 break
     return {
         "best_epoch": best_epoch + 1,
@@ -128,7 +138,9 @@ def average_moving_statistics(model: Any) -> None:
     """Average the moving statistics of batch normalisation over the ranks, so that all hold the same weights."""
     import horovod.tensorflow as hvd
 
-    statistics = [variable for variable in model.non_trainable_variables if variable.dtype.is_floating]
+    from hvdcells.models.either_keras import moving_statistics
+
+    statistics = moving_statistics(model)
     if statistics and hvd.size() > 1:
         averages = hvd.grouped_allreduce([v.read_value() for v in statistics], op=hvd.Average, name="moving_statistics")
         for variable, average in zip(statistics, averages, strict=True):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from hvdcells.recipes import RECIPES
 from launch.commands.arguments import Master, Workers, parse_settings
 
 PROCESS_BEGAN = time.time()
@@ -14,7 +15,7 @@ def train(
     dataset: Annotated[str, typer.Argument(help="Dataset written by `hvdcells etl`: a folder or s3://….")],
     run: Annotated[str, typer.Argument(help="Where the run directory is made: a new folder or s3://….")],
     workers: Workers = 2,
-    recipe: Annotated[str, typer.Option(help="small_cnn (minutes on a CPU) or mobilenet_v2.")] = "small_cnn",
+    recipe: Annotated[str, typer.Option(help=f"One of: {', '.join(RECIPES)}.")] = "small_cnn",
     epochs: Annotated[int | None, typer.Option(min=1, help="Short for --set training.epochs=N.")] = None,
     settings: Annotated[
         list[str] | None,

@@ -49,7 +49,8 @@ def weights_after_updates(job: Updates) -> dict[str, Any]:
     mixed = experiment.training.mixed_precision
     # Other first weights on every rank: the broadcast has something to do.
     model = build_model(experiment.model, SIZE, (100.0,) * 3, (50.0,) * 3, seed=hvd.rank())
-    step = TrainingStep(experiment, model, build_optimizer(experiment.optimizer, mixed), (1.5, 0.75), num_groups=1)
+    optimizer = build_optimizer(experiment.optimizer, mixed, model.trainable_variables)
+    step = TrainingStep(experiment, model, optimizer, (1.5, 0.75), num_groups=1)
     hvd.broadcast_variables(model.variables + step.optimizer.variables, root_rank=0)
     before = np.concatenate([weight.ravel() for weight in model.get_weights()])
 
@@ -79,7 +80,7 @@ def weights_after_updates(job: Updates) -> dict[str, Any]:
         "after": after,
         "losses": losses,
         "rank": hvd.rank(),
-        "compute": model.layers[2].compute_dtype,
+        "compute": model.layers[2].layers[1].compute_dtype,
     }
 
 

@@ -41,7 +41,7 @@ def test_all_wrong_fields_are_told_together():
 
 def test_all_wrong_values_are_told_together():
     with pytest.raises(UserError) as caught:
-        Experiment().override({"optimizer.learning_rate": "-1", "training.epochs": "many", "model.backbone": "vgg"})
+        Experiment().override({"optimizer.learning_rate": "-1", "training.epochs": "many", "model.backbone": "v-g-g"})
     for field in ("optimizer.learning_rate", "training.epochs", "model.backbone"):
         assert field in str(caught.value)
 

@@ -60,6 +60,11 @@ CASES = (
     "no equals sign",
     "more workers than slots",
     "more workers than row groups",
+    "contact sheet of no recipe",
+    "contact sheet that is no png",
+    "settings of no contact sheet",
+    "unknown backbone",
+    "weights of no run",
     "evaluating no run",
     "evaluating an unfinished run",
 )
@@ -87,6 +92,11 @@ def nonsense(tmp_path):
         "no equals sign": (["train", data, run, "--set", "training.epochs"], "FIELD=VALUE"),
         "more workers than slots": (["train", data, run, "--master", "local[1]"], "2 workers.*1 tasks at once"),
         "more workers than row groups": (["train", data, run, "--workers", "3"], "3 workers.*2 row groups"),
+        "contact sheet of no recipe": (["show", data, "--augmentation", "all"], "no recipe 'all'"),
+        "contact sheet that is no png": (["show", data, "--augmentation", "small_cnn", "--out", "a.gif"], "--out a.gif"),
+        "settings of no contact sheet": (["show", data, "--set", "seed=1"], "--set without --augmentation"),
+        "unknown backbone": (["train", data, run, "--set", "model.backbone=resnet51"], "no backbone 'resnet51'.*resnet50"),
+        "weights of no run": (["train", data, run, "--set", f"model.weights={other}"], "no finished run"),
         "evaluating no run": (["evaluate", other], "no run"),
         "evaluating an unfinished run": (["evaluate", broken], "did not finish"),
     }
@@ -103,6 +113,14 @@ def test_nonsense_gets_one_message_and_exit_code_2(hvdcells, dataset, tmp_path, 
     assert "what to do:" in err
     assert "Traceback" not in err
     assert sorted(path for path in tmp_path.rglob("*")) == before, "something was written"
+
+
+def test_a_contact_sheet_is_drawn(hvdcells, dataset, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    code, out, _ = hvdcells("show", dataset.location, "--augmentation", "small_cnn", "--out", sheet)
+    assert code == 0
+    assert "flips, quarter_turns, brightness 0.2" in out
+    assert sheet.read_bytes().startswith(b"\x89PNG")
 
 
 def test_one_class_only_is_refused(hvdcells, tmp_path):

@@ -1,0 +1,80 @@
+"""A contact sheet: training images as they are, and as an experiment's augmentation changes them."""
+
+import io
+
+import numpy as np
+
+from hvdcells import storage
+from hvdcells.dataset import Dataset
+from hvdcells.experiment import Augmentation, Experiment
+from hvdcells.manifest import SYNTHETIC_NOTICE
+from hvdcells.ranks import import_tensorflow
+
+
+def draw_contact_sheet(
+    dataset: Dataset, experiment: Experiment, location: str, *, num_images: int = 6, num_variants: int = 7
+) -> None:
+    """Draw one row per image: the image, then what the training step might make of it. Written as PNG.
+
+    Args:
+        dataset: its training split is shown, the classes in turn.
+        experiment: its augmentation, input size and seed are used.
+        location: where the picture goes, local or an fsspec address.
+        num_images: rows.
+        num_variants: changed images in a row.
+
+    Raises:
+        UserError: the Parquet does not hold what the manifest says.
+    """
+    import_tensorflow()
+    import tensorflow as tf
+    from matplotlib.figure import Figure
+
+    from hvdcells.augmentation import augment
+
+    images, labels = some_of_each_class(dataset, experiment, num_images)
+    variants = [
+        augment(tf.constant(images), experiment.augmentation, tf.constant([experiment.seed, number])).numpy()
+        for number in range(num_variants)
+    ]
+    figure = Figure(figsize=(1.3 * (num_variants + 1), 1.3 * len(images) + 1), layout="constrained")
+    axes = figure.subplots(len(images), num_variants + 1, squeeze=False)
+    for row, label in enumerate(labels):
+        axes[row, 0].set_ylabel(dataset.manifest.class_names[label])
+        for column, batch in enumerate([images, *variants]):
+            axes[row, column].imshow(batch[row].round().astype(np.uint8), interpolation="nearest")
+            axes[row, column].set(xticks=[], yticks=[])
+    axes[0, 0].set_title("as it is", fontsize=9)
+    for column in range(num_variants):
+        axes[0, column + 1].set_title(f"seed {experiment.seed}, {column + 1}", fontsize=9)
+    notice = f"\n{SYNTHETIC_NOTICE}" if dataset.manifest.synthetic else ""
+    figure.suptitle(f"Augmentation: {describe(experiment.augmentation)}{notice}", fontsize=9, wrap=True)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=130)
+    storage.write_bytes(location, png.getvalue())
+
+
+def describe(options: Augmentation) -> str:
+    """Say in one line what is changed, such as `flips, rotation_degrees 180, stain 0.05`."""
+    changes = [name if value is True else f"{name} {value:g}" for name, value in options.model_dump().items() if value]
+    return ", ".join(changes) or "none"
+
+
+def some_of_each_class(dataset: Dataset, experiment: Experiment, num_images: int) -> tuple[np.ndarray, list[int]]:
+    """Return uint8 images (n, size, size, 3) and labels, the classes in turn; fewer if the split has fewer."""
+    from hvdcells.reader import open_reader
+
+    size = experiment.data.input_size or dataset.manifest.image_size
+    found: dict[int, list[np.ndarray]] = {label: [] for label in range(len(dataset.manifest.class_names))}
+    wanted = -(-num_images // len(found))
+    order = range(len(dataset.rows_per_row_group("train")))
+    with open_reader(dataset, "train", order, input_size=size, num_threads=1) as row_groups:
+        for row_group in row_groups:
+            for image, label in zip(row_group.image, row_group.label.tolist(), strict=True):
+                if len(found[label]) < wanted:
+                    found[label].append(image.copy())
+            if all(len(images) == wanted for images in found.values()):
+                break
+    turns = [(images[turn], label) for turn in range(wanted) for label, images in found.items() if turn < len(images)]
+    images, labels = zip(*turns[:num_images], strict=True)
+    return np.stack(images), list(labels)

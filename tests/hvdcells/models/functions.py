@@ -1,0 +1,53 @@
+"""Functions that return models, as users write them for `model.backbone=package.module:function`."""
+
+
+def keras3_features(input_size):
+    import keras
+
+    return keras.Sequential(
+        [
+            keras.Input((input_size, input_size, 3)),
+            keras.layers.Conv2D(4, 3, strides=2, name="first"),
+            keras.layers.BatchNormalization(name="norm"),
+            keras.layers.ReLU(),
+            keras.layers.Conv2D(6, 3, strides=2, name="second"),
+        ]
+    )
+
+
+def keras3_classifier(input_size):
+    import keras
+
+    inputs = keras.Input((input_size, input_size, 3))
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(1)(features))
+
+
+def tf_keras_features(input_size):
+    import tf_keras
+
+    inputs = tf_keras.Input((input_size, input_size, 3))
+    return tf_keras.Model(inputs, tf_keras.layers.Conv2D(5, 3)(inputs))
+
+
+def ends_in_sigmoid(input_size):
+    import tf_keras
+
+    return tf_keras.Sequential(
+        [
+            tf_keras.layers.Input((input_size, input_size, 3)),
+            tf_keras.layers.Flatten(),
+            tf_keras.layers.Dense(1, "sigmoid"),
+        ]
+    )
+
+
+def for_other_sizes(_):
+    import tf_keras
+
+    inputs = tf_keras.Input((99, 99, 3))
+    return tf_keras.Model(inputs, tf_keras.layers.Conv2D(5, 3)(inputs))
+
+
+def no_model(input_size):
+    return input_size

@@ -30,7 +30,8 @@ def begin_phase(
             "let the function return features, or set transfer.head_epochs=0",
         )
     optimizer = build_optimizer(experiment.optimizer, experiment.training.mixed_precision, variables)
-    return TrainingStep(experiment, model, optimizer, class_weights, num_groups)
+    # The head alone may have fewer gradients than there are groups, and Horovod takes no empty group.
+    return TrainingStep(experiment, model, optimizer, class_weights, min(num_groups, len(variables)))
 
 
 def freeze(model: Any, phase: Phase, transfer: Transfer) -> None:

@@ -62,7 +62,7 @@ def test_the_head_alone_then_the_backbone_from_a_layer_on(backbone):
     experiment = experiment_of(backbone, head_epochs=1, fine_tune_from=BACKBONES[backbone])
     model = build(experiment)
     before = weights_by_layer(model)
-    update(begin_phase(HEAD, model, experiment, (1.0, 1.0), num_groups=1))
+    update(begin_phase(HEAD, model, experiment, (1.0, 1.0), num_groups=4))  # of two gradients
     after_head = weights_by_layer(model)
     assert changed(before, after_head) == {"logit"}
     assert moving_statistics(model) == []

@@ -92,13 +92,13 @@ def test_another_model_than_that_of_the_run_is_refused_at_once(
 
 
 def test_early_stopping_ends_the_last_phase_only(source, dataset, tmp_path):
-    experiment = experiment_of(9, Transfer(head_epochs=3), weights=source.location).override(
+    # Nothing changes, so nothing gets better: two epochs of the last phase are enough to see it.
+    transfer = Transfer(head_epochs=3, freeze_batch_norm=True)
+    experiment = experiment_of(9, transfer, weights=source.location).override(
         {"training.early_stopping_patience": 1, "training.monitor": "loss", "optimizer.learning_rate": 1e-12}
     )
     run = hvdcells.train(dataset, tmp_path / "run", experiment, backend=InProcess())
-    phases = [line["phase"] for line in run.read_metrics()]
-    assert phases[:3] == ["head"] * 3
-    assert 4 <= len(phases) < 9
+    assert [line["phase"] for line in run.read_metrics()] == ["head"] * 3 + ["all"] * 2
 
 
 @pytest.mark.spark

@@ -74,7 +74,10 @@ def weights_after_updates(job: Updates) -> dict[str, Any]:
             result = step.update(*arguments, tf.constant(0.05)) if is_update else step.accumulate(*arguments)
         losses.append(float(result.loss))
     after = np.concatenate([weight.ravel() for weight in model.get_weights()])
+    policies = [os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")]
     return {
+        "times": result.times.numpy(),
+        "num_idle_threads": policies.count(os.SCHED_IDLE),
         "before": before,
         "after": after,
         "losses": losses,

@@ -22,7 +22,10 @@ class StepResult(NamedTuple):
     loss: tf.Tensor
     """This rank's share of the sum of weighted losses, not yet divided by the number of images."""
     times: tf.Tensor
-    """float64 (4,): the step began, its own gradient was there, the reduced one was there, the update was done."""
+    """float64 (3,), as `time.time()`: the step began, its own gradient was there, the reduced one was there.
+
+    The update is done when the step returns: TensorFlow's optimizer of graphs drops a time stamp's wait for it.
+    """
 
 
 class _LocalTape(tf.GradientTape):
@@ -102,11 +105,9 @@ class TrainingStep:
         gradients = reducer.gradient(target, variables)
         reduced = self._time_after(gradients)
         self._apply(gradients, learning_rate)
-        # Inside a tf.function, reads and writes of a variable keep the order of the program.
-        end = self._time_after([variable.read_value() for variable in variables])
         for variable in self.accumulated or ():
             variable.assign(tf.zeros_like(variable))
-        return StepResult(loss, tf.stack([begin, reducer.gradient_time, reduced, end]))
+        return StepResult(loss, tf.stack([begin, reducer.gradient_time, reduced]))
 
     def _accumulate(self, batch: dict[str, tf.Tensor], seed: tf.Tensor, num_images: tf.Tensor) -> StepResult:
         """Add this batch's gradient to what the next update reduces."""
@@ -117,7 +118,7 @@ class TrainingStep:
         gradients = tape.gradient(target, self.model.trainable_variables)
         added = [v.assign_add(tf.convert_to_tensor(g)) for v, g in zip(self.accumulated, gradients, strict=True)]
         end = self._time_after(added)
-        return StepResult(loss, tf.stack([begin, end, end, end]))
+        return StepResult(loss, tf.stack([begin, end, end]))
 
     def _time_after(self, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
         """Return the time at which all of these tensors are there, in seconds."""

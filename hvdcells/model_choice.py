@@ -60,17 +60,29 @@ def model_location(weights: str) -> str:
     return weights if weights.endswith(".keras") else RunDirectory.at(weights).model
 
 
-def settle_model(experiment: Experiment) -> Experiment:
+def settle_model(experiment: Experiment, run: RunDirectory | None = None) -> Experiment:
     """Refuse what is wrong about a model, as far as it can be told here; make the location of its weights absolute.
 
+    Args:
+        experiment: with the model.
+        run: where a run is to be made with it.
+
     Raises:
-        UserError: no such backbone, no such weights, or weights of another model; all of them together.
+        UserError: no such backbone, no such weights, or weights of another model; all of them together. Or weights
+            that the run would write over.
     """
     options = experiment.model
     raise_together([*_backbone_problems(options), *_weights_problems(options)])
-    if weights_kind(options) in ("model", "backbone"):
-        options = options.model_copy(update={"weights": storage.absolute(options.weights)})
-    return experiment.model_copy(update={"model": options})
+    if weights_kind(options) in ("none", "imagenet"):
+        return experiment
+    location = storage.absolute(options.weights)
+    if run is not None and f"{location}/".startswith(f"{run.location}/"):
+        raise UserError(
+            f"model.weights={options.weights} lies in {run.location}, where the run is to be made",
+            "a run directory of its own for the new run",
+            "name another run directory",
+        )
+    return experiment.model_copy(update={"model": options.model_copy(update={"weights": location})})
 
 
 def _backbone_problems(options: Model) -> list[UserError]:

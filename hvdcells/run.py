@@ -59,7 +59,7 @@ def train(
     backend = backend or HorovodOnSpark(workers, master, experiment.communication)
     check_trainable(dataset, backend.num_workers)
     backend.check()
-    experiment = settle_model(experiment)
+    experiment = settle_model(experiment, directory)
     if overwrite:
         directory.clear()
     directory.check_free()

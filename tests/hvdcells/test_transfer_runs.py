@@ -91,6 +91,14 @@ def test_another_model_than_that_of_the_run_is_refused_at_once(
     assert not (tmp_path / "run").exists()
 
 
+def test_the_run_that_weights_come_from_is_not_written_over(source, dataset):
+    with pytest.raises(UserError, match="where the run is to be made"):
+        hvdcells.train(
+            dataset, source.location, experiment_of(weights=source.location), backend=InProcess(), overwrite=True
+        )
+    assert source.read_json(source.finished)
+
+
 def test_early_stopping_ends_the_last_phase_only(source, dataset, tmp_path):
     # Nothing changes, so nothing gets better: two epochs of the last phase are enough to see it.
     transfer = Transfer(head_epochs=3, freeze_batch_norm=True)

@@ -81,9 +81,7 @@ def test_a_keras_3_model_is_trained_saved_and_evaluated(dataset, tmp_path):
         ({"backbone": "mobilenet_v2"}, "this model has backbone mobilenet_v2"),
     ],
 )
-def test_another_model_than_that_of_the_run_is_refused_at_once(
-    source, dataset, tmp_path, model, words
-):
+def test_another_model_than_that_of_the_run_is_refused_at_once(source, dataset, tmp_path, model, words):
     experiment = experiment_of(weights=source.location, **model)
     with pytest.raises(UserError, match=words) as caught:
         hvdcells.train(dataset, tmp_path / "run", experiment, backend=InProcess())

@@ -93,9 +93,15 @@ def nonsense(tmp_path):
         "more workers than slots": (["train", data, run, "--master", "local[1]"], "2 workers.*1 tasks at once"),
         "more workers than row groups": (["train", data, run, "--workers", "3"], "3 workers.*2 row groups"),
         "contact sheet of no recipe": (["show", data, "--augmentation", "all"], "no recipe 'all'"),
-        "contact sheet that is no png": (["show", data, "--augmentation", "small_cnn", "--out", "a.gif"], "--out a.gif"),
+        "contact sheet that is no png": (
+            ["show", data, "--augmentation", "small_cnn", "--out", "a.gif"],
+            "--out a.gif",
+        ),
         "settings of no contact sheet": (["show", data, "--set", "seed=1"], "--set without --augmentation"),
-        "unknown backbone": (["train", data, run, "--set", "model.backbone=resnet51"], "no backbone 'resnet51'.*resnet50"),
+        "unknown backbone": (
+            ["train", data, run, "--set", "model.backbone=resnet51"],
+            "no backbone 'resnet51'.*resnet50",
+        ),
         "weights of no run": (["train", data, run, "--set", f"model.weights={other}"], "no finished run"),
         "evaluating no run": (["evaluate", other], "no run"),
         "evaluating an unfinished run": (["evaluate", broken], "did not finish"),

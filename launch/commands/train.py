@@ -1,14 +1,12 @@
 """`hvdcells train`: Horovod on Spark."""
 
-import time
 from typing import Annotated
 
+import psutil
 import typer
 
 from hvdcells.recipes import RECIPES
 from launch.commands.arguments import Master, Workers, parse_settings
-
-PROCESS_BEGAN = time.time()
 
 
 def train(
@@ -48,7 +46,13 @@ def train(
         typer.echo(experiment.to_json(), nl=False)
         return
     directory = hvdcells.train(
-        dataset, run, experiment, workers=workers, master=master, overwrite=overwrite, began=PROCESS_BEGAN
+        dataset,
+        run,
+        experiment,
+        workers=workers,
+        master=master,
+        overwrite=overwrite,
+        began=psutil.Process().create_time(),
     )
     finished = directory.read_json(directory.finished)
     console = Console(soft_wrap=True, highlight=False)

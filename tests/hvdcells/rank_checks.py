@@ -42,6 +42,7 @@ def weights_after_updates(job: Updates) -> dict[str, Any]:
     import tensorflow as tf
 
     from hvdcells.models import build_model
+    from hvdcells.models.either_keras import raw_variables
     from hvdcells.optimizer import build_optimizer
     from hvdcells.ranks import start_rank
     from hvdcells.step import TrainingStep
@@ -51,9 +52,9 @@ def weights_after_updates(job: Updates) -> dict[str, Any]:
     mixed = experiment.training.mixed_precision
     # Other first weights on every rank: the broadcast has something to do.
     model = build_model(experiment.model, SIZE, (100.0,) * 3, (50.0,) * 3, seed=hvd.rank())
-    optimizer = build_optimizer(experiment.optimizer, mixed, model.trainable_variables)
+    optimizer = build_optimizer(experiment.optimizer, mixed, raw_variables(model.trainable_variables))
     step = TrainingStep(experiment, model, optimizer, (1.5, 0.75), num_groups=1)
-    hvd.broadcast_variables(model.variables + step.optimizer.variables, root_rank=0)
+    hvd.broadcast_variables(raw_variables(model.variables) + step.optimizer.variables, root_rank=0)
     before = np.concatenate([weight.ravel() for weight in model.get_weights()])
 
     accumulation = experiment.training.accumulation_steps

@@ -22,7 +22,6 @@ def train_epoch(
     batches: Iterator[Batch],
     plan: EpochPlan,
     experiment: Experiment,
-    epoch: int,
     rank: int,
     start_up: StartUp,
 ) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def train_epoch(
     Raises:
         UserError: the loss is not finite.
     """
-    accumulation = experiment.training.accumulation_steps
+    epoch, accumulation = plan.epoch, experiment.training.accumulation_steps
     num_epochs, num_ranks = experiment.training.epochs, len(plan.images)
     global_batch = experiment.data.batch_size * num_ranks * accumulation
     loss = input_seconds = compute_seconds = communication_seconds = 0.0
@@ -60,7 +59,7 @@ def train_epoch(
         begin, gradient, reduced, end = result.times.numpy()
         compute_seconds += (gradient - begin) + (end - reduced)
         communication_seconds += reduced - gradient
-        if epoch == 0 and number == 0:
+        if "first_step" not in start_up.seconds:
             start_up.done("first_step")
             began, input_seconds, compute_seconds, communication_seconds = time.perf_counter(), 0.0, 0.0, 0.0
         else:

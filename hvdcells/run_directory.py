@@ -50,9 +50,17 @@ class RunDirectory:
         return self.path("tensorboard")
 
     @property
-    def checkpoint(self) -> str:
-        """Weights of the best epoch so far (npz)."""
-        return self.path("checkpoints", "best.npz")
+    def checkpoints(self) -> str:
+        """Folder of the checkpoints: those of the last and of the best epoch."""
+        return self.path("checkpoints")
+
+    def checkpoint(self, epoch: int) -> str:
+        """How far the run had come after an epoch, counted from 1 (JSON); written after the variables."""
+        return self.path("checkpoints", f"epoch-{epoch:04d}.json")
+
+    def checkpoint_variables(self, epoch: int) -> str:
+        """Weights and optimizer variables after an epoch, counted from 1 (npz)."""
+        return self.path("checkpoints", f"epoch-{epoch:04d}.npz")
 
     @property
     def model(self) -> str:

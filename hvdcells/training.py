@@ -1,11 +1,12 @@
 """What one rank does to train. `train_on_rank` tells it from top to bottom."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hvdcells.dataset import Dataset
 from hvdcells.experiment import Experiment
 from hvdcells.narration import Narrator
+from hvdcells.progress import Progress
 from hvdcells.ranks import StartUp, import_tensorflow, start_rank
 from hvdcells.run_directory import RunDirectory
 from hvdcells.shard_plan import EpochPlan, plan_epoch
@@ -20,14 +21,16 @@ class TrainingJob:
     experiment: Experiment
     began: float
     """`time.time()` on the driver when the command began."""
+    progress: Progress = field(default_factory=Progress)
+    """Where to go on; the variables are those of the checkpoint of the last epoch done."""
 
 
 def train_on_rank(job: TrainingJob) -> dict[str, Any]:
     """Train as one rank of the world.
 
     Returns:
-        `best_epoch` and `epochs` (done), both counted from 1, `weights_digest` (SHA-256 of this rank's last
-        weights: the same on every rank), `start_up` (seconds by part).
+        `best_epoch` and `epochs` (done, with those before a resume), both counted from 1, `weights_digest` (SHA-256
+        of this rank's last weights: the same on every rank), `start_up` (seconds by part).
 
     Raises:
         UserError: the dataset does not fit the experiment, or the loss is no longer finite.
@@ -38,13 +41,14 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
     # TensorFlow is imported here, inside the worker: the driver never holds it.
     import horovod.tensorflow as hvd
 
-    from hvdcells.checkpoint import save_model, weights_digest
+    from hvdcells.checkpoint import restore_checkpoint, save_checkpoint, save_model, state_variables, weights_digest
     from hvdcells.epoch import train_epoch
     from hvdcells.input_pipeline import rank_batches
     from hvdcells.metrics import classification_scores
     from hvdcells.models import build_model
     from hvdcells.optimizer import build_optimizer
     from hvdcells.prediction import Predictor, mean_log_loss, probabilities_of
+    from hvdcells.random_state import make_random_layers_seedable, seed_random_layers
     from hvdcells.step import TrainingStep
 
     start_up.done("imports")
@@ -53,20 +57,27 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
     rank, num_ranks = hvd.rank(), hvd.size()
     start_up.done("horovod")
 
-    # Plans: who reads what in every epoch.
+    # Plans: who reads what in every epoch that is left. (The last one's also where none is left.)
+    progress = job.progress
     num_epochs, batch_size = experiment.training.epochs, experiment.data.batch_size
     train_rows, validation_rows = dataset.rows_per_row_group("train"), dataset.rows_per_row_group("validation")
-    plans = [plan_epoch(train_rows, num_ranks, batch_size, seed=experiment.seed, epoch=e) for e in range(num_epochs)]
+    epochs = range(min(progress.epochs_done, num_epochs - 1), num_epochs)
+    plans = [plan_epoch(train_rows, num_ranks, batch_size, seed=experiment.seed, epoch=epoch) for epoch in epochs]
     validation_plan = plan_epoch(validation_rows, num_ranks, batch_size)
     validation_labels = dataset.read_rows("validation", ["label"])["label"].to_numpy()
 
-    # Model, optimizer and step; every rank starts from the weights of rank 0.
+    # Model, optimizer and step; every rank starts from the weights of rank 0: first ones, or those of the checkpoint.
     manifest = dataset.manifest
     input_size = experiment.data.input_size or manifest.image_size
+    make_random_layers_seedable()
     model = build_model(experiment.model, input_size, manifest.channel_mean, manifest.channel_std, experiment.seed)
     optimizer = build_optimizer(experiment.optimizer, experiment.training.mixed_precision)
     step = TrainingStep(experiment, model, optimizer, class_weights(dataset, experiment), settings.num_groups)
-    hvd.broadcast_variables(model.variables + optimizer.variables, root_rank=0)
+    if progress.epochs_done and rank == 0:
+        restore_checkpoint(run, model, optimizer, progress.epochs_done)
+        if progress.best_epoch == progress.epochs_done:  # the run may have ended between checkpoint and model
+            save_model(model, run.model)
+    hvd.broadcast_variables(state_variables(model, optimizer), root_rank=0)
     predictor = Predictor(model)
     start_up.done("model")
 
@@ -85,31 +96,30 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
 
     with (
         open_batches("train", plans, experiment.seed) as train_batches,
-        open_batches("validation", [validation_plan] * num_epochs, None) as validation_batches,
-        Narrator(run, num_epochs, is_root=rank == 0) as narrator,
+        open_batches("validation", [validation_plan] * len(plans), None) as validation_batches,
+        Narrator(run, num_epochs, is_root=rank == 0, records=progress.records) as narrator,
     ):
         batches, batches_to_validate = iter(train_batches), iter(validation_batches)
         narrator.begin(dataset, experiment, plans[0], model.count_params(), settings, num_ranks)
-        best_score, best_epoch, epoch = None, 0, 0
-        for epoch, plan in enumerate(plans):
-            record = train_epoch(step, batches, plan, experiment, epoch, rank, start_up)
+        for plan in plans:
+            if progress.is_over(experiment.training):
+                break
+            seed_random_layers(model, experiment.seed, plan.epoch, rank)
+            record = train_epoch(step, batches, plan, experiment, rank, start_up)
             average_moving_statistics(model)
             logits = predictor.predict(batches_to_validate, validation_plan.num_steps, sum(validation_plan.images))
-            # Every rank holds all logits, so every rank comes to the same scores and the same decision.
+            # Every rank holds all logits, so every rank comes to the same scores and the same decisions.
             scores = classification_scores(validation_labels, probabilities_of(logits))
             scores["loss"] = mean_log_loss(logits, validation_labels)
-            score = monitored(scores, experiment.training.monitor)
-            if epoch == 0 or score > best_score:
-                best_score, best_epoch = score, epoch
-                if rank == 0:
-                    save_model(model, run.model)
-            narrator.epoch_done(epoch, record, scores, is_best=best_epoch == epoch)
-            patience = experiment.training.early_stopping_patience
-            if patience is not None and epoch - best_epoch >= patience:
-                break
+            is_best = progress.note(monitored(scores, experiment.training.monitor))
+            narrator.epoch_done(plan.epoch, record, scores, is_best)
+            if rank == 0:
+                save_checkpoint(run, model, optimizer, progress)
+            if rank == 0 and is_best:
+                save_model(model, run.model)
     return {
-        "best_epoch": best_epoch + 1,
-        "epochs": epoch + 1,
+        "best_epoch": progress.best_epoch,
+        "epochs": progress.epochs_done,
         "weights_digest": weights_digest(model),
         "start_up": start_up.seconds,
     }

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
-from hvdcells.backends.base import note_failure, raise_noted_failure
+from hvdcells.backends.base import forget_failures, note_failure, raise_noted_failure
 from hvdcells.errors import UserError
 from hvdcells.experiment import Communication
 from hvdcells.horovod_settings import decide
@@ -72,6 +72,7 @@ class HorovodOnSpark:
     def run(self, function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
         """Run `function(argument)` on every rank; see `Backend.run`."""
         self.check()
+        forget_failures(logs)
         # Importing Horovod takes as long as a third of the JVM's start, and the JVM does not need this process.
         importing = threading.Thread(target=importlib.import_module, args=("horovod.spark",))
         importing.start()

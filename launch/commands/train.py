@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Master, Workers, parse_settings
+from launch.commands.arguments import Master, parse_settings
 
 PROCESS_BEGAN = time.time()
 
@@ -13,8 +13,21 @@ PROCESS_BEGAN = time.time()
 def train(
     dataset: Annotated[str, typer.Argument(help="Dataset written by `hvdcells etl`: a folder or s3://….")],
     run: Annotated[str, typer.Argument(help="Where the run directory is made: a new folder or s3://….")],
-    workers: Workers = 2,
-    recipe: Annotated[str, typer.Option(help="small_cnn (minutes on a CPU) or mobilenet_v2.")] = "small_cnn",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Ranks that train together, one per Spark task slot. Left out: 2, or the run's own with --resume.",
+            show_default=False,
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="small_cnn (minutes on a CPU) or mobilenet_v2. Left out: small_cnn, or the run's own with --resume.",
+            show_default=False,
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Short for --set training.epochs=N.")] = None,
     settings: Annotated[
         list[str] | None,
@@ -27,27 +40,44 @@ def train(
     ] = None,
     list_fields: Annotated[bool, typer.Option("--list-fields", help="Print the fields and end.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier run at RUN.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run at RUN from its last checkpoint; begin it if there is none. Safe to give always.",
+        ),
+    ] = False,
     master: Master = None,
 ) -> None:
     """Train a classifier on a dataset: one ring-allreduce TensorFlow worker per Spark task.
 
     Every epoch prints one line: the loss, the weighted F1 on subjects held out for validation, images per second
-    over all workers, and where the time of a step went. The model of the best epoch is kept in RUN.
+    over all workers, and where the time of a step went. The model of the best epoch is kept in RUN, and a checkpoint
+    of every epoch: whatever kills the run, the same command with --resume goes on as if nothing had happened.
     """
     from rich.console import Console
 
     import hvdcells
     from hvdcells import recipes
+    from hvdcells.resuming import own_experiment
 
     changes = parse_settings(settings or [])
     if epochs is not None:
         changes["training.epochs"] = str(epochs)
-    experiment = recipes.by_name(recipe).override(changes)
+    experiment = recipes.by_name(recipe) if recipe else (resume and own_experiment(run)) or recipes.small_cnn()
+    experiment = experiment.override(changes)
     if list_fields:
         typer.echo(experiment.to_json(), nl=False)
         return
     directory = hvdcells.train(
-        dataset, run, experiment, workers=workers, master=master, overwrite=overwrite, began=PROCESS_BEGAN
+        dataset,
+        run,
+        experiment,
+        workers=workers,
+        master=master,
+        overwrite=overwrite,
+        resume=resume,
+        began=PROCESS_BEGAN,
     )
     finished = directory.read_json(directory.finished)
     console = Console(soft_wrap=True, highlight=False)

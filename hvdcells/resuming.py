@@ -36,7 +36,7 @@ class EarlierRun:
         if not done:
             return "The run was stopped before its first checkpoint: it starts anew."
         score = self.progress.records[best - 1]["validation"][self.experiment.training.monitor]
-        monitor = self.experiment.training.monitor.replace("_", " ")
+        monitor = self.experiment.training.monitor.replace("_f1", " F1")
         found = f"Found the checkpoint of epoch {done} of {planned} (best: epoch {best}, {monitor} {score:.4f})"
         if self.progress.is_over(self.experiment.training):
             return f"{found}: no epoch is left, the run is brought to its end."

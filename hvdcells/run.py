@@ -50,7 +50,7 @@ def train(
         master: Spark master; None for this machine. An active Spark session is used as it is.
         backend: another way to run the ranks; `workers` and `master` are then not used.
         overwrite: delete an earlier run at that place.
-        resume: go on from the last whole checkpoint of the run at that place, as if it had never been earlier. A run
+        resume: go on from the last whole checkpoint of the run at that place, as if it had never been stopped. A run
             stopped before its first checkpoint, or none at all, begins anew; a finished one is left as it is.
         began: `time.time()` at which the command began, for the start-up figures.
 

@@ -91,10 +91,11 @@ class RunDirectory:
         Raises:
             UserError: a run, whole or broken off, or other files are there.
         """
+        others = ""
         if storage.exists(self.finished):
             found = "already holds a finished run"
         elif storage.exists(self.run):
-            found = "holds a run that did not finish"
+            found, others = "holds a run that did not finish", "give --resume to go on with it, "
         elif not storage.is_empty(self.location):
             found = "already holds other files"
         else:
@@ -102,7 +103,7 @@ class RunDirectory:
         raise UserError(
             f"{self.location} {found}",
             "a new or empty folder for the run",
-            "name another run directory, or give --overwrite to delete what a run left there",
+            f"{others}name another run directory, or give --overwrite to delete what a run left there",
         )
 
     def clear(self) -> None:
@@ -136,7 +137,7 @@ class RunDirectory:
         raise UserError(
             f"{self.location} holds {state}",
             "a run directory that `hvdcells train` has finished",
-            "name a finished run, or train one with `hvdcells train DATASET RUN`",
+            "name a finished run, or train one with `hvdcells train DATASET RUN`; --resume goes on with one that stopped",
         )
 
     def read_json(self, location: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 import traceback
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from hvdcells import storage
 from hvdcells.errors import UserError
@@ -56,10 +56,15 @@ def forget_failures(logs: str) -> None:
         storage.remove(storage.join(logs, name))
 
 
-def raise_noted_failure(logs: str, cause: BaseException) -> None:
+def raise_noted_failure(logs: str, ending: str, cause: BaseException) -> NoReturn:
     """Raise what the failed ranks have left word of: the user's error first, else the first true cause.
 
     When one rank fails, Horovod ends the others with errors of its own; those are not the cause.
+
+    Args:
+        logs: where the ranks leave word.
+        ending: how the first failing process ended, for when it has left none.
+        cause: the error of the back end.
     """
     notes = [json.loads(storage.read_text(storage.join(logs, name))) for name in _notes(logs)]
     for note in notes:
@@ -68,7 +73,8 @@ def raise_noted_failure(logs: str, cause: BaseException) -> None:
     causes = [note for note in notes if not any(words in note["trace"] for words in CONSEQUENCES)]
     if causes:
         raise RankFailedError(f"rank {causes[0]['rank']} failed:\n{causes[0]['trace']}") from cause
-    raise RankFailedError(f"a worker ended without a word (killed, or out of memory?): {cause}") from cause
+    words = f"; it left no word of its own. Its output is in {storage.join(logs, 'workers.log')}"
+    raise RankFailedError(ending + words) from cause
 
 
 def _notes(logs: str) -> list[str]:

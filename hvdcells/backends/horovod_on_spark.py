@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
 from hvdcells.backends.base import forget_failures, note_failure, raise_noted_failure
+from hvdcells.backends.ending import all_end_together
 from hvdcells.errors import UserError
 from hvdcells.experiment import Communication
 from hvdcells.horovod_settings import decide
@@ -93,7 +94,7 @@ class HorovodOnSpark:
         environment = {**RANK_ENVIRONMENT, **os.environ, **settings.environment()}
         worker_log = _WorkerOutput(shown=False)
         try:
-            with _quiet_threads():
+            with _quiet_threads(), all_end_together() as ending:
                 return horovod.spark.run(
                     _run_noting_failure,
                     args=(function, argument, logs),
@@ -106,10 +107,11 @@ class HorovodOnSpark:
                     verbose=0,
                 )
         except Exception as error:
+            if ending.signal is not None:
+                raise KeyboardInterrupt(ending.signal) from None
             with suppress(OSError):
                 storage.write_text(storage.join(logs, "workers.log"), worker_log.text())
-            raise_noted_failure(logs, error)
-            raise
+            raise_noted_failure(logs, ending.describe(), error)
 
 
 @contextmanager

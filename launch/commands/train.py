@@ -1,5 +1,6 @@
 """`hvdcells train`: Horovod on Spark."""
 
+import signal
 import time
 from typing import Annotated
 
@@ -59,6 +60,7 @@ def train(
 
     import hvdcells
     from hvdcells import recipes
+    from hvdcells.backends import RankFailedError
     from hvdcells.resuming import own_experiment
 
     changes = parse_settings(settings or [])
@@ -69,17 +71,27 @@ def train(
     if list_fields:
         typer.echo(experiment.to_json(), nl=False)
         return
-    directory = hvdcells.train(
-        dataset,
-        run,
-        experiment,
-        workers=workers,
-        master=master,
-        overwrite=overwrite,
-        resume=resume,
-        began=PROCESS_BEGAN,
-    )
-    finished = directory.read_json(directory.finished)
     console = Console(soft_wrap=True, highlight=False)
+    how_to_go_on = f"To go on: hvdcells train {dataset} {run} --resume" + (f" --master {master}" if master else "")
+    try:
+        directory = hvdcells.train(
+            dataset,
+            run,
+            experiment,
+            workers=workers,
+            master=master,
+            overwrite=overwrite,
+            resume=resume,
+            began=PROCESS_BEGAN,
+        )
+    except KeyboardInterrupt as interrupt:
+        console.print(
+            f"Stopped. {how_to_go_on}" if own_experiment(run) else "Stopped before the run began.", markup=False
+        )
+        raise typer.Exit(128 + (interrupt.args or (signal.SIGINT,))[0]) from None
+    except RankFailedError:
+        console.print(f"The run has failed. {how_to_go_on}", markup=False)
+        raise
+    finished = directory.read_json(directory.finished)
     console.print(f"Best epoch: {finished['best_epoch']} of {finished['epochs']}. The run is in {directory.location}")
     console.print(f"Next: hvdcells evaluate {run}")

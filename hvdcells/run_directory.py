@@ -137,7 +137,7 @@ class RunDirectory:
         raise UserError(
             f"{self.location} holds {state}",
             "a run directory that `hvdcells train` has finished",
-            "name a finished run, or train one with `hvdcells train DATASET RUN`; --resume goes on with one that stopped",
+            "name a finished run, or train one with `hvdcells train DATASET RUN`, with --resume if it stopped",
         )
 
     def read_json(self, location: str) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+GRACE_SECONDS = 3.0
+"""Ranks that notice the failure of another at their exchange end by themselves in this time, with their own words."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -40,14 +42,14 @@ class Ending:
 
 @contextmanager
 def all_end_together() -> Iterator[Ending]:
-    """Inside the block, `horovod.spark.run` ends all ranks as soon as one has failed or the driver is interrupted.
+    """Inside the block, `horovod.spark.run` ends all ranks soon after one has failed, and when the driver gets a signal.
 
     Signals are handled as before after the block.
     """
     from horovod.runner import gloo_run as launcher
     from horovod.spark import gloo_run as spark_launcher
 
-    ending = Ending()
+    ending, timers = Ending(), []
     kept = spark_launcher._exec_command_fn, launcher.register_shutdown_event
     is_main_thread = threading.current_thread() is threading.main_thread()  # Python handles signals nowhere else
     handlers = {number: signal.getsignal(number) for number in SIGNALS} if is_main_thread else {}
@@ -56,13 +58,17 @@ def all_end_together() -> Iterator[Ending]:
         execute = kept[0](*of_job)
 
         def execute_rank(command: str, slot: Any, events: list[threading.Event]) -> tuple[int | None, float]:
-            exit_code, when = execute(command, slot, events)
-            if exit_code != 0:
-                if not any(event.is_set() for event in events):
-                    ending.rank, ending.exit_code = slot.rank, exit_code
-                for event in events:
-                    event.set()
-            return exit_code, when
+            exit_code = None
+            try:
+                exit_code, when = execute(command, slot, events)
+                return exit_code, when
+            finally:
+                if exit_code != 0:
+                    if ending.rank is None:
+                        ending.rank, ending.exit_code = slot.rank, exit_code
+                    timers.extend(threading.Timer(GRACE_SECONDS, event.set) for event in events)
+                    for timer in timers[-len(events) :]:
+                        timer.start()
 
         return execute_rank
 
@@ -82,5 +88,7 @@ def all_end_together() -> Iterator[Ending]:
         yield ending
     finally:
         spark_launcher._exec_command_fn, launcher.register_shutdown_event = kept
+        for timer in timers:
+            timer.cancel()
         for number, handler in handlers.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

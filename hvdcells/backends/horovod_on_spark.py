@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hvdcells import storage
 from hvdcells.backends.base import forget_failures, note_failure, raise_noted_failure
 from hvdcells.backends.ending import all_end_together
+from hvdcells.backends.worker_output import WorkerOutput, output_as_it_comes
 from hvdcells.errors import UserError
 from hvdcells.experiment import Communication
 from hvdcells.horovod_settings import decide
@@ -27,7 +27,6 @@ RANK_ENVIRONMENT = {
     "TF_USE_LEGACY_KERAS": "1",
 }
 """What a rank's process starts with, unless the driver's environment says otherwise."""
-RANK_PREFIX = re.compile(r"^\[(\d+)\]<(stdout|stderr)>:")
 
 
 class HorovodOnSpark:
@@ -92,9 +91,9 @@ class HorovodOnSpark:
         has_gpus = int(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) > 0
         settings = decide(self.communication, "gpu" if has_gpus else "cpu", cores_per_rank=1)
         environment = {**RANK_ENVIRONMENT, **os.environ, **settings.environment()}
-        worker_log = _WorkerOutput(shown=False)
+        worker_log = WorkerOutput(shown=False)
         try:
-            with _quiet_threads(), all_end_together() as ending:
+            with _quiet_threads(), output_as_it_comes(), all_end_together() as ending:
                 return horovod.spark.run(
                     _run_noting_failure,
                     args=(function, argument, logs),
@@ -102,7 +101,7 @@ class HorovodOnSpark:
                     env=environment,
                     use_gloo=True,
                     start_timeout=self.start_timeout_seconds,
-                    stdout=_WorkerOutput(shown=True),
+                    stdout=WorkerOutput(shown=True),
                     stderr=worker_log,
                     verbose=0,
                 )
@@ -135,30 +134,3 @@ def _run_noting_failure(function: Callable[..., Any], argument: Any, logs: str) 
     except BaseException as error:
         note_failure(logs, os.environ.get("HOROVOD_RANK", "unknown"), error)
         raise
-
-
-class _WorkerOutput:
-    """A stream for what the ranks print: line by line without Horovod's prefix, shown or kept."""
-
-    KEPT_CHARACTERS = 200_000
-
-    def __init__(self, shown: bool) -> None:
-        self._shown = shown
-        self._kept = ""
-        self._line = ""
-
-    def write(self, text: str) -> int:
-        if not self._shown:
-            self._kept = (self._kept + text)[-self.KEPT_CHARACTERS :]
-            return len(text)
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
-            # To standard output as it is at this moment: a test or a notebook may have replaced it.
-            print(RANK_PREFIX.sub("", line), flush=True)  # noqa: T201
-        return len(text)
-
-    def flush(self) -> None:
-        """Lines are shown when they are whole."""
-
-    def text(self) -> str:
-        return self._kept

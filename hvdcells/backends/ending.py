@@ -34,7 +34,7 @@ class Ending:
             return "the Spark job failed"
         if self.exit_code is None:
             return f"the task of rank {self.rank} was lost"
-        if self.exit_code <= 128:
+        if self.exit_code - 128 not in set(signal.Signals):
             return f"the process of rank {self.rank} ended with exit code {self.exit_code}"
         name = signal.Signals(self.exit_code - 128).name
         return f"the process of rank {self.rank} was killed by {name}" + " (out of memory?)" * (name == "SIGKILL")

@@ -5,7 +5,8 @@
 Four cases take turns, five rounds, each in fresh processes with one compute thread each: one worker; two
 processes at once that do not communicate (the limit of this machine); two workers of Horovod on Spark with the
 project's own step and default settings; two workers of MultiWorkerMirroredStrategy through
-spark-tensorflow-distributor. The same models, batch per rank, number of steps and input in memory.
+spark-tensorflow-distributor. The same models, batch per rank, number of steps and input in memory. Then one process
+measures what the split of a step's time into its parts costs.
 """
 
 import multiprocessing
@@ -14,10 +15,10 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from statistics import median, quantiles
 from typing import Annotated
 
 import typer
-from pyspark.sql import SparkSession
 
 from benchmarks import communication_worker as worker
 from benchmarks.harness import OutOption, Sample, environment, print_samples, ratio_of, write_result
@@ -46,6 +47,12 @@ def horovod_on_spark(num_workers: int) -> Rates:
     """Measure ranks of Horovod on Spark with the default settings."""
     with tempfile.TemporaryDirectory() as logs:
         return _total(HorovodOnSpark(num_workers).run(worker.run_horovod_rank, None, logs))
+
+
+def cost_of_timing() -> dict[str, list[float]]:
+    """Measure what it costs to split a step's time into its parts."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(worker.cost_of_timing).result()
 
 
 def mirrored(num_workers: int) -> Rates:
@@ -91,7 +98,8 @@ def main(out: Annotated[Path, OutOption], rounds: Annotated[int, typer.Option(mi
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
     with spark_session(slots=2) as spark:
         samples = measure(rounds)
-        master = SparkSession.getActiveSession().sparkContext.master if spark else ""
+        master = spark.sparkContext.master
+    timing = cost_of_timing()
     models = {}
     for workload in worker.WORKLOADS:
         by_case = samples[workload.name]
@@ -100,6 +108,8 @@ def main(out: Annotated[Path, OutOption], rounds: Annotated[int, typer.Option(mi
             "communication_efficiency": ratio_of(by_case, "horovod", "independent"),
             "ratio_to_mirrored": ratio_of(by_case, "horovod", "mirrored"),
             "scaling_efficiency": round(by_case["horovod"].median / (2 * by_case["one_worker"].median), 3),
+            "cost_of_timing_a_step": round(median(timing[workload.name]), 4),
+            "cost_of_timing_a_step_quartiles": [round(q, 4) for q in quantiles(timing[workload.name])[::2]],
             "images_per_second": {name: sample.to_json() for name, sample in by_case.items()},
         }
         typer.echo({key: value for key, value in models[workload.name].items() if key != "images_per_second"})

@@ -61,7 +61,7 @@ def plain_step(workload: Workload, strategy: Any = None) -> Callable[[], Any]:
     return lambda: compiled().numpy()
 
 
-def horovod_step(workload: Workload, num_groups: int) -> Callable[[], Any]:
+def horovod_step(workload: Workload, num_groups: int, timed: bool = True) -> Callable[[], Any]:
     """Make the project's own training step, as `hvdcells train` takes it, without augmentation."""
     import horovod.tensorflow as hvd
     import tensorflow as tf
@@ -71,7 +71,7 @@ def horovod_step(workload: Workload, num_groups: int) -> Callable[[], Any]:
 
     experiment = Experiment(model=workload.model, augmentation=Augmentation(flips=False, quarter_turns=False))
     model, images, labels = _model_and_batch(workload)
-    step = TrainingStep(experiment, model, build_optimizer(experiment.optimizer, False), (1.0, 1.0), num_groups)
+    step = TrainingStep(experiment, model, build_optimizer(experiment.optimizer, False), (1.0, 1.0), num_groups, timed)
     hvd.broadcast_variables(model.variables + step.optimizer.variables, root_rank=0)
     batch = {"image": images, "label": labels, "weight": tf.ones(BATCH_PER_RANK)}
     seed, num_images, rate = tf.constant([0, 0]), tf.constant(float(BATCH_PER_RANK * hvd.size())), tf.constant(1e-3)
@@ -147,3 +147,28 @@ def run_mirrored_worker() -> dict[str, float]:
         # The warm-up steps are synchronous, so the workers begin together.
         rates[workload.name] = images_per_second(workload, step, lambda: None)
     return rates
+
+
+def cost_of_timing(pairs: int = 80, steps: int = 4) -> dict[str, list[float]]:
+    """Return what noting the times of a step's parts costs, as a share of the step, once per pair of short runs.
+
+    One process, one compute thread; a few steps with and a few without take turns, so noise over time cancels out.
+    """
+    from hvdcells.experiment import Communication
+    from hvdcells.ranks import start_rank
+
+    start_rank(Communication(intra_op_threads=1, inter_op_threads=1), mixed_precision=False)
+    costs: dict[str, list[float]] = {}
+    for workload in WORKLOADS:
+        taken = {timed: horovod_step(workload, num_groups=1, timed=timed) for timed in (True, False)}
+        costs[workload.name] = []
+        for number in range(-2, pairs):
+            seconds = {}
+            for timed in (True, False) if number % 2 else (False, True):
+                began = time.perf_counter()
+                for _ in range(steps):
+                    taken[timed]()
+                seconds[timed] = time.perf_counter() - began
+            if number >= 0:
+                costs[workload.name].append(seconds[True] / seconds[False] - 1)
+    return costs

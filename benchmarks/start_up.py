@@ -3,8 +3,8 @@
     python -m benchmarks.start_up --out FILE.json
 
 Runs the command itself, again and again, on a small dataset of demonstration cells, and reads the times that
-the run directory keeps. A second case takes turns with the first: the same with Keras 3 imported by TensorFlow,
-which the ranks avoid by default.
+the run directory keeps. A second case takes turns with the first: every rank started by Horovod alone, as on a
+cluster, instead of forked from the rank server.
 """
 
 import os
@@ -21,10 +21,11 @@ from benchmarks.harness import OutOption, Sample, environment, print_samples, wr
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.synthetic import synthesize
+from hvdcells.backends.horovod_on_spark import RANK_SERVER_VARIABLE
 from hvdcells.run_directory import RunDirectory
 from hvdcells.spark import spark_session
 
-CASES = {"as it is": {}, "with Keras 3": {"TF_USE_LEGACY_KERAS": "0"}}
+CASES = {"as it is": {}, "without the rank server": {RANK_SERVER_VARIABLE: "0"}}
 NUM_WORKERS = 2
 
 
@@ -57,7 +58,7 @@ def main(out: Annotated[Path, OutOption], rounds: Annotated[int, typer.Option(mi
         for number in range(-1, rounds):  # the first round fills the page cache and does not count
             for case in list(CASES)[:: 1 if number % 2 else -1]:
                 times = start_once(dataset, folder / f"{case}-{number}", CASES[case])
-                typer.echo(f"round {number + 1}/{rounds}  {case:<14} first step after {times['first_step']:.1f} s")
+                typer.echo(f"round {number + 1}/{rounds}  {case:<24} first step after {times['first_step']:.1f} s")
                 if number >= 0:
                     measured[case].append(times)
     cases = {}
@@ -70,10 +71,10 @@ def main(out: Annotated[Path, OutOption], rounds: Annotated[int, typer.Option(mi
             "seconds_of_each_part": {part: round(end - begin, 2) for (_, begin), (part, end) in pairwise(medians)},
         }
     parts = {
-        "train called": "the command's own imports",
-        "spark": "the JVM and the Spark session; Horovod is imported meanwhile",
+        "train called": "start of Python and the command's own imports",
+        "spark": "the JVM and the Spark session; meanwhile Horovod is imported here, TensorFlow in the rank server",
         "process": "Spark tasks, Horovod's registration, start of the ranks' processes",
-        "imports": "TensorFlow, tf_keras, Petastorm, in both ranks at once",
+        "imports": "TensorFlow, tf_keras, Petastorm, where the rank server has not done it",
         "horovod": "hvd.init: rendezvous and connections",
         "model": "model, optimizer, broadcast",
         "first_step": "reader, tracing and the first training step",

@@ -56,7 +56,8 @@ def train_epoch(
         else:
             result = step.accumulate(batch, tf.constant(seed), num_images)
         loss += float(result.loss)
-        begin, gradient, reduced, end = result.times.numpy()
+        begin, gradient, reduced = result.times.numpy()
+        end = time.time()
         compute_seconds += (gradient - begin) + (end - reduced)
         communication_seconds += reduced - gradient
         if "first_step" not in start_up.seconds:

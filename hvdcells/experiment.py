@@ -100,6 +100,8 @@ class Communication(_Section):
     cache_capacity: int | None = Field(default=None, ge=0)
     num_groups: int | None = Field(default=None, ge=0)
     """Groups in which the gradients are reduced together; 0 lets Horovod fuse as they come."""
+    gloo_gives_way: bool | None = None
+    """gloo's threads take only cores that nothing else wants, instead of competing with the model for them."""
     intra_op_threads: int | None = Field(default=None, ge=1)
     inter_op_threads: int | None = Field(default=None, ge=1)
 

@@ -26,6 +26,8 @@ class CommunicationSettings:
     """Tensors whose negotiation is remembered."""
     num_groups: int
     """Groups of gradients reduced together; 0 lets Horovod fuse whatever is ready in a cycle."""
+    gloo_gives_way: bool
+    """gloo's threads run only on cores that nothing else wants; see `hvdcells.ranks.start_horovod`."""
     intra_op_threads: int
     inter_op_threads: int
 
@@ -46,10 +48,11 @@ def decide(
     environ = os.environ if environ is None else environ
     if hardware == "gpu":
         # NCCL runs beside the backward pass on its own stream, so many small fused buffers overlap with it.
-        default = CommunicationSettings(1.0, 64 << 20, 1024, 0, max(2, cores_per_rank), 2)
+        default = CommunicationSettings(1.0, 64 << 20, 1024, 0, False, max(2, cores_per_rank), 2)
     else:
-        # gloo runs on the cores that compute. All gradients in one group are negotiated once a step.
-        default = CommunicationSettings(5.0, 64 << 20, 1024, 1, cores_per_rank, 1)
+        # gloo runs on the cores that compute: its threads give way, so that a short cycle costs the model nothing.
+        # All gradients in one group are negotiated once a step.
+        default = CommunicationSettings(2.0, 64 << 20, 1024, 1, True, cores_per_rank, 1)
     chosen = {
         name: value
         for name in CommunicationSettings.__dataclass_fields__

@@ -2,6 +2,9 @@
 
 They are computed once from all predictions, never by averaging the scores of ranks. The challenge's metric is
 the weighted F1 (C-NMC 2019: classes weighted by their number of images).
+
+scikit-learn is imported by the functions that use it: a rank needs it after its first epoch, and its import, a
+quarter of TensorFlow's own, would delay the first step.
 """
 
 from collections.abc import Sequence
@@ -9,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_score, roc_auc_score
 
 from hvdcells.schema import CANCER
 
@@ -39,6 +41,8 @@ def classification_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict
     Raises:
         ValueError: no images, other lengths, or probabilities outside 0–1 (or NaN).
     """
+    from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_score, roc_auc_score
+
     labels = np.asarray(labels)
     probabilities = np.asarray(probabilities, dtype=np.float64)
     if labels.shape != probabilities.shape or labels.ndim != 1 or not len(labels):
@@ -114,6 +118,8 @@ def bootstrap_intervals(
 
 def _weighted_scores(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> dict[str, float]:
     """Return the scores when row i counts weights[i] times; both classes have weight."""
+    from sklearn.metrics import roc_auc_score
+
     predicted = probabilities >= 0.5
     cancer = labels == CANCER
     true_positive, false_negative = weights[cancer & predicted].sum(), weights[cancer & ~predicted].sum()

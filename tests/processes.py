@@ -57,14 +57,16 @@ class Command:
                     found.append(process)
         return found
 
-    def rank(self, number: int) -> psutil.Process:
-        """Return the process of a rank."""
+    def ranks(self) -> list[psutil.Process]:
+        """Return the processes that train: forked from a rank server, or started by Horovod alone."""
+        found = []
         for process in self.processes():
             with suppress(psutil.Error):
-                is_rank = "horovod.spark.task.gloo_exec_fn" in process.cmdline()
-                if is_rank and process.environ().get("HOROVOD_RANK") == str(number):
-                    return process
-        raise AssertionError(f"no process of rank {number}")
+                words = " ".join(process.cmdline())
+                is_forked = "rank_server" in words and "rank_server" in " ".join(process.parent().cmdline())
+                if is_forked or ("-m horovod.spark.task.gloo_exec_fn" in words and "rank_client" not in words):
+                    found.append(process)
+        return [process for process in found if Path(process.exe()).name.startswith("python")]
 
 
 @contextmanager

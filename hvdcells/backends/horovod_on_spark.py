@@ -5,12 +5,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
 from hvdcells.backends.base import forget_failures, note_failure, raise_noted_failure
 from hvdcells.backends.ending import all_end_together
+from hvdcells.backends.rank_server import rank_server
 from hvdcells.backends.worker_output import WorkerOutput, output_as_it_comes
 from hvdcells.errors import UserError
 from hvdcells.experiment import Communication
@@ -27,6 +28,20 @@ RANK_ENVIRONMENT = {
     "TF_USE_LEGACY_KERAS": "1",
 }
 """What a rank's process starts with, unless the driver's environment says otherwise."""
+RANK_MODULES = (
+    "hvdcells.ranks",
+    "horovod.spark.task",
+    "hvdcells.epoch",
+    "hvdcells.input_pipeline",
+    "hvdcells.checkpoint",
+    "hvdcells.models",
+    "hvdcells.optimizer",
+    "hvdcells.prediction",
+    "hvdcells.step",
+)
+"""What ranks import before their first step."""
+RANK_SERVER_VARIABLE = "HVDCELLS_RANK_SERVER"
+"""Set to 0, ranks on this machine are started by Horovod alone, as on a cluster."""
 
 
 class HorovodOnSpark:
@@ -76,12 +91,30 @@ class HorovodOnSpark:
         # Importing Horovod takes as long as a third of the JVM's start, and the JVM does not need this process.
         importing = threading.Thread(target=importlib.import_module, args=("horovod.spark",))
         importing.start()
-        with spark_session(self.master, slots=self.num_workers) as spark:
+        serve = self._is_local and os.environ.get(RANK_SERVER_VARIABLE) != "0"
+        ranks_here = rank_server(RANK_MODULES, {**RANK_ENVIRONMENT, **os.environ}) if serve else nullcontext()
+        with ranks_here as executable, spark_session(self.master, slots=self.num_workers) as spark:
             self.spark_ready = time.time()
             importing.join()
-            return self._run(spark, function, argument, logs)
+            return self._run(spark, executable, function, argument, logs)
 
-    def _run(self, spark: "SparkSession", function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
+    @property
+    def _is_local(self) -> bool:
+        """Whether ranks run on this machine, as far as is known before Spark runs."""
+        from pyspark.sql import SparkSession
+
+        active = SparkSession.getActiveSession()
+        master = active.sparkContext.master if active else self.master
+        return "SPARK_ENV_LOADED" not in os.environ if master is None else master.startswith("local")
+
+    def _run(
+        self,
+        spark: "SparkSession",
+        executable: str | None,
+        function: Callable[..., Any],
+        argument: Any,
+        logs: str,
+    ) -> list[Any]:
         import horovod.runner.launch
         import horovod.spark
 
@@ -99,6 +132,7 @@ class HorovodOnSpark:
                     args=(function, argument, logs),
                     num_proc=self.num_workers,
                     env=environment,
+                    executable=executable,
                     use_gloo=True,
                     start_timeout=self.start_timeout_seconds,
                     stdout=WorkerOutput(shown=True),

@@ -1,14 +1,12 @@
 """`hvdcells train`: Horovod on Spark."""
 
 import signal
-import time
 from typing import Annotated
 
+import psutil
 import typer
 
 from launch.commands.arguments import Master, parse_settings
-
-PROCESS_BEGAN = time.time()
 
 
 def train(
@@ -82,7 +80,7 @@ def train(
             master=master,
             overwrite=overwrite,
             resume=resume,
-            began=PROCESS_BEGAN,
+            began=psutil.Process().create_time(),
         )
     except KeyboardInterrupt as interrupt:
         console.print(

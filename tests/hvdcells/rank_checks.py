@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,7 +76,10 @@ def weights_after_updates(job: Updates) -> dict[str, Any]:
             result = step.update(*arguments, tf.constant(0.05)) if is_update else step.accumulate(*arguments)
         losses.append(float(result.loss))
     after = np.concatenate([weight.ravel() for weight in model.get_weights()])
+    policies = [os.sched_getscheduler(int(thread.name)) for thread in Path("/proc/self/task").iterdir()]
     return {
+        "times": [*result.times.numpy(), time.time()],
+        "num_idle_threads": policies.count(os.SCHED_IDLE),
         "before": before,
         "after": after,
         "losses": losses,

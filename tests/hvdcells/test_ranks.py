@@ -88,6 +88,17 @@ def test_mixed_precision_computes_in_float16_on_float32_weights(results):
     assert mixed["losses"][0] == pytest.approx(plain["losses"][0], rel=0.01)
 
 
+def test_the_parts_of_a_step_follow_each_other_in_time(results):
+    for world in (1, 2):
+        for rank in updates(results, world, "adam"):
+            begin, gradient, reduced, end = rank["times"]
+            assert begin < gradient <= reduced < end, "the update takes time, after the reduced gradient is there"
+
+
+def test_threads_of_gloo_give_way_to_the_model(results):
+    assert all(rank["num_idle_threads"] > 0 for rank in updates(results, 2, "plain"))
+
+
 def test_every_validation_image_is_predicted_once_over_two_ranks(results, dataset):
     assert len(dataset.rows_per_row_group("validation")) % 2 == 1
     predictions = [by_rank[1] for by_rank in results[2]]

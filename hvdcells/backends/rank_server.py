@@ -1,0 +1,160 @@
+"""The rank server: one process that imports what ranks need, once, and becomes a rank by forking.
+
+Importing TensorFlow takes more CPU than all the rest of a start, and every rank would do it for itself, after Spark
+and Horovod are up. The server does it while the JVM starts. It serves ranks on the driver's own machine, that is
+on Spark's local masters; on a cluster ranks are started by Horovod as usual.
+
+`rank_server` starts it from the driver and yields the executable that Horovod is to run for a rank; that one
+(`rank_client.py`) asks the server for a rank and ends as the rank ends.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+CLIENT = Path(__file__).with_name("rank_client.py")
+
+
+@contextlib.contextmanager
+def rank_server(modules: Sequence[str], environment: Mapping[str, str]) -> Iterator[str]:
+    """Start a server that imports modules, and yield the path of the executable to start a rank with.
+
+    It ends with the block, and when this process ends in whatever way; its ranks end with it.
+    """
+    with tempfile.TemporaryDirectory(prefix="hvdcells-") as folder:
+        script, address = Path(folder) / "rank", Path(folder) / "socket"
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -ES "{CLIENT}" "{address}" "$@"\n')
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+        with listen(address) as listener:
+            server = subprocess.Popen(
+                [sys.executable, "-m", "hvdcells.backends.rank_server", str(listener.fileno()), *modules],
+                env=environment,
+                stdin=subprocess.PIPE,  # its end tells the server that this process has ended
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,  # Ctrl-C is for the driver, which ends its ranks in order
+            )
+        try:
+            yield str(script)
+        finally:
+            server.stdin.close()
+            server.wait()
+
+
+def listen(address: Path) -> socket.socket:
+    """Open the socket at which clients ask for ranks. Those who come before the server is ready wait."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(address))
+    listener.listen()
+    return listener
+
+
+def serve(listener: socket.socket) -> None:
+    """Fork a rank for each client, until standard input ends. Returns in the ranks, never in the server.
+
+    A client's message is answered by the rank's exit status, once it has one. A client that is gone takes its rank
+    with it.
+    """
+    clients: dict[int, socket.socket] = {}  # by the process id of the rank
+    woken, wake = socket.socketpair()
+    for end in (woken, wake):
+        end.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake.fileno())
+    with selectors.DefaultSelector() as selector:
+        for source in (sys.stdin.fileno(), listener, woken):
+            selector.register(source, selectors.EVENT_READ)
+        while True:
+            for source in [key.fileobj for key, _ in selector.select()]:
+                if source == sys.stdin.fileno():
+                    for rank in clients:
+                        os.kill(rank, signal.SIGKILL)
+                    os._exit(0)
+                elif source is listener:
+                    client, _ = listener.accept()
+                    request, streams = _receive(client)
+                    rank = os.fork()
+                    if rank == 0:
+                        signal.set_wakeup_fd(-1)
+                        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                        for other in (listener, woken, wake, client, *clients.values()):
+                            other.close()
+                        become_rank(request, streams)
+                    for stream in streams:
+                        os.close(stream)
+                    clients[rank] = client
+                    selector.register(client, selectors.EVENT_READ, rank)
+                elif source is woken:
+                    woken.recv(4096)
+                    for rank, status in _ended(clients):
+                        client = clients.pop(rank)
+                        with contextlib.suppress(KeyError):  # it is gone, and was not listened to any more
+                            selector.unregister(client)
+                        with client, contextlib.suppress(OSError):
+                            client.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+                else:  # a client says nothing more, so it is gone
+                    selector.unregister(source)
+                    os.kill(next(rank for rank, client in clients.items() if client is source), signal.SIGKILL)
+
+
+def _ended(ranks: Mapping[int, object]) -> list[tuple[int, int]]:
+    waited = [os.waitpid(rank, os.WNOHANG) for rank in list(ranks)]
+    return [(rank, status) for rank, status in waited if rank]
+
+
+def _receive(client: socket.socket) -> tuple[dict, list[int]]:
+    size, streams, *_ = socket.recv_fds(client, 8, 3)
+    with client.makefile("rb") as body:
+        return json.loads(body.read(int.from_bytes(size, "big"))), streams
+
+
+def become_rank(request: dict, streams: Sequence[int]) -> None:
+    """Run the module that a client asks for, with its arguments, environment, folder and streams; does not return."""
+    exit_code = 1
+    try:
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        known = set(sys.path)
+        sys.path[:0] = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p not in known]
+        _, module, *sys.argv[1:] = request["arguments"]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        exit_code = 0
+    except SystemExit as ending:
+        exit_code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    sys.exit(exit_code)
+
+
+def main() -> None:
+    """Import what is wanted, then serve."""
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    # Without the collector, which finds nothing in modules, the imports take a twelfth less.
+    gc.disable()
+    for module in sys.argv[2:]:
+        importlib.import_module(module)
+    gc.freeze()
+    gc.enable()
+    serve(listener)
+
+
+if __name__ == "__main__":
+    main()

@@ -48,7 +48,9 @@ def draw_contact_sheet(
     for column in range(num_variants):
         axes[0, column + 1].set_title(f"draw {column + 1}", fontsize=9)
     notice = f"\n{SYNTHETIC_NOTICE}" if dataset.manifest.synthetic else ""
-    figure.suptitle(f"Augmentation: {describe(experiment.augmentation)}; seed {experiment.seed}{notice}", fontsize=9, wrap=True)
+    figure.suptitle(
+        f"Augmentation: {describe(experiment.augmentation)}; seed {experiment.seed}{notice}", fontsize=9, wrap=True
+    )
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=130)
     storage.write_bytes(location, png.getvalue())

@@ -23,7 +23,6 @@ def train_epoch(
     plan: EpochPlan,
     phase: Phase,
     experiment: Experiment,
-    epoch: int,
     rank: int,
     start_up: StartUp,
 ) -> dict[str, Any]:
@@ -37,12 +36,13 @@ def train_epoch(
     Raises:
         UserError: the loss is not finite.
     """
-    accumulation = experiment.training.accumulation_steps
+    epoch, accumulation = plan.epoch, experiment.training.accumulation_steps
     num_ranks = len(plan.images)
     global_batch = experiment.data.batch_size * num_ranks * accumulation
     loss = input_seconds = compute_seconds = communication_seconds = 0.0
     timed_images, began = 0, time.perf_counter()
     for number in range(plan.num_steps):
+        is_first = number == 0 and step.num_traces == 0
         waited = time.perf_counter()
         batch = next(batches)
         input_seconds += time.perf_counter() - waited
@@ -62,7 +62,7 @@ def train_epoch(
         end = time.time()
         compute_seconds += (gradient - begin) + (end - reduced)
         communication_seconds += reduced - gradient
-        if epoch == phase.first_epoch and number == 0:
+        if is_first:
             start_up.done("first_step")
             began, input_seconds, compute_seconds, communication_seconds = time.perf_counter(), 0.0, 0.0, 0.0
         else:

@@ -47,7 +47,7 @@ def rank_batches(
     Args:
         dataset: the dataset.
         split: name of the split.
-        plans: one plan per epoch, all of one batch size.
+        plans: one plan per epoch, all of one batch size; they may begin in the middle of a run.
         rank: whose share.
         input_size: side of the images, in pixels.
         num_threads: threads that read and decode.
@@ -81,8 +81,8 @@ def rank_batches(
         arrays = ArrayPool((batch_size, input_size, input_size, 3), np.uint8)
 
         def batches() -> Iterator[Batch]:
-            for epoch, plan in enumerate(plans):
-                rng = None if seed is None else np.random.default_rng((seed, epoch, rank))
+            for plan in plans:
+                rng = None if seed is None else np.random.default_rng((seed, plan.epoch, rank))
                 yield from assemble_batches(row_groups, plan.images[rank], plan.num_steps, arrays, shuffle_buffer, rng)
 
         stream, problems = batches(), []

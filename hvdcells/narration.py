@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 class Narrator:
     """Writes the progress of a run; on other ranks than 0 it is silent."""
 
-    def __init__(self, run: RunDirectory, num_epochs: int, is_root: bool) -> None:
+    def __init__(self, run: RunDirectory, num_epochs: int, is_root: bool, records: list[dict[str, Any]]) -> None:
         self.run = run
         self.num_epochs = num_epochs
         self.is_root = is_root
-        self.records: list[dict[str, Any]] = []
+        self.records = records
+        """One per epoch, those before a resume included; `epoch_done` appends to it."""
 
     def __enter__(self) -> "Narrator":
         if self.is_root:
@@ -35,6 +36,7 @@ class Narrator:
             # TensorFlow writes events only to disk; elsewhere they are made aside and copied.
             self._aside = None if storage.is_local(self.run.location) else tempfile.TemporaryDirectory()
             self._events = self._aside.name if self._aside else self.run.tensorboard
+            self._take_back_later_epochs()
             self._writer = tf.summary.create_file_writer(self._events)
         return self
 
@@ -43,7 +45,6 @@ class Narrator:
             return
         self._writer.close()
         if self._aside:
-            self._copy_events()
             self._aside.cleanup()
 
     def begin(
@@ -86,7 +87,7 @@ class Narrator:
             return
         line = {"epoch": epoch + 1, **record, "validation": scores, "best": is_best, **bottleneck(record)}
         self.records.append(line)
-        storage.write_text(self.run.metrics, "".join(json.dumps(each) + "\n" for each in self.records))
+        self._write_metrics()
         self._write_curves(epoch, record, scores)
         rate = "–" if record["images_per_second"] is None else f"{record['images_per_second']:.0f}"
         width = len(str(self.num_epochs))
@@ -107,6 +108,19 @@ class Narrator:
             for name, value in curves.items():
                 tf.summary.scalar(name, value, step=epoch + 1)
         self._writer.flush()
+        if self._aside:
+            self._copy_events()
+
+    def _write_metrics(self) -> None:
+        storage.write_text(self.run.metrics, "".join(json.dumps(each) + "\n" for each in self.records))
+
+    def _take_back_later_epochs(self) -> None:
+        """Remove what a run that was stopped told of an epoch and then did not keep: the epoch will be done again."""
+        if storage.exists(self.run.metrics):
+            from hvdcells.event_files import drop_later_events
+
+            self._write_metrics()
+            drop_later_events(self.run.tensorboard, len(self.records))
 
     def _copy_events(self) -> None:
         for file in Path(self._events).iterdir():

@@ -9,12 +9,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hvdcells import recipes, storage
 from hvdcells.backends import Backend, HorovodOnSpark, InProcess
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError, raise_together
 from hvdcells.evaluating import EvaluationJob, evaluate_on_rank
 from hvdcells.experiment import Experiment
 from hvdcells.model_choice import settle_model
+from hvdcells.progress import Progress
+from hvdcells.resuming import EarlierRun, dataset_digest, find_earlier_run
 from hvdcells.run_directory import RunDirectory, write_json
 from hvdcells.shard_plan import check_enough_row_groups
 from hvdcells.training import TrainingJob, train_on_rank
@@ -28,12 +31,13 @@ VERSIONS_NOTED = ("horovod", "tensorflow", "tf-keras", "pyspark", "petastorm", "
 def train(
     dataset: Dataset | str | os.PathLike,
     run: str | os.PathLike,
-    experiment: Experiment,
+    experiment: Experiment | None = None,
     *,
-    workers: int = 2,
+    workers: int | None = None,
     master: str | None = None,
     backend: Backend | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     began: float | None = None,
 ) -> RunDirectory:
     """Train a classifier and keep everything about it in a run directory.
@@ -41,11 +45,14 @@ def train(
     Args:
         dataset: a finished dataset, or its location.
         run: where the run directory is made; local or an fsspec address.
-        experiment: what to train, from a recipe or made by hand.
-        workers: ranks; more than one needs Spark, which starts by itself on this machine.
+        experiment: what to train, from a recipe or made by hand; None for the recipe `small_cnn`, or for the run's own
+            when it goes on.
+        workers: ranks; Spark starts by itself on this machine. None for 2, or for the run's own when it goes on.
         master: Spark master; None for this machine. An active Spark session is used as it is.
         backend: another way to run the ranks; `workers` and `master` are then not used.
         overwrite: delete an earlier run at that place.
+        resume: go on from the last whole checkpoint of the run at that place, as if it had never been stopped. A run
+            stopped before its first checkpoint, or none at all, begins anew; a finished one is left as it is.
         began: `time.time()` at which the command began, for the start-up figures.
 
     Raises:
@@ -56,17 +63,27 @@ def train(
     began = called if began is None else began
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     directory = RunDirectory.at(run)
-    backend = backend or HorovodOnSpark(workers, master, experiment.communication)
+    if resume and overwrite:
+        raise UserError("resume and overwrite at once", "to go on with a run or to delete it", "leave one of them out")
+    if experiment is not None:
+        experiment = settle_model(experiment, directory)
+    asked_workers = backend.num_workers if backend else workers
+    earlier = find_earlier_run(directory, dataset, experiment, asked_workers) if resume else None
+    if earlier:
+        print(earlier.message, flush=True)  # noqa: T201 - as the ranks tell the rest
+        if earlier.is_finished:
+            return directory
+        experiment, workers = earlier.experiment, earlier.workers
+    experiment = experiment or recipes.small_cnn()
+    backend = backend or HorovodOnSpark(workers or 2, master, experiment.communication)
     check_trainable(dataset, backend.num_workers)
     backend.check()
-    experiment = settle_model(experiment, directory)
-    if overwrite:
-        directory.clear()
-    directory.check_free()
-
-    write_json(directory.run, _describe(dataset, backend))
-    write_json(directory.experiment, experiment.model_dump())
-    job = TrainingJob(dataset.location, directory.location, experiment, began)
+    if earlier:
+        _go_on(directory, earlier)
+    else:
+        _begin(directory, dataset, experiment, backend, clear=overwrite or resume)
+    progress = earlier.progress if earlier else Progress()
+    job = TrainingJob(dataset.location, directory.location, experiment, began, progress)
     results = backend.run(train_on_rank, job, directory.path("logs"))
     digests = {result["weights_digest"] for result in results}
     if len(digests) != 1:
@@ -149,17 +166,40 @@ def check_trainable(dataset: Dataset, num_workers: int) -> None:
     raise_together(problems)
 
 
+def _begin(directory: RunDirectory, dataset: Dataset, experiment: Experiment, backend: Backend, clear: bool) -> None:
+    """Mark the place as that of a run, and keep what it is made of; `clear` deletes a run that is there."""
+    if clear:
+        directory.clear()
+    directory.check_free()
+    write_json(directory.run, _describe(dataset, backend))
+    write_json(directory.experiment, experiment.model_dump())
+
+
+def _go_on(directory: RunDirectory, earlier: EarlierRun) -> None:
+    """Note when and with what software the run goes on."""
+    storage.remove_left_aside(directory.location)
+    times = [*earlier.description.get("resumed", []), {"after_epoch": earlier.progress.epochs_done, **_environment()}]
+    write_json(directory.run, {**earlier.description, "resumed": times})
+
+
 def _describe(dataset: Dataset, backend: Backend) -> dict[str, Any]:
     """Return what `run.json` holds: what the run was made of and where."""
     return {
         "dataset": {
             "location": dataset.location,
+            "digest": dataset_digest(dataset),
             "listing_digest": dataset.manifest.listing_digest,
             "synthetic": dataset.manifest.synthetic,
             "images": {name: split.images for name, split in dataset.manifest.splits.items()},
         },
         "backend": type(backend).__name__,
         "workers": backend.num_workers,
+        **_environment(),
+    }
+
+
+def _environment() -> dict[str, Any]:
+    return {
         "hvdcells": version("hvdcells"),
         "commit": _commit(),
         "python": platform.python_version(),

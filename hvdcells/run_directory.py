@@ -50,9 +50,17 @@ class RunDirectory:
         return self.path("tensorboard")
 
     @property
-    def checkpoint(self) -> str:
-        """Weights of the best epoch so far (npz)."""
-        return self.path("checkpoints", "best.npz")
+    def checkpoints(self) -> str:
+        """Folder of the checkpoints: those of the last and of the best epoch."""
+        return self.path("checkpoints")
+
+    def checkpoint(self, epoch: int) -> str:
+        """How far the run had come after an epoch, counted from 1 (JSON); written after the variables."""
+        return self.path("checkpoints", f"epoch-{epoch:04d}.json")
+
+    def checkpoint_variables(self, epoch: int) -> str:
+        """Weights and optimizer variables after an epoch, counted from 1 (npz)."""
+        return self.path("checkpoints", f"epoch-{epoch:04d}.npz")
 
     @property
     def model(self) -> str:
@@ -83,10 +91,11 @@ class RunDirectory:
         Raises:
             UserError: a run, whole or broken off, or other files are there.
         """
+        others = ""
         if storage.exists(self.finished):
             found = "already holds a finished run"
         elif storage.exists(self.run):
-            found = "holds a run that did not finish"
+            found, others = "holds a run that did not finish", "give --resume to go on with it, "
         elif not storage.is_empty(self.location):
             found = "already holds other files"
         else:
@@ -94,7 +103,7 @@ class RunDirectory:
         raise UserError(
             f"{self.location} {found}",
             "a new or empty folder for the run",
-            "name another run directory, or give --overwrite to delete what a run left there",
+            f"{others}name another run directory, or give --overwrite to delete what a run left there",
         )
 
     def clear(self) -> None:
@@ -128,7 +137,7 @@ class RunDirectory:
         raise UserError(
             f"{self.location} holds {state}",
             "a run directory that `hvdcells train` has finished",
-            "name a finished run, or train one with `hvdcells train DATASET RUN`",
+            "name a finished run, or train one with `hvdcells train DATASET RUN`, with --resume if it stopped",
         )
 
     def read_json(self, location: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ class EpochPlan:
     """Images of each rank."""
     batch_size: int
     """Images a rank takes per step."""
+    epoch: int = 0
+    """Counted from 0; with the seed, it names the order of everything in the epoch."""
 
     @property
     def num_steps(self) -> int:
@@ -65,7 +67,7 @@ def plan_epoch(
         rank = images.index(min(images))
         row_groups[rank].append(row_group)
         images[rank] += rows_per_row_group[row_group]
-    return EpochPlan(tuple(map(tuple, row_groups)), tuple(images), batch_size)
+    return EpochPlan(tuple(map(tuple, row_groups)), tuple(images), batch_size, epoch)
 
 
 def check_enough_row_groups(num_row_groups: int, num_ranks: int) -> None:

@@ -87,6 +87,11 @@ class TrainingStep:
         self.update = tf.function(self._update)
         self.accumulate = tf.function(self._accumulate)
 
+    @property
+    def num_traces(self) -> int:
+        """How often the step has been traced, which the next step will not be any more."""
+        return sum(function.experimental_get_tracing_count() for function in (self.update, self.accumulate))
+
     def _loss(self, batch: dict[str, tf.Tensor], seed: tf.Tensor) -> tf.Tensor:
         """Return the sum of weighted losses of this rank's batch."""
         images = _as_it_is(augment)(batch["image"], self.experiment.augmentation, seed)

@@ -5,11 +5,19 @@ and renamed on disk; object stores replace an object in one step by themselves.
 """
 
 import os
+import re
+import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+ASIDE = re.compile(r"\..+\.[0-9a-f]{8}")
+"""Names of files that are being written aside."""
 
 
 def filesystem(location: str | os.PathLike) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -65,7 +73,7 @@ def write_bytes(location: str | os.PathLike, content: bytes) -> None:
         return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    aside = _aside(target)
     aside.write_bytes(content)
     aside.replace(target)
 
@@ -73,6 +81,57 @@ def write_bytes(location: str | os.PathLike, content: bytes) -> None:
 def write_text(location: str | os.PathLike, text: str) -> None:
     """Write a whole UTF-8 file so that no reader ever sees half of it."""
     write_bytes(location, text.encode("utf-8"))
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+
+
+@contextmanager
+def new_file(location: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Open a file that appears at its location, whole, when the block ends, and not at all when the block fails.
+
+    For what is too large to be held in memory twice. On disk it outlives a crash of the machine too.
+    """
+    fs, path = filesystem(location)
+    if not isinstance(fs, LocalFileSystem):
+        with tempfile.NamedTemporaryFile() as aside:
+            yield aside
+            aside.flush()
+            fs.put_file(aside.name, path)
+        return
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = _aside(target)
+    try:
+        with aside.open("wb") as opened:
+            yield opened
+            opened.flush()
+            os.fsync(opened.fileno())
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def names_in(location: str | os.PathLike) -> list[str]:
+    """Return the names of what is in a folder, sorted; none if there is no folder."""
+    fs, path = filesystem(location)
+    fs.invalidate_cache()  # another process may have written there since
+    return sorted(each.rstrip("/").rpartition("/")[2] for each in fs.ls(path, detail=False)) if fs.isdir(path) else []
+
+
+def size_bytes(location: str | os.PathLike) -> int | None:
+    """Return the size of a file; None if there is none."""
+    fs, path = filesystem(location)
+    fs.invalidate_cache()
+    return fs.size(path) if fs.isfile(path) else None
+
+
+def remove_left_aside(location: str | os.PathLike) -> None:
+    """Remove from a folder the files that writers that were killed have left there."""
+    for name in names_in(location):
+        if ASIDE.fullmatch(name):
+            remove(join(location, name))
 
 
 def remove(location: str | os.PathLike) -> None:

@@ -1,12 +1,13 @@
 """What one rank does to train. `train_on_rank` tells it from top to bottom."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hvdcells.dataset import Dataset
 from hvdcells.experiment import Experiment
 from hvdcells.narration import Narrator
 from hvdcells.phases import phase_of, plan_phases
+from hvdcells.progress import Progress
 from hvdcells.ranks import StartUp, import_tensorflow, start_rank
 from hvdcells.run_directory import RunDirectory
 from hvdcells.shard_plan import EpochPlan, plan_epoch
@@ -21,14 +22,16 @@ class TrainingJob:
     experiment: Experiment
     began: float
     """`time.time()` on the driver when the command began."""
+    progress: Progress = field(default_factory=Progress)
+    """Where to go on; the variables are those of the checkpoint of the last epoch done."""
 
 
 def train_on_rank(job: TrainingJob) -> dict[str, Any]:
     """Train as one rank of the world.
 
     Returns:
-        `best_epoch` and `epochs` (done), both counted from 1, `weights_digest` (SHA-256 of this rank's last
-        weights: the same on every rank), `start_up` (seconds by part).
+        `best_epoch` and `epochs` (done, with those before a resume), both counted from 1, `weights_digest` (SHA-256
+        of this rank's last weights: the same on every rank), `start_up` (seconds by part).
 
     Raises:
         UserError: the dataset does not fit the experiment, or the loss is no longer finite.
@@ -39,13 +42,13 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
     # TensorFlow is imported here, inside the worker: the driver never holds it.
     import horovod.tensorflow as hvd
 
-    from hvdcells.checkpoint import save_model, weights_digest
+    from hvdcells.checkpoint import restore_checkpoint, save_checkpoint, save_model, state_variables, weights_digest
     from hvdcells.epoch import train_epoch
     from hvdcells.input_pipeline import rank_batches
     from hvdcells.metrics import classification_scores
     from hvdcells.models import build_model
-    from hvdcells.models.either_keras import raw_variables
     from hvdcells.prediction import Predictor, mean_log_loss, probabilities_of
+    from hvdcells.random_state import make_random_layers_seedable, seed_random_layers
     from hvdcells.transfer import begin_phase
 
     start_up.done("imports")
@@ -54,22 +57,31 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
     rank, num_ranks = hvd.rank(), hvd.size()
     start_up.done("horovod")
 
-    # Plans: who reads what in every epoch.
+    # Plans: who reads what in every epoch that is left. (The last one's also where none is left.)
+    progress = job.progress
     num_epochs, batch_size = experiment.training.epochs, experiment.data.batch_size
     train_rows, validation_rows = dataset.rows_per_row_group("train"), dataset.rows_per_row_group("validation")
-    plans = [plan_epoch(train_rows, num_ranks, batch_size, seed=experiment.seed, epoch=e) for e in range(num_epochs)]
+    epochs = range(min(progress.epochs_done, num_epochs - 1), num_epochs)
+    plans = [plan_epoch(train_rows, num_ranks, batch_size, seed=experiment.seed, epoch=epoch) for epoch in epochs]
     validation_plan = plan_epoch(validation_rows, num_ranks, batch_size)
     validation_labels = dataset.read_rows("validation", ["label"])["label"].to_numpy()
 
-    # Model, optimizer and step; every rank starts from the weights of rank 0, which alone downloads any.
+    # Model, optimizer and step; every rank starts from the weights of rank 0, which alone loads any: first ones, or
+    # those of the checkpoint.
     manifest = dataset.manifest
     input_size = experiment.data.input_size or manifest.image_size
     channels = manifest.channel_mean, manifest.channel_std
-    model = build_model(experiment.model, input_size, *channels, experiment.seed, load_weights=rank == 0)
-    phases = plan_phases(experiment.transfer, num_epochs)
-    weights_of_classes = class_weights(dataset, experiment)
-    step = begin_phase(phases[0], model, experiment, weights_of_classes, settings.num_groups)
-    hvd.broadcast_variables(raw_variables(model.variables) + step.optimizer.variables, root_rank=0)
+    make_random_layers_seedable()
+    loads_weights = rank == 0 and not progress.epochs_done
+    model = build_model(experiment.model, input_size, *channels, experiment.seed, load_weights=loads_weights)
+    phases, weights_of_classes = plan_phases(experiment.transfer, num_epochs), class_weights(dataset, experiment)
+    phase = phase_of(phases, max(0, progress.epochs_done - 1))  # the checkpoint's; the next epoch may begin another
+    step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups)
+    if progress.epochs_done and rank == 0:
+        restore_checkpoint(run, model, step.optimizer, progress.epochs_done)
+        if progress.best_epoch == progress.epochs_done:  # the run may have ended between checkpoint and model
+            save_model(model, run.model)
+    hvd.broadcast_variables(state_variables(model, step.optimizer), root_rank=0)
     predictor = Predictor(model)
     start_up.done("model")
 
@@ -88,38 +100,35 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
 
     with (
         open_batches("train", plans, experiment.seed) as train_batches,
-        open_batches("validation", [validation_plan] * num_epochs, None) as validation_batches,
-        Narrator(run, num_epochs, is_root=rank == 0) as narrator,
+        open_batches("validation", [validation_plan] * len(plans), None) as validation_batches,
+        Narrator(run, num_epochs, is_root=rank == 0, records=progress.records) as narrator,
     ):
         batches, batches_to_validate = iter(train_batches), iter(validation_batches)
         narrator.begin(dataset, experiment, plans[0], model.count_params(), settings, num_ranks)
-        best_score, best_epoch, epoch = None, 0, 0
-        for epoch, plan in enumerate(plans):
-            phase = phase_of(phases, epoch)
-            if epoch == phase.first_epoch:
-                if epoch > 0:
-                    step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups)
+        narrator.phase_begins(phase, step.variables)
+        for plan in plans:
+            if progress.is_over(experiment):
+                break
+            if phase_of(phases, plan.epoch) is not phase:
+                phase = phase_of(phases, plan.epoch)
+                step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups)
                 narrator.phase_begins(phase, step.variables)
-            record = train_epoch(step, batches, plan, phase, experiment, epoch, rank, start_up)
+            seed_random_layers(model, experiment.seed, plan.epoch, rank)
+            record = train_epoch(step, batches, plan, phase, experiment, rank, start_up)
             average_moving_statistics(model)
             logits = predictor.predict(batches_to_validate, validation_plan.num_steps, sum(validation_plan.images))
-            # Every rank holds all logits, so every rank comes to the same scores and the same decision.
+            # Every rank holds all logits, so every rank comes to the same scores and the same decisions.
             scores = classification_scores(validation_labels, probabilities_of(logits))
             scores["loss"] = mean_log_loss(logits, validation_labels)
-            score = monitored(scores, experiment.training.monitor)
-            if epoch == 0 or score > best_score:
-                best_score, best_epoch = score, epoch
-                if rank == 0:
-                    save_model(model, run.model)
-            narrator.epoch_done(epoch, record, scores, is_best=best_epoch == epoch)
-            patience = experiment.training.early_stopping_patience
-            # Patience begins anew with a phase, and only the last one is cut short.
-            without_better = epoch - max(best_epoch, phase.first_epoch)
-            if patience is not None and phase is phases[-1] and without_better >= patience:
-                break
+            is_best = progress.note(monitored(scores, experiment.training.monitor))
+            narrator.epoch_done(plan.epoch, record, scores, is_best)
+            if rank == 0:
+                save_checkpoint(run, model, step.optimizer, progress)
+            if rank == 0 and is_best:
+                save_model(model, run.model)
     return {
-        "best_epoch": best_epoch + 1,
-        "epochs": epoch + 1,
+        "best_epoch": progress.best_epoch,
+        "epochs": progress.epochs_done,
         "weights_digest": weights_digest(model),
         "start_up": start_up.seconds,
     }

@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from hvdcells.backends import RankFailedError
 from hvdcells.errors import UserError
 from launch.commands.check import check
 from launch.commands.demo import demo
@@ -36,10 +37,18 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        from rich.console import Console
-
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        _print_error(f"error: {error}")
         sys.exit(2)
+    except RankFailedError as error:
+        # The rank's own trace is in the message; the driver's says nothing more.
+        _print_error(f"error: {error}")
+        sys.exit(1)
+
+
+def _print_error(text: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True, soft_wrap=True).print(text, style="red", markup=False, highlight=False)
 
 
 if __name__ == "__main__":

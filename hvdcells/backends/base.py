@@ -3,7 +3,7 @@
 import json
 import traceback
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from hvdcells import storage
 from hvdcells.errors import UserError
@@ -50,20 +50,32 @@ def note_failure(logs: str, rank: int | str, error: BaseException) -> None:
     storage.write_text(storage.join(logs, f"failure-of-rank-{rank}.json"), json.dumps(note))
 
 
-def raise_noted_failure(logs: str, cause: BaseException) -> None:
+def forget_failures(logs: str) -> None:
+    """Remove what ranks of an earlier start have left word of."""
+    for name in _notes(logs):
+        storage.remove(storage.join(logs, name))
+
+
+def raise_noted_failure(logs: str, ending: str, cause: BaseException) -> NoReturn:
     """Raise what the failed ranks have left word of: the user's error first, else the first true cause.
 
     When one rank fails, Horovod ends the others with errors of its own; those are not the cause.
+
+    Args:
+        logs: where the ranks leave word.
+        ending: how the first failing process ended, for when it has left none.
+        cause: the error of the back end.
     """
-    notes = []
-    fs, folder = storage.filesystem(logs)
-    if fs.exists(folder):
-        names = sorted(path.rpartition("/")[2] for path in fs.ls(folder, detail=False))
-        notes = [json.loads(storage.read_text(storage.join(logs, n))) for n in names if n.startswith("failure-of-rank")]
+    notes = [json.loads(storage.read_text(storage.join(logs, name))) for name in _notes(logs)]
     for note in notes:
         if "user_error" in note:
             raise UserError(*note["user_error"]) from None
     causes = [note for note in notes if not any(words in note["trace"] for words in CONSEQUENCES)]
     if causes:
         raise RankFailedError(f"rank {causes[0]['rank']} failed:\n{causes[0]['trace']}") from cause
-    raise RankFailedError(f"a worker ended without a word (killed, or out of memory?): {cause}") from cause
+    words = f"; it left no word of its own. Its output is in {storage.join(logs, 'workers.log')}"
+    raise RankFailedError(ending + words) from cause
+
+
+def _notes(logs: str) -> list[str]:
+    return [name for name in storage.names_in(logs) if name.startswith("failure-of-rank")]

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +9,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
-from hvdcells.backends.base import note_failure, raise_noted_failure
+from hvdcells.backends.base import forget_failures, note_failure, raise_noted_failure
+from hvdcells.backends.ending import all_end_together
 from hvdcells.backends.rank_server import rank_server
+from hvdcells.backends.worker_output import WorkerOutput, output_as_it_comes
 from hvdcells.errors import UserError
 from hvdcells.experiment import Communication
 from hvdcells.horovod_settings import decide
@@ -41,7 +42,6 @@ RANK_MODULES = (
 """What ranks import before their first step."""
 RANK_SERVER_VARIABLE = "HVDCELLS_RANK_SERVER"
 """Set to 0, ranks on this machine are started by Horovod alone, as on a cluster."""
-RANK_PREFIX = re.compile(r"^\[(\d+)\]<(stdout|stderr)>:")
 
 
 class HorovodOnSpark:
@@ -87,6 +87,7 @@ class HorovodOnSpark:
     def run(self, function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
         """Run `function(argument)` on every rank; see `Backend.run`."""
         self.check()
+        forget_failures(logs)
         # Importing Horovod takes as long as a third of the JVM's start, and the JVM does not need this process.
         importing = threading.Thread(target=importlib.import_module, args=("horovod.spark",))
         importing.start()
@@ -123,9 +124,9 @@ class HorovodOnSpark:
         has_gpus = int(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) > 0
         settings = decide(self.communication, "gpu" if has_gpus else "cpu", cores_per_rank=1)
         environment = {**RANK_ENVIRONMENT, **os.environ, **settings.environment()}
-        worker_log = _WorkerOutput(shown=False)
+        worker_log = WorkerOutput(shown=False)
         try:
-            with _quiet_threads():
+            with _quiet_threads(), output_as_it_comes(), all_end_together() as ending:
                 return horovod.spark.run(
                     _run_noting_failure,
                     args=(function, argument, logs),
@@ -134,15 +135,16 @@ class HorovodOnSpark:
                     executable=executable,
                     use_gloo=True,
                     start_timeout=self.start_timeout_seconds,
-                    stdout=_WorkerOutput(shown=True),
+                    stdout=WorkerOutput(shown=True),
                     stderr=worker_log,
                     verbose=0,
                 )
         except Exception as error:
+            if ending.signal is not None:
+                raise KeyboardInterrupt(ending.signal) from None
             with suppress(OSError):
                 storage.write_text(storage.join(logs, "workers.log"), worker_log.text())
-            raise_noted_failure(logs, error)
-            raise
+            raise_noted_failure(logs, ending.describe(), error)
 
 
 @contextmanager
@@ -166,30 +168,3 @@ def _run_noting_failure(function: Callable[..., Any], argument: Any, logs: str) 
     except BaseException as error:
         note_failure(logs, os.environ.get("HOROVOD_RANK", "unknown"), error)
         raise
-
-
-class _WorkerOutput:
-    """A stream for what the ranks print: line by line without Horovod's prefix, shown or kept."""
-
-    KEPT_CHARACTERS = 200_000
-
-    def __init__(self, shown: bool) -> None:
-        self._shown = shown
-        self._kept = ""
-        self._line = ""
-
-    def write(self, text: str) -> int:
-        if not self._shown:
-            self._kept = (self._kept + text)[-self.KEPT_CHARACTERS :]
-            return len(text)
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
-            # To standard output as it is at this moment: a test or a notebook may have replaced it.
-            print(RANK_PREFIX.sub("", line), flush=True)  # noqa: T201
-        return len(text)
-
-    def flush(self) -> None:
-        """Lines are shown when they are whole."""
-
-    def text(self) -> str:
-        return self._kept

@@ -1,19 +1,33 @@
 """`hvdcells train`: Horovod on Spark."""
 
+import signal
 from typing import Annotated
 
 import psutil
 import typer
 
 from hvdcells.recipes import RECIPES
-from launch.commands.arguments import Master, Workers, parse_settings
+from launch.commands.arguments import Master, parse_settings
 
 
 def train(
     dataset: Annotated[str, typer.Argument(help="Dataset written by `hvdcells etl`: a folder or s3://….")],
     run: Annotated[str, typer.Argument(help="Where the run directory is made: a new folder or s3://….")],
-    workers: Workers = 2,
-    recipe: Annotated[str, typer.Option(help=f"One of: {', '.join(RECIPES)}.")] = "small_cnn",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Ranks that train together, one per Spark task slot. Left out: 2, or the run's own with --resume.",
+            show_default=False,
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help=f"One of: {', '.join(RECIPES)}. Left out: small_cnn, or the run's own with --resume.",
+            show_default=False,
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Short for --set training.epochs=N.")] = None,
     settings: Annotated[
         list[str] | None,
@@ -26,35 +40,57 @@ def train(
     ] = None,
     list_fields: Annotated[bool, typer.Option("--list-fields", help="Print the fields and end.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier run at RUN.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run at RUN from its last checkpoint; begin it if there is none. Safe to give always.",
+        ),
+    ] = False,
     master: Master = None,
 ) -> None:
     """Train a classifier on a dataset: one ring-allreduce TensorFlow worker per Spark task.
 
     Every epoch prints one line: the loss, the weighted F1 on subjects held out for validation, images per second
-    over all workers, and where the time of a step went. The model of the best epoch is kept in RUN.
+    over all workers, and where the time of a step went. The model of the best epoch is kept in RUN, and a checkpoint
+    of every epoch: whatever kills the run, the same command with --resume goes on as if nothing had happened.
     """
     from rich.console import Console
 
     import hvdcells
     from hvdcells import recipes
+    from hvdcells.backends import RankFailedError
+    from hvdcells.resuming import own_experiment
 
     changes = parse_settings(settings or [])
     if epochs is not None:
         changes["training.epochs"] = str(epochs)
-    experiment = recipes.by_name(recipe).override(changes)
+    experiment = recipes.by_name(recipe) if recipe else (resume and own_experiment(run)) or recipes.small_cnn()
+    experiment = experiment.override(changes)
     if list_fields:
         typer.echo(experiment.to_json(), nl=False)
         return
-    directory = hvdcells.train(
-        dataset,
-        run,
-        experiment,
-        workers=workers,
-        master=master,
-        overwrite=overwrite,
-        began=psutil.Process().create_time(),
-    )
-    finished = directory.read_json(directory.finished)
     console = Console(soft_wrap=True, highlight=False)
+    how_to_go_on = f"To go on: hvdcells train {dataset} {run} --resume" + (f" --master {master}" if master else "")
+    try:
+        directory = hvdcells.train(
+            dataset,
+            run,
+            experiment,
+            workers=workers,
+            master=master,
+            overwrite=overwrite,
+            resume=resume,
+            began=psutil.Process().create_time(),
+        )
+    except KeyboardInterrupt as interrupt:
+        console.print(
+            f"Stopped. {how_to_go_on}" if own_experiment(run) else "Stopped before the run began.", markup=False
+        )
+        raise typer.Exit(128 + (interrupt.args or (signal.SIGINT,))[0]) from None
+    except RankFailedError:
+        console.print(f"The run has failed. {how_to_go_on}", markup=False)
+        raise
+    finished = directory.read_json(directory.finished)
     console.print(f"Best epoch: {finished['best_epoch']} of {finished['epochs']}. The run is in {directory.location}")
     console.print(f"Next: hvdcells evaluate {run}")

@@ -12,35 +12,11 @@ from etl.sources import list_files
 from etl.verifying import verify
 from hvdcells.dataset import Dataset
 from tests.etl.cells import cell
-from tests.etl.faulty_proxy import faulty_proxy
 
 pytestmark = pytest.mark.aws
 
 SMALL = EtlOptions.of(image_size=8, crop=16)
 NUM_IN_ONE_FOLDER = 1040
-
-
-@pytest.fixture(scope="module")
-def s3():
-    """An S3 double behind a proxy that can fail, and the environment in which everything finds it."""
-    import s3fs
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    with faulty_proxy(port) as (url, proxy), pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }.items():
-            patch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()
-        yield proxy
-        s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
 
 
 @pytest.fixture(scope="module")

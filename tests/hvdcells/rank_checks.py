@@ -131,3 +131,12 @@ def fail_on_rank_1(how: str) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
     hvd.allreduce(tf.ones(1), name="waits")
     return "reached"
+
+
+def fail_before_horovod_starts(_: None) -> None:
+    """Rank 1 fails while rank 0 waits for it to come; without help it waits for gloo's time limit."""
+    import horovod.tensorflow as hvd
+
+    if os.environ["HOROVOD_RANK"] == "1":
+        raise ValueError("broken before the first exchange")
+    hvd.init()

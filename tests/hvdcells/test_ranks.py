@@ -1,5 +1,7 @@
 """Real ranks: what N of them compute is what one computes."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from hvdcells.backends import HorovodOnSpark, RankFailedError
 from hvdcells.errors import UserError
 from hvdcells.metrics import classification_scores
 from hvdcells.prediction import probabilities_of
-from tests.hvdcells.rank_checks import Updates, all_checks, fail_on_rank_1
+from tests.hvdcells.rank_checks import Updates, all_checks, fail_before_horovod_starts, fail_on_rank_1
 from tests.small_dataset import write_small_dataset
 
 pytestmark = [pytest.mark.spark, pytest.mark.ranks]
@@ -126,12 +128,20 @@ def test_f1_of_one_worker_equals_f1_of_two_for_the_same_weights(results, dataset
     [
         ("user error", UserError, "a damaged file"),
         ("exception", RankFailedError, "rank 1 failed(.|\n)*broken on purpose"),
-        ("killed", RankFailedError, "ended without a word"),
+        ("killed", RankFailedError, "the process of rank 1 was killed by SIGKILL"),
     ],
 )
 def test_when_one_rank_fails_all_end_with_its_error(spark, tmp_path, how, error, words):
     with pytest.raises(error, match=words):
         HorovodOnSpark(2).run(fail_on_rank_1, how, str(tmp_path))
+
+
+def test_a_rank_that_waits_for_one_that_failed_is_ended(spark, tmp_path):
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(RankFailedError, match=r"rank 1 failed(.|\n)*before the first exchange"):
+        HorovodOnSpark(2).run(fail_before_horovod_starts, None, str(tmp_path))
+    assert [path.name for path in tmp_path.glob("failure*")] == ["failure-of-rank-1.json"], "rank 0 was ended"
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
 def test_more_workers_than_slots_is_refused_before_anything_starts(spark, tmp_path):

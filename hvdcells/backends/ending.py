@@ -1,0 +1,94 @@
+"""How a Horovod job on Spark ends before its time: one rank fails, or the user stops the driver.
+
+Horovod waits for the other ranks when one has failed. Most of them fail too, at their next exchange, but one that
+waits for a first connection, or whose peers were suspended, may wait for minutes. It also replaces the driver's
+signal handlers for good.
+"""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+GRACE_SECONDS = 3.0
+"""Ranks that notice the failure of another at their exchange end by themselves in this time, with their own words."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass
+class Ending:
+    """Why a job ended, if before its time."""
+
+    rank: int | None = None
+    """The first rank that ended with a failure."""
+    exit_code: int | None = None
+    """Its exit code: 128 and more for a signal, None where its task was lost."""
+    signal: int | None = None
+    """The signal that the driver got."""
+
+    def describe(self) -> str:
+        """Say how the first failing process ended."""
+        if self.rank is None:
+            return "the Spark job failed"
+        if self.exit_code is None:
+            return f"the task of rank {self.rank} was lost"
+        if self.exit_code - 128 not in set(signal.Signals):
+            return f"the process of rank {self.rank} ended with exit code {self.exit_code}"
+        name = signal.Signals(self.exit_code - 128).name
+        return f"the process of rank {self.rank} was killed by {name}" + " (out of memory?)" * (name == "SIGKILL")
+
+
+@contextmanager
+def all_end_together() -> Iterator[Ending]:
+    """Inside the block, `horovod.spark.run` ends all ranks soon after one has failed, and when the driver gets a signal.
+
+    Signals are handled as before after the block.
+    """
+    from horovod.runner import gloo_run as launcher
+    from horovod.spark import gloo_run as spark_launcher
+
+    ending, timers = Ending(), []
+    kept = spark_launcher._exec_command_fn, launcher.register_shutdown_event
+    is_main_thread = threading.current_thread() is threading.main_thread()  # Python handles signals nowhere else
+    handlers = {number: signal.getsignal(number) for number in SIGNALS} if is_main_thread else {}
+
+    def exec_command_fn(*of_job: Any) -> Callable:
+        execute = kept[0](*of_job)
+
+        def execute_rank(command: str, slot: Any, events: list[threading.Event]) -> tuple[int | None, float]:
+            exit_code = None
+            try:
+                exit_code, when = execute(command, slot, events)
+                return exit_code, when
+            finally:
+                if exit_code != 0:
+                    if ending.rank is None:
+                        ending.rank, ending.exit_code = slot.rank, exit_code
+                    timers.extend(threading.Timer(GRACE_SECONDS, event.set) for event in events)
+                    for timer in timers[-len(events) :]:
+                        timer.start()
+
+        return execute_rank
+
+    def register_shutdown_event() -> threading.Event:
+        event = threading.Event()
+
+        def end(number: int, frame: object) -> None:
+            ending.signal = number
+            event.set()
+
+        for number in handlers:
+            signal.signal(number, end)
+        return event
+
+    spark_launcher._exec_command_fn, launcher.register_shutdown_event = exec_command_fn, register_shutdown_event
+    try:
+        yield ending
+    finally:
+        spark_launcher._exec_command_fn, launcher.register_shutdown_event = kept
+        for timer in timers:
+            timer.cancel()
+        for number, handler in handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,0 +1,62 @@
+"""What the ranks print, on its way to the driver's screen."""
+
+import codecs
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+RANK_PREFIX = re.compile(r"^\[(\d+)\]<(stdout|stderr)>:")
+
+
+class WorkerOutput:
+    """A stream for what the ranks print: line by line without Horovod's prefix, shown or kept."""
+
+    KEPT_CHARACTERS = 200_000
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+        self._kept = ""
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        """Take what has come."""
+        if not self._shown:
+            self._kept = (self._kept + text)[-self.KEPT_CHARACTERS :]
+            return len(text)
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            # To standard output as it is at this moment: a test or a notebook may have replaced it.
+            print(RANK_PREFIX.sub("", line), flush=True)  # noqa: T201
+        return len(text)
+
+    def flush(self) -> None:
+        """Lines are shown when they are whole."""
+
+    def text(self) -> str:
+        """Return what was kept."""
+        return self._kept
+
+
+@contextmanager
+def output_as_it_comes() -> Iterator[None]:
+    """Inside the block, the driver hands on what a rank prints at once.
+
+    Horovod 0.28 reads it in blocks of 64 KB: hundreds of epochs before the first line is seen.
+    """
+    from horovod.runner.common.util import network
+
+    network.shutil = SimpleNamespace(copyfileobj=_copy_as_it_comes)
+    try:
+        yield
+    finally:
+        network.shutil = shutil
+
+
+def _copy_as_it_comes(source: Any, target: Any) -> None:
+    """Take the place of `shutil.copyfileobj`; `source` is a UTF-8 `StreamReader` over a socket's buffered file."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    while chunk := source.stream.read1():
+        target.write(decoder.decode(chunk))

@@ -1,0 +1,75 @@
+"""How far a run has come: what a checkpoint holds beside the variables, and what the next epoch depends on."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hvdcells import storage
+from hvdcells.experiment import Experiment
+from hvdcells.phases import plan_phases
+from hvdcells.run_directory import RunDirectory, write_json
+
+
+@dataclass
+class Progress:
+    """The epochs done and the best of them. Best score and early stopping follow from it on every rank alike."""
+
+    epochs_done: int = 0
+    best_epoch: int = 0
+    """Counted from 1; 0 before the first epoch."""
+    best_score: tuple[float, ...] | None = None
+    """Of the best epoch, larger being better; see `training.monitored`."""
+    records: list[dict[str, Any]] = field(default_factory=list)
+    """The lines of `metrics.jsonl`; kept up to date on rank 0 only."""
+
+    def note(self, score: tuple[float, ...]) -> bool:
+        """Count an epoch as done; return whether it is the best so far."""
+        self.epochs_done += 1
+        is_best = self.best_score is None or score > self.best_score
+        if is_best:
+            self.best_epoch, self.best_score = self.epochs_done, score
+        return is_best
+
+    def is_over(self, experiment: Experiment) -> bool:
+        """Whether all epochs are done, or the best one is too long ago.
+
+        Patience begins anew with a phase, and only the last one is cut short.
+        """
+        num_epochs, patience = experiment.training.epochs, experiment.training.early_stopping_patience
+        last_phase = plan_phases(experiment.transfer, num_epochs)[-1]
+        waited = self.epochs_done - max(self.best_epoch, last_phase.first_epoch + 1)
+        return self.epochs_done >= num_epochs or (patience is not None and waited >= patience)
+
+
+def write_progress(run: RunDirectory, progress: Progress) -> None:
+    """Make a checkpoint whole: the variables of its epoch are there already."""
+    location = run.checkpoint(progress.epochs_done)
+    variables_bytes = storage.size_bytes(run.checkpoint_variables(progress.epochs_done))
+    write_json(location, {**asdict(progress), "variables_bytes": variables_bytes})
+
+
+def last_progress(run: RunDirectory) -> Progress:
+    """Return the progress of the last whole checkpoint, or that of a run that has none.
+
+    A checkpoint is whole when both of its files are there and the variables have the size they were written with.
+    """
+    for name in reversed(storage.names_in(run.checkpoints)):
+        if not name.startswith("epoch-") or not name.endswith(".json"):
+            continue
+        content = json.loads(storage.read_text(storage.join(run.checkpoints, name)))
+        expected_bytes = content.pop("variables_bytes")
+        progress = Progress(**{**content, "best_score": tuple(content["best_score"])})
+        if storage.size_bytes(run.checkpoint_variables(progress.epochs_done)) == expected_bytes:
+            return progress
+    return Progress()
+
+
+def remove_checkpoints(run: RunDirectory, keep: Sequence[int]) -> None:
+    """Remove all checkpoints but those of some epochs, and what writers that were killed have left."""
+    kept = {location for epoch in keep for location in (run.checkpoint(epoch), run.checkpoint_variables(epoch))}
+    # "json" before "npz": a checkpoint ceases to be one before it loses its variables.
+    for name in storage.names_in(run.checkpoints):
+        location = storage.join(run.checkpoints, name)
+        if location not in kept:
+            storage.remove(location)

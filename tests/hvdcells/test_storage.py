@@ -1,0 +1,68 @@
+"""Files that are whole or not there, on disk and in S3."""
+
+import pytest
+
+from hvdcells import storage
+from hvdcells.progress import Progress, last_progress, remove_checkpoints, write_progress
+from hvdcells.run_directory import RunDirectory
+
+
+@pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.aws)])
+def folder(request, tmp_path):
+    if request.param == "disk":
+        return str(tmp_path / "folder")
+    import boto3
+
+    request.getfixturevalue("s3")
+    boto3.client("s3").create_bucket(Bucket=(bucket := f"storage-{tmp_path.name[:40].replace('_', '-')}"))
+    return f"s3://{bucket}/folder"
+
+
+def test_a_new_file_appears_when_it_is_whole(folder):
+    location = storage.join(folder, "file")
+    with storage.new_file(location) as file:
+        file.write(b"first")
+        assert not storage.exists(location)
+    assert storage.read_bytes(location) == b"first"
+    assert storage.names_in(folder) == ["file"]
+    assert storage.size_bytes(location) == 5
+
+
+def test_a_new_file_that_fails_leaves_what_was_there(folder):
+    location = storage.join(folder, "file")
+    storage.write_text(location, "before")
+
+    def fail():
+        with storage.new_file(location) as file:
+            file.write(b"half")
+            raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        fail()
+    assert storage.read_text(location) == "before"
+    assert storage.names_in(folder) == ["file"]
+
+
+def test_nothing_has_no_names_and_no_size(folder):
+    assert storage.names_in(folder) == []
+    assert storage.size_bytes(storage.join(folder, "file")) is None
+
+
+def test_only_what_was_left_aside_is_removed(tmp_path):
+    for name in (".metrics.jsonl.0123abcd", ".notes.txt", "run.json"):
+        (tmp_path / name).write_text("")
+    storage.remove_left_aside(tmp_path)
+    assert storage.names_in(tmp_path) == [".notes.txt", "run.json"]
+
+
+def test_checkpoints_are_found_and_removed(folder):
+    run, progress = RunDirectory.at(folder), Progress()
+    for score in (3.0, 1.0, 2.0):
+        progress.note((score,))
+        with storage.new_file(run.checkpoint_variables(progress.epochs_done)) as file:
+            file.write(b"variables")
+        write_progress(run, progress)
+        assert last_progress(run) == progress
+        remove_checkpoints(run, keep=(progress.epochs_done, progress.best_epoch))
+    names = [f"epoch-000{epoch}.{suffix}" for epoch in (1, 3) for suffix in ("json", "npz")]
+    assert storage.names_in(run.checkpoints) == names

@@ -1,0 +1,39 @@
+"""What ranks print reaches the screen when it is printed, not when Horovod's buffer is full."""
+
+import codecs
+import os
+
+from horovod.runner.common.util import network
+
+from hvdcells.backends.worker_output import WorkerOutput, output_as_it_comes
+
+
+def test_lines_come_at_once_and_without_prefix(capsys):
+    read_end, write_end = os.pipe()
+    shown = []
+
+    class Screen(WorkerOutput):
+        def write(self, text):
+            count = super().write(text)
+            shown.append(capsys.readouterr().out)
+            if len(shown) == 1:  # the first line has arrived while the writer still holds its end
+                os.write(write_end, "[0]<stdout>:zweite Ä".encode()[:-1])
+                os.write(write_end, "Ä\n".encode()[1:])
+                os.close(write_end)
+            return count
+
+    os.write(write_end, b"[0]<stdout>:first\n")
+    with output_as_it_comes(), os.fdopen(read_end, "rb") as source:
+        network.shutil.copyfileobj(codecs.getreader("utf-8")(source), Screen(shown=True))
+    assert shown[0] == "first\n"
+    assert "".join(shown) == "first\nzweite Ä\n"
+    assert network.shutil.__name__ == "shutil"
+
+
+def test_what_is_kept_is_bounded():
+    output = WorkerOutput(shown=False)
+    for _ in range(3):
+        output.write("x" * WorkerOutput.KEPT_CHARACTERS)
+    output.write("last")
+    assert output.text().endswith("xlast")
+    assert len(output.text()) == WorkerOutput.KEPT_CHARACTERS

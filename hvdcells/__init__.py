@@ -9,7 +9,8 @@ from hvdcells import recipes
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
+from hvdcells.reporting import write_report
 from hvdcells.run import evaluate, train
 from hvdcells.run_directory import RunDirectory
 
-__all__ = ["Dataset", "Experiment", "RunDirectory", "UserError", "evaluate", "recipes", "train"]
+__all__ = ["Dataset", "Experiment", "RunDirectory", "UserError", "evaluate", "recipes", "train", "write_report"]

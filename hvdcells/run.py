@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from hvdcells.backends import Backend, HorovodOnSpark, InProcess
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError, raise_together
-from hvdcells.evaluating import EvaluationJob, evaluate_on_rank
+from hvdcells.evaluating import EvaluationJob, evaluate_best_epoch, evaluate_on_rank
 from hvdcells.experiment import Experiment
+from hvdcells.reporting import renew_report
 from hvdcells.run_directory import RunDirectory, write_json
 from hvdcells.shard_plan import check_enough_row_groups
 from hvdcells.training import TrainingJob, train_on_rank
@@ -35,7 +36,7 @@ def train(
     overwrite: bool = False,
     began: float | None = None,
 ) -> RunDirectory:
-    """Train a classifier and keep everything about it in a run directory.
+    """Train a classifier and keep everything about it in a run directory; last of all, write its report.
 
     Args:
         dataset: a finished dataset, or its location.
@@ -73,6 +74,8 @@ def train(
     if isinstance(backend, HorovodOnSpark):
         start_up["spark"] = backend.spark_ready - began
     write_json(directory.finished, {"ranks": len(results), **results[0], "start_up_seconds": start_up})
+    evaluate_best_epoch(directory, dataset)
+    renew_report(directory)
     return directory
 
 
@@ -109,7 +112,9 @@ def evaluate(
     check_enough_row_groups(len(dataset.rows_per_row_group(split)), backend.num_workers)
     backend.check()
     job = EvaluationJob(dataset.location, directory.location, split, experiment)
-    return backend.run(evaluate_on_rank, job, directory.path("logs"))[0]
+    evaluation = backend.run(evaluate_on_rank, job, directory.path("logs"))[0]
+    renew_report(directory)
+    return evaluation
 
 
 def check_trainable(dataset: Dataset, num_workers: int) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hvdcells.dataset import Dataset
+from hvdcells.evaluating import PREDICTION_COLUMNS, write_predictions
 from hvdcells.experiment import Experiment
 from hvdcells.narration import Narrator
 from hvdcells.ranks import StartUp, import_tensorflow, start_rank
@@ -58,7 +59,8 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
     train_rows, validation_rows = dataset.rows_per_row_group("train"), dataset.rows_per_row_group("validation")
     plans = [plan_epoch(train_rows, num_ranks, batch_size, seed=experiment.seed, epoch=e) for e in range(num_epochs)]
     validation_plan = plan_epoch(validation_rows, num_ranks, batch_size)
-    validation_labels = dataset.read_rows("validation", ["label"])["label"].to_numpy()
+    validation_images = dataset.read_rows("validation", PREDICTION_COLUMNS)
+    validation_labels = validation_images["label"].to_numpy()
 
     # Model, optimizer and step; every rank starts from the weights of rank 0.
     manifest = dataset.manifest
@@ -96,13 +98,16 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
             average_moving_statistics(model)
             logits = predictor.predict(batches_to_validate, validation_plan.num_steps, sum(validation_plan.images))
             # Every rank holds all logits, so every rank comes to the same scores and the same decision.
-            scores = classification_scores(validation_labels, probabilities_of(logits))
+            probabilities = probabilities_of(logits)
+            scores = classification_scores(validation_labels, probabilities)
             scores["loss"] = mean_log_loss(logits, validation_labels)
             score = monitored(scores, experiment.training.monitor)
             if epoch == 0 or score > best_score:
                 best_score, best_epoch = score, epoch
                 if rank == 0:
                     save_model(model, run.model)
+                    predictions = validation_images.assign(logit=logits, probability=probabilities)
+                    write_predictions(run, "validation", predictions)
             narrator.epoch_done(epoch, record, scores, is_best=best_epoch == epoch)
             patience = experiment.training.early_stopping_patience
             if patience is not None and epoch - best_epoch >= patience:

@@ -10,6 +10,7 @@ from launch.commands.check import check
 from launch.commands.demo import demo
 from launch.commands.etl import etl
 from launch.commands.evaluate import evaluate
+from launch.commands.report import report
 from launch.commands.show import show
 from launch.commands.synthesize import synthesize
 from launch.commands.train import train
@@ -23,7 +24,7 @@ app = typer.Typer(
     "[bold]etl[/] turns images into a dataset, [bold]train[/] trains on it, [bold]evaluate[/] judges the model on "
     "subjects it has never seen. Start with [bold]hvdcells demo[/].",
 )
-for command in (demo, synthesize, etl, check, show, train, evaluate):
+for command in (demo, synthesize, etl, check, show, train, evaluate, report):
     app.command()(command)
 
 

@@ -52,4 +52,5 @@ def train(
     finished = directory.read_json(directory.finished)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"Best epoch: {finished['best_epoch']} of {finished['epochs']}. The run is in {directory.location}")
+    console.print(f"Report: {directory.report}")
     console.print(f"Next: hvdcells evaluate {run}")

@@ -25,6 +25,7 @@ class EvaluationJob:
 
     dataset: str
     run: str
+    validation_fold: int | None
     split: str
     experiment: Experiment
 
@@ -44,7 +45,8 @@ def evaluate_on_rank(job: EvaluationJob) -> "Evaluation":
     from hvdcells.prediction import Predictor, probabilities_of
 
     start_rank(job.experiment.communication, job.experiment.training.mixed_precision)
-    dataset, run, options = Dataset.open(job.dataset), RunDirectory.at(job.run), job.experiment.data
+    run, options = RunDirectory.at(job.run), job.experiment.data
+    dataset = Dataset.open(job.dataset, job.validation_fold)
     model = load_model(run.model)
 
     plan = plan_epoch(dataset.rows_per_row_group(job.split), hvd.size(), options.batch_size)
@@ -94,4 +96,5 @@ def evaluate_best_epoch(run: RunDirectory, dataset: Dataset) -> "Evaluation":
 
 def write_evaluation(run: RunDirectory, evaluation: "Evaluation", dataset: Dataset) -> None:
     """Write the evaluation of a split, and on which dataset it was made."""
-    write_json(run.evaluation(evaluation.split), {**evaluation.to_dict(), "dataset": dataset.location})
+    where = {"dataset": dataset.location, "validation_fold": dataset.validation_fold}
+    write_json(run.evaluation(evaluation.split), {**evaluation.to_dict(), **where})

@@ -13,6 +13,7 @@ from hvdcells.manifest import SYNTHETIC_NOTICE
 from hvdcells.optimizer import scaled_learning_rate
 from hvdcells.run_directory import RunDirectory
 from hvdcells.shard_plan import EpochPlan
+from hvdcells.tensorboard_events import write_experiment, write_figures
 
 
 class Narrator:
@@ -34,9 +35,12 @@ class Narrator:
             self._writer = tf.summary.create_file_writer(self._events)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         if not self.is_root:
             return
+        if failure is None and self.records:
+            best = next(line["epoch"] for line in reversed(self.records) if line["best"])
+            write_figures(self._writer, self.run, self._class_names, best)
         self._writer.close()
         if self._aside:
             self._copy_events()
@@ -54,6 +58,8 @@ class Narrator:
         """Say what is about to be done, with the numbers derived from the experiment."""
         if not self.is_root:
             return
+        self._class_names = dataset.manifest.class_names
+        write_experiment(self._writer, experiment)
         if dataset.manifest.synthetic:
             _say(SYNTHETIC_NOTICE)
         global_batch = experiment.data.batch_size * num_ranks * experiment.training.accumulation_steps
@@ -75,7 +81,7 @@ class Narrator:
         line = {"epoch": epoch + 1, **record, "validation": scores, "best": is_best, **bottleneck(record)}
         self.records.append(line)
         storage.write_text(self.run.metrics, "".join(json.dumps(each) + "\n" for each in self.records))
-        self._write_curves(epoch, record, scores)
+        self._write_curves(epoch, line, scores)
         rate = "–" if record["images_per_second"] is None else f"{record['images_per_second']:.0f}"
         width = len(str(self.num_epochs))
         _say(
@@ -84,13 +90,14 @@ class Narrator:
             f"{rate} images/s  {record['seconds']:.1f} s  [{line['split']}]{'  best' if is_best else ''}"
         )
 
-    def _write_curves(self, epoch: int, record: dict[str, Any], scores: dict[str, Any]) -> None:
+    def _write_curves(self, epoch: int, line: dict[str, Any], scores: dict[str, Any]) -> None:
         import tensorflow as tf
 
         curves = {f"validation/{name}": value for name, value in scores.items() if isinstance(value, float)}
         for name in ("loss", "learning_rate", "images_per_second"):
-            if record[name] is not None:
-                curves[f"train/{name}"] = record[name]
+            if line[name] is not None:
+                curves[f"train/{name}"] = line[name]
+        curves |= {f"step_split/{name}": share for name, share in (line["shares"] or {}).items()}
         with self._writer.as_default():
             for name, value in curves.items():
                 tf.summary.scalar(name, value, step=epoch + 1)

@@ -54,7 +54,7 @@ def train(
     """
     called = time.time()
     began = called if began is None else began
-    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+    dataset = _by_fold(dataset, experiment)
     directory = RunDirectory.at(run)
     backend = backend or HorovodOnSpark(workers, master, experiment.communication)
     check_trainable(dataset, backend.num_workers)
@@ -104,17 +104,33 @@ def evaluate(
     directory = run if isinstance(run, RunDirectory) else RunDirectory.at(run)
     experiment = directory.read_experiment()
     if dataset is None:
-        dataset = directory.read_json(directory.run)["dataset"]["location"]
+        location = directory.read_json(directory.run)["dataset"]["location"]
+        dataset = Dataset.open(location, experiment.data.validation_fold)
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     if backend is None:
         spark = workers > 1 or master is not None
         backend = HorovodOnSpark(workers, master, experiment.communication) if spark else InProcess()
     check_enough_row_groups(len(dataset.rows_per_row_group(split)), backend.num_workers)
     backend.check()
-    job = EvaluationJob(dataset.location, directory.location, split, experiment)
+    job = EvaluationJob(dataset.location, directory.location, dataset.validation_fold, split, experiment)
     evaluation = backend.run(evaluate_on_rank, job, directory.path("logs"))[0]
     renew_report(directory)
     return evaluation
+
+
+def _by_fold(dataset: Dataset | str | os.PathLike, experiment: Experiment) -> Dataset:
+    """Return the dataset as the experiment sees it, with its validation fold."""
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+    fold = experiment.data.validation_fold
+    if dataset.validation_fold == fold:
+        return dataset
+    if dataset.validation_fold is not None:
+        raise UserError(
+            f"a dataset opened for validation fold {dataset.validation_fold}, and an experiment for {fold}",
+            "the same fold in both, or a dataset opened without one",
+            "set data.validation_fold of the experiment",
+        )
+    return Dataset.open(dataset.location, fold)
 
 
 def check_trainable(dataset: Dataset, num_workers: int) -> None:
@@ -159,6 +175,7 @@ def _describe(dataset: Dataset, backend: Backend) -> dict[str, Any]:
             "location": dataset.location,
             "listing_digest": dataset.manifest.listing_digest,
             "synthetic": dataset.manifest.synthetic,
+            "validation_fold": dataset.validation_fold,
             "images": {name: split.images for name, split in dataset.manifest.splits.items()},
         },
         "backend": type(backend).__name__,

@@ -49,7 +49,8 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
     from hvdcells.step import TrainingStep
 
     start_up.done("imports")
-    experiment, run, dataset = job.experiment, RunDirectory.at(job.run), Dataset.open(job.dataset)
+    experiment, run = job.experiment, RunDirectory.at(job.run)
+    dataset = Dataset.open(job.dataset, experiment.data.validation_fold)
     settings = start_rank(experiment.communication, experiment.training.mixed_precision)
     rank, num_ranks = hvd.rank(), hvd.size()
     start_up.done("horovod")

@@ -46,7 +46,7 @@ def test_no_file_names_a_package_registry():
 
 def commands_in(text: str) -> set[str]:
     blocks = "\n".join(re.findall(r"```console\n(.*?)```", text, re.DOTALL))
-    return set(re.findall(r"^hvdcells ([a-z]+)", blocks, re.MULTILINE))
+    return set(re.findall(r"^hvdcells ([a-z-]+)", blocks, re.MULTILINE))
 
 
 def targets_in(text: str) -> set[str]:
@@ -57,7 +57,7 @@ def test_commands_of_the_readme_exist():
     from launch.cli import app
 
     readme = (ROOT / "README.md").read_text()
-    known = {command.callback.__name__ for command in app.registered_commands}
+    known = {command.callback.__name__.replace("_", "-") for command in app.registered_commands}
     assert commands_in(readme)
     assert commands_in(readme) <= known
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

@@ -68,7 +68,7 @@ def gather(directory: RunDirectory) -> RunFacts:
     epochs = directory.read_metrics() if storage.exists(directory.metrics) else []
     if finished is None:
         missing.append(f"This run has not finished: {len(epochs)} epochs are done, and what follows is their state.")
-    dataset = _open(run["dataset"]["location"], missing)
+    dataset = _open(run["dataset"], "location", missing)
     splits = []
     for split in SPLITS_IN_ORDER:
         facts = _split_facts(directory, split, epochs, dataset, missing)
@@ -94,9 +94,10 @@ def gather(directory: RunDirectory) -> RunFacts:
     )
 
 
-def _open(location: str, missing: list[str]) -> Dataset | None:
+def _open(noted: dict[str, Any], name: str, missing: list[str]) -> Dataset | None:
+    """Open the dataset whose location was noted under a name."""
     try:
-        return Dataset.open(location)
+        return Dataset.open(noted[name], noted["validation_fold"])
     except (UserError, OSError) as error:
         reason = error.given if isinstance(error, UserError) else str(error)
         missing.append(f"The dataset cannot be opened, so its images and counts are not shown: {reason}.")
@@ -118,8 +119,8 @@ def _split_facts(
         evaluation = Evaluation.of_predictions(predictions, dataset.manifest, split=split, epoch=_best_epoch(epochs))
         return SplitFacts(evaluation, predictions, dataset.location, dataset)
     kept = directory.read_json(directory.evaluation(split))
-    if dataset is None or kept["dataset"] != dataset.location:
-        dataset = _open(kept["dataset"], missing)
+    if dataset is None or (kept["dataset"], kept["validation_fold"]) != (dataset.location, dataset.validation_fold):
+        dataset = _open(kept, "dataset", missing)
     return SplitFacts(Evaluation.from_dict(kept), predictions, kept["dataset"], dataset)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Master, Workers, parse_settings
+from launch.commands.arguments import Master, Recipe, Settings, Workers, chosen_experiment
 
 PROCESS_BEGAN = time.time()
 
@@ -14,17 +14,9 @@ def train(
     dataset: Annotated[str, typer.Argument(help="Dataset written by `hvdcells etl`: a folder or s3://….")],
     run: Annotated[str, typer.Argument(help="Where the run directory is made: a new folder or s3://….")],
     workers: Workers = 2,
-    recipe: Annotated[str, typer.Option(help="small_cnn (minutes on a CPU) or mobilenet_v2.")] = "small_cnn",
+    recipe: Recipe = "small_cnn",
     epochs: Annotated[int | None, typer.Option(min=1, help="Short for --set training.epochs=N.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="FIELD=VALUE",
-            help="Change one field of the recipe, such as optimizer.learning_rate=0.01 or data.batch_size=64; may be "
-            "repeated. `hvdcells train DATASET RUN --list-fields` prints all fields with the recipe's values.",
-        ),
-    ] = None,
+    settings: Settings = None,
     list_fields: Annotated[bool, typer.Option("--list-fields", help="Print the fields and end.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier run at RUN.")] = False,
     master: Master = None,
@@ -37,12 +29,10 @@ def train(
     from rich.console import Console
 
     import hvdcells
-    from hvdcells import recipes
 
-    changes = parse_settings(settings or [])
+    experiment = chosen_experiment(recipe, settings)
     if epochs is not None:
-        changes["training.epochs"] = str(epochs)
-    experiment = recipes.by_name(recipe).override(changes)
+        experiment = experiment.override({"training.epochs": epochs})
     if list_fields:
         typer.echo(experiment.to_json(), nl=False)
         return

@@ -10,7 +10,7 @@ from launch.commands.arguments import parse_settings
 from tests.small_dataset import write_small_dataset
 
 GROUPS = {"train": [[8, 8]], "validation": [[8, 8]], "test": [[4]]}
-COMMANDS = [command.callback.__name__ for command in app.registered_commands]
+COMMANDS = [command.callback.__name__.replace("_", "-") for command in app.registered_commands]
 
 
 @pytest.fixture
@@ -42,7 +42,18 @@ def test_every_command_has_help(hvdcells, command):
 def test_the_promised_commands_are_there(hvdcells):
     code, out, _ = hvdcells("--help")
     assert code == 0
-    for command in ("synthesize", "etl", "check", "show", "train", "evaluate", "demo"):
+    for command in (
+        "synthesize",
+        "etl",
+        "check",
+        "show",
+        "train",
+        "evaluate",
+        "demo",
+        "report",
+        "cross-validate",
+        "sweep",
+    ):
         assert command in COMMANDS
         assert command in out
 

@@ -6,7 +6,6 @@ goes on where it was interrupted.
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,9 +104,7 @@ class RunsFolder:
             )
 
 
-def train_unless_finished(
-    run: RunDirectory, dataset: Dataset, experiment: Experiment, ranks: Ranks, began: float | None = None
-) -> RunDirectory:
+def train_unless_finished(run: RunDirectory, dataset: Dataset, experiment: Experiment, ranks: Ranks) -> RunDirectory:
     """Train one run of several, unless that is done; what an interruption left half-done is trained anew."""
     if storage.exists(run.finished):
         return run
@@ -119,7 +116,6 @@ def train_unless_finished(
         master=ranks.master,
         backend=ranks.backend,
         overwrite=True,
-        began=time.time() if began is None else began,
     )
 
 

@@ -38,9 +38,8 @@ class Narrator:
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         if not self.is_root:
             return
-        if failure is None and self.records:
-            best = next(line["epoch"] for line in reversed(self.records) if line["best"])
-            write_figures(self._writer, self.run, self._class_names, best)
+        if failure is None:
+            self._write_figures()
         self._writer.close()
         if self._aside:
             self._copy_events()
@@ -58,8 +57,7 @@ class Narrator:
         """Say what is about to be done, with the numbers derived from the experiment."""
         if not self.is_root:
             return
-        self._class_names = dataset.manifest.class_names
-        write_experiment(self._writer, experiment)
+        self._experiment, self._class_names = experiment, dataset.manifest.class_names
         if dataset.manifest.synthetic:
             _say(SYNTHETIC_NOTICE)
         global_batch = experiment.data.batch_size * num_ranks * experiment.training.accumulation_steps
@@ -82,6 +80,8 @@ class Narrator:
         self.records.append(line)
         storage.write_text(self.run.metrics, "".join(json.dumps(each) + "\n" for each in self.records))
         self._write_curves(epoch, line, scores)
+        if len(self.records) == 1:  # and not before the first step, which nothing should delay
+            write_experiment(self._writer, self._experiment)
         rate = "–" if record["images_per_second"] is None else f"{record['images_per_second']:.0f}"
         width = len(str(self.num_epochs))
         _say(
@@ -102,6 +102,13 @@ class Narrator:
             for name, value in curves.items():
                 tf.summary.scalar(name, value, step=epoch + 1)
         self._writer.flush()
+
+    def _write_figures(self) -> None:
+        best = next(line["epoch"] for line in reversed(self.records) if line["best"])
+        try:
+            write_figures(self._writer, self.run, self._class_names, best)
+        except Exception as error:  # a picture must not cost the training that it shows
+            _say(f"TensorBoard's figures could not be written: {type(error).__name__}: {error}")
 
     def _copy_events(self) -> None:
         for file in Path(self._events).iterdir():

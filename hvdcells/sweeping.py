@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from hvdcells import storage
 from hvdcells.backends import Backend
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError, raise_together
@@ -35,7 +34,12 @@ class Trial:
     scores: dict[str, Any] | None = None
     """Validation scores of its best epoch, `loss` and `best_epoch`; None unless it is finished."""
     error: str | None = None
-    """Why it failed."""
+    """Why it failed, with the trace of the rank where there is one."""
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in one line: the last of a trace is the error itself."""
+        return self.error.strip().splitlines()[-1] if self.error else ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def sweep(
             say(f"{trial.name} of {len(trials)}: {in_words(trial.values)}")
             trials[number] = _carry_out(trial, folder, dataset, of_trial, ranks)
             if trials[number].error:
-                say(f"{trial.name} failed: {trials[number].error}")
+                say(f"{trial.name} failed: {trials[number].reason}")
     result = replace(result, trials=sorted(trials, key=lambda trial: _rank_of(trial, result.monitor)))
     write_sweep(folder, result, plan, dataset)
     return result
@@ -138,11 +142,11 @@ def _carry_out(trial: Trial, folder: RunsFolder, dataset: Dataset, experiment: E
     try:
         train_unless_finished(run, dataset, experiment, ranks)
     except Exception as error:
-        reason = error.given if isinstance(error, UserError) else str(error).strip()
-        # The last line of a rank's trace is the error itself.
-        last_line = reason.splitlines()[-1] if reason else type(error).__name__
-        storage.write_text(run.path("failure.txt"), f"{type(error).__name__}: {error}\n")
-        return replace(trial, state="failed", error=last_line)
+        return replace(
+            trial,
+            state="failed",
+            error=error.given if isinstance(error, UserError) else f"{type(error).__name__}: {error}",
+        )
     return replace(trial, state="finished", scores=scores_of(run))
 
 

@@ -37,7 +37,9 @@ def _as_hparam(value: Any) -> bool | float | str:
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
-def write_figures(writer: "tf.summary.SummaryWriter", run: RunDirectory, class_names: tuple[str, ...], step: int) -> None:
+def write_figures(
+    writer: "tf.summary.SummaryWriter", run: RunDirectory, class_names: tuple[str, ...], step: int
+) -> None:
     """Write confusion matrix and ROC curve of the validation predictions that training has left."""
     import pandas as pd
     import tensorflow as tf

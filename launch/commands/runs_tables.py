@@ -65,7 +65,7 @@ def print_sweep(result: Sweep, manifest: Manifest, console: Console) -> None:
     console.print(table)
     for trial in result.trials:
         if trial.error:
-            console.print(f"{trial.name} failed: {trial.error}", style="red", markup=False)
+            console.print(f"{trial.name} failed: {trial.reason}", style="red", markup=False)
     console.print(SWEEP_CAVEAT)
     _print_end(manifest, result.summary, console)
     best = result.trials[0]

@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_predictions(validated):
     assert result.spread["weighted_f1"].std == pytest.approx(np.std(values, ddof=1))
     kept = json.loads(Path(result.summary).read_text())
     assert kept["over_folds"]["weighted_f1"]["mean"] == result.spread["weighted_f1"].mean
-    assert kept["pooled_out_of_fold"]["by_image"]["images"] == 45
+    assert kept["pooled_out_of_fold"]["by_image"]["images"] == 49
     assert "SYNTHETIC" in kept["notice"]
 
 
@@ -66,6 +66,7 @@ def test_spread_worked_out_by_hand():
     assert (found.low, found.high) == pytest.approx(
         (0.8 - 4.3027 * 0.1 / 3**0.5, 0.8 + 4.3027 * 0.1 / 3**0.5), abs=1e-4
     )
+    assert spread([0.7, 0.8, 0.9], largest=1.0).high == 1
     assert spread([0.5, None, 0.7]).folds_without == 1
     assert spread([0.5, None, 0.7]).mean == pytest.approx(0.6)
     assert spread([None, None]).mean is None

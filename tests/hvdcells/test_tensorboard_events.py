@@ -48,7 +48,7 @@ def test_figures_are_pictures_of_the_best_epoch(run_and_events):
 
 
 def test_the_experiment_is_there_as_hyperparameters_and_as_text(run_and_events):
-    run, events = run_and_events
+    _, events = run_and_events
     (text,) = events.Tensors("experiment")
     assert b'"learning_rate"' in text.tensor_proto.string_val[0]
     content = events.PluginTagToContent(metadata.PLUGIN_NAME)[metadata.SESSION_START_INFO_TAG]

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import hvdcells
 from hvdcells import storage
 from hvdcells.backends import InProcess
-from hvdcells.run_directory import RunDirectory
+from hvdcells.run_directory import RunDirectory, write_json
 from tests.small_dataset import write_small_dataset
 
 BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
@@ -136,6 +137,25 @@ def test_scores_of_one_class_are_shown_as_not_defined(tmp_path):
     text = page_of(run).text
     assert "AUROC by image not defined" in text
     assert "Not defined for these images (no ROC curve: one class only)" in text
+
+
+def test_a_dataset_without_known_subjects_is_said_to_be_one(trained, tmp_path):
+    shutil.copytree(trained.location, tmp_path / "run")
+    run = RunDirectory.at(tmp_path / "run")
+    kept = {**run.read_json(run.evaluation("validation")), "subjects_known": False, "by_subject": None}
+    kept |= {name: {} for name in kept if name.startswith("intervals")}
+    write_json(run.evaluation("validation"), kept)
+    hvdcells.write_report(run)
+    text = page_of(run).text
+    assert "The dataset names no subjects" in text
+    assert "Subject by subject" not in text
+    assert "no interval" in text
+
+
+def test_the_driver_writes_a_report_without_tensorflow(trained):
+    code = f"import sys, hvdcells; hvdcells.write_report({trained.location!r}); print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_names_from_outside_are_text_and_not_markup(trained, tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
+from tensorboard.util.tensor_util import make_ndarray
 
 import hvdcells
 from hvdcells.backends import InProcess
@@ -31,7 +32,7 @@ def test_curves_of_train_validation_and_step_split(run_and_events):
     expected |= {f"step_split/{part}" for part in ("input", "compute", "communication")}
     assert expected <= tags
     for name in ("loss", "learning_rate"):
-        written = [event.tensor_proto.float_val[0] for event in events.Tensors(f"train/{name}")]
+        written = [make_ndarray(event.tensor_proto).item() for event in events.Tensors(f"train/{name}")]
         assert written == pytest.approx([line[name] for line in run.read_metrics()])
     assert [event.step for event in events.Tensors("validation/weighted_f1")] == [1, 2]
 

@@ -4,9 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hvdcells.manifest import ParquetFile, SplitSummary
+from hvdcells.manifest import FoldSummary, ParquetFile, SplitSummary
 from hvdcells.schema import NO_FOLD, SPLITS
 
 if TYPE_CHECKING:
@@ -87,30 +87,49 @@ def summaries(
     }
 
 
+def fold_summaries(tallied: Sequence[Tally], class_names: Sequence[str], image_size: int) -> dict[str, FoldSummary]:
+    """Summarize each fold of the training split."""
+    train = [tally for tally in tallied if tally.kept and tally.split == "train"]
+    summaries = {}
+    for fold in sorted({tally.fold for tally in train}):
+        members = [tally for tally in train if tally.fold == fold]
+        mean, std = channel_moments(members, image_size)
+        summaries[str(fold)] = FoldSummary(**_counts(members, class_names), channel_mean=mean, channel_std=std)
+    return summaries
+
+
 def _summary(tallied: Sequence[Tally], parquet: tuple[ParquetFile, ...], class_names: Sequence[str]) -> SplitSummary:
-    per_class = Counter(dict.fromkeys(class_names, 0))
-    per_subject, per_fold = Counter(), Counter()
-    class_of: dict[str, str] = {}
+    per_fold = Counter()
     for tally in tallied:
-        per_class[tally.class_name] += tally.images
         if tally.fold != NO_FOLD:
             per_fold[tally.fold] += tally.images
-        if tally.subject:
-            per_subject[tally.subject] += tally.images
-            known = class_of.setdefault(tally.subject, tally.class_name)
-            class_of[tally.subject] = tally.class_name if known == tally.class_name else MIXED
     return SplitSummary(
-        images=per_class.total(),
-        images_per_class=dict(per_class),
-        images_per_subject=dict(sorted(per_subject.items())),
-        class_per_subject=dict(sorted(class_of.items())),
+        **_counts(tallied, class_names),
         images_per_fold={str(fold): num for fold, num in sorted(per_fold.items())},
         files=parquet,
     )
 
 
+def _counts(tallied: Sequence[Tally], class_names: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of `ImageCounts`."""
+    per_class, per_subject = Counter(dict.fromkeys(class_names, 0)), Counter()
+    class_of: dict[str, str] = {}
+    for tally in tallied:
+        per_class[tally.class_name] += tally.images
+        if tally.subject:
+            per_subject[tally.subject] += tally.images
+            known = class_of.setdefault(tally.subject, tally.class_name)
+            class_of[tally.subject] = tally.class_name if known == tally.class_name else MIXED
+    return {
+        "images": per_class.total(),
+        "images_per_class": dict(per_class),
+        "images_per_subject": dict(sorted(per_subject.items())),
+        "class_per_subject": dict(sorted(class_of.items())),
+    }
+
+
 def channel_moments(tallied: Sequence[Tally], image_size: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of each RGB channel over the training split, in 0–255.
+    """Return mean and standard deviation of each RGB channel over the training images, in 0–255.
 
     They come from sums of whole numbers, so they do not depend on the order in which Spark added them up.
     """

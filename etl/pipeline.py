@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from etl import groups, leakage, narrating, shards, state
-from etl.describing import channel_moments, images_per_split, summaries, tallies
+from etl.describing import channel_moments, fold_summaries, images_per_split, summaries, tallies
 from etl.frames import persist, settings_for
 from etl.images import load_rows, rejected, usable
 from etl.jobs import decode_all, write_all
@@ -107,8 +107,13 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
         # ---- The Parquet files, from the encoded images; nothing is decoded again.
         per_split = images_per_split(tallied)
         refuse_empty_training(per_split)
-        rows_per_group = {name: row_group_rows(num, options.row_group_rows) for name, num in per_split.items()}
-        writing = Writing(decoding, rows_per_group, state.old_files(previous))
+        by_fold = options.split == "k-fold"
+        num_parts = {"train": options.num_folds} if by_fold else {}
+        rows_per_group = {
+            name: row_group_rows(num // num_parts.get(name, 1), options.row_group_rows)
+            for name, num in per_split.items()
+        }
+        writing = Writing(decoding, rows_per_group, state.old_files(previous), by_fold)
         progress = narrating.Counts(spark.sparkContext)
         with narrating.narrated(narrator, progress, "writing", sum(per_split.values())):
             written = write_all(spark, placed, writing, first_shard + num_shards, progress)
@@ -132,6 +137,7 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
         channel_mean=mean,
         channel_std=std,
         splits=splits,
+        folds=fold_summaries(tallied, layout.class_names, options.image_size) if by_fold else {},
         leakage=leaks,
         listed=counts.num_images,
         written=sum(split.images for split in splits.values()),

@@ -1,4 +1,4 @@
-"""The Parquet files of a dataset, one per shard and split, written without decoding anything again.
+"""The Parquet files of a dataset, one per shard and split (and fold), written without decoding anything again.
 
 A file's name holds a digest of all that is in it but the pixels, so a file that exists is whole and right:
 an interrupted run goes on where it stopped, and an update writes only the files that change.
@@ -19,7 +19,7 @@ import xxhash
 from etl import decoding, files, shards
 from hvdcells import storage
 from hvdcells.manifest import IMAGES_FOLDER, ParquetFile
-from hvdcells.schema import ImageEncoding, arrow_schema, unischema
+from hvdcells.schema import NO_FOLD, ImageEncoding, arrow_schema, unischema
 
 PLACED_COLUMNS = (
     "shard",
@@ -49,6 +49,8 @@ class Writing:
     """Most rows of a row group, by split."""
     old_files: Mapping[int, tuple[str, ...]]
     """Files of the dataset's earlier state that hold images of a shard, by shard."""
+    by_fold: bool = False
+    """Each fold gets files of its own, so that cross-validation can leave one out without reading it."""
 
 
 def row_group_rows(num_images: int, most: int) -> int:
@@ -63,7 +65,7 @@ def cut(num_rows: int, most: int) -> tuple[int, ...]:
 
 
 def write_shard(shard: int, placed: Sequence[Sequence], writing: Writing) -> list[tuple[str, ParquetFile]]:
-    """Write the files of one shard, one per split, unless they are there.
+    """Write the files of one shard, one per split (and fold, where `writing.by_fold`), unless they are there.
 
     Args:
         shard: its number.
@@ -74,12 +76,12 @@ def write_shard(shard: int, placed: Sequence[Sequence], writing: Writing) -> lis
         (split, file) for each.
     """
     rows = sorted((dict(zip(PLACED_COLUMNS, values, strict=True)) for values in placed), key=_order(writing))
-    by_split: dict[str, list[dict]] = {}
+    parts: dict[tuple[str, int], list[dict]] = {}
     for row in rows:
-        by_split.setdefault(row["split"], []).append(row)
+        parts.setdefault((row["split"], row["fold"] if writing.by_fold else NO_FOLD), []).append(row)
     planned = [
-        (split, members, _plan(shard, split, members, writing.rows_per_row_group[split], writing.decoding))
-        for split, members in sorted(by_split.items())
+        (split, members, _plan(shard, split, fold, members, writing.rows_per_row_group[split], writing.decoding))
+        for (split, fold), members in sorted(parts.items())
     ]
     missing = [plan for plan in planned if not storage.exists(storage.join(writing.decoding.dataset, plan[2].path))]
     if missing:
@@ -96,13 +98,13 @@ def _order(writing: Writing):
     return lambda row: (shards.order_of(row["source"], writing.decoding.seed), row["source"])
 
 
-def _plan(shard: int, split: str, rows: list[dict], most: int, decoding_: shards.Decoding) -> ParquetFile:
+def _plan(shard: int, split: str, fold: int, rows: list[dict], most: int, decoding_: shards.Decoding) -> ParquetFile:
     sizes = cut(len(rows), most)
     digest = xxhash.xxh3_64(f"{decoding_.options_digest}{sizes}".encode())
     for row in rows:
         digest.update("\0".join(str(row[column]) for column in _STORED).encode("utf-8", "surrogatepass"))
     path = f"{IMAGES_FOLDER}/split={split}/part-{shard:05d}-{digest.hexdigest()}.parquet"
-    return ParquetFile(path=path, rows_per_row_group=sizes)
+    return ParquetFile(path=path, rows_per_row_group=sizes, fold=fold)
 
 
 def _write_file(location: str, rows: list[dict], file: ParquetFile, pixels: "_Pixels", encoding: ImageEncoding) -> None:

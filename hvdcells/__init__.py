@@ -6,10 +6,24 @@ Importing this package loads neither TensorFlow nor Spark; they come with the wo
 """
 
 from hvdcells import recipes
+from hvdcells.cross_validating import cross_validate
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
+from hvdcells.reporting import write_report
 from hvdcells.run import evaluate, train
 from hvdcells.run_directory import RunDirectory
+from hvdcells.sweeping import sweep
 
-__all__ = ["Dataset", "Experiment", "RunDirectory", "UserError", "evaluate", "recipes", "train"]
+__all__ = [
+    "Dataset",
+    "Experiment",
+    "RunDirectory",
+    "UserError",
+    "cross_validate",
+    "evaluate",
+    "recipes",
+    "sweep",
+    "train",
+    "write_report",
+]

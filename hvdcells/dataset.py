@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from hvdcells import storage
 from hvdcells.errors import UserError
+from hvdcells.folds import with_validation_fold
 from hvdcells.manifest import MANIFEST_NAME, Manifest, SplitSummary
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FOLDS_HINT = "; it has folds: `hvdcells cross-validate` takes each in turn, `--set data.validation_fold=0` one of them"
 
 
 @dataclass(frozen=True)
@@ -19,13 +22,20 @@ class Dataset:
 
     location: str
     manifest: Manifest
+    validation_fold: int | None = None
+    """The fold that the manifest shows as validation split, the other folds being the training split."""
 
     @classmethod
-    def open(cls, location: str | os.PathLike) -> "Dataset":
+    def open(cls, location: str | os.PathLike, validation_fold: int | None = None) -> "Dataset":
         """Open a dataset by its manifest.
 
+        Args:
+            location: a folder or an fsspec address.
+            validation_fold: see the dataset by this fold; see `folds.with_validation_fold`.
+
         Raises:
-            UserError: nothing is there, or no manifest (a half-written dataset), or one of another version.
+            UserError: nothing is there, or no manifest (a half-written dataset), or one of another version, or there
+                is no such fold.
         """
         location = storage.absolute(location)
         manifest_location = storage.join(location, MANIFEST_NAME)
@@ -38,7 +48,10 @@ class Dataset:
                 "a dataset written by `hvdcells etl`, whose manifest.json is written last",
                 f"run `hvdcells etl SOURCE {location}`; a run that was interrupted is completed by the same command",
             ) from None
-        return cls(location, Manifest.from_json(text, manifest_location))
+        manifest = Manifest.from_json(text, manifest_location)
+        if validation_fold is not None:
+            manifest = with_validation_fold(manifest, validation_fold, location)
+        return cls(location, manifest, validation_fold)
 
     def split(self, name: str) -> SplitSummary:
         """Return the summary of one split.
@@ -52,7 +65,8 @@ class Dataset:
             raise UserError(
                 f"the dataset {self.location} has no images in the split {name!r}",
                 f"one of: {available}",
-                "name one of these splits, or write the dataset again with images for that one",
+                "name one of these splits, or write the dataset again with images for that one"
+                + FOLDS_HINT * bool(self.manifest.folds and name == "validation"),
             )
         return splits[name]
 

@@ -12,6 +12,8 @@ from hvdcells.run_directory import RunDirectory, write_json
 from hvdcells.shard_plan import plan_epoch
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hvdcells.evaluation import Evaluation
 
 PREDICTION_COLUMNS = ("image_id", "subject", "label", "source", "content_hash")
@@ -23,6 +25,7 @@ class EvaluationJob:
 
     dataset: str
     run: str
+    validation_fold: int | None
     split: str
     experiment: Experiment
 
@@ -43,7 +46,8 @@ def evaluate_on_rank(job: EvaluationJob) -> "Evaluation":
     from hvdcells.prediction import Predictor, probabilities_of
 
     start_rank(job.experiment.communication, job.experiment.training.mixed_precision)
-    dataset, run, options = Dataset.open(job.dataset), RunDirectory.at(job.run), job.experiment.data
+    run, options = RunDirectory.at(job.run), job.experiment.data
+    dataset = Dataset.open(job.dataset, job.validation_fold)
     import_function(job.experiment.model.backbone)
     model = load_model(run.model)
 
@@ -59,19 +63,40 @@ def evaluate_on_rank(job: EvaluationJob) -> "Evaluation":
         logits = Predictor(model).predict(iter(batches), plan.num_steps, sum(plan.images))
 
     predictions = dataset.read_rows(job.split, PREDICTION_COLUMNS)
-    predictions["logit"] = logits
-    predictions["probability"] = probabilities_of(logits)
+    predictions = predictions.assign(logit=logits, probability=probabilities_of(logits))
     evaluation = Evaluation.of_predictions(
-        predictions,
-        split=job.split,
-        epoch=run.read_json(run.finished)["best_epoch"],
-        class_names=dataset.manifest.class_names,
-        synthetic=dataset.manifest.synthetic,
-        subjects_known=dataset.manifest.subjects_known,
+        predictions, dataset.manifest, split=job.split, epoch=run.read_json(run.finished)["best_epoch"]
     )
     if hvd.rank() == 0:
-        parquet = io.BytesIO()
-        predictions.to_parquet(parquet, index=False)
-        storage.write_bytes(run.predictions(job.split), parquet.getvalue())
-        write_json(run.evaluation(job.split), evaluation.to_dict())
+        write_predictions(run, job.split, predictions)
+        write_evaluation(run, evaluation, dataset)
     return evaluation
+
+
+def write_predictions(run: RunDirectory, split: str, predictions: "pd.DataFrame") -> None:
+    """Write the predictions of a split: `PREDICTION_COLUMNS`, `logit` and `probability` of cancer, a row per image."""
+    parquet = io.BytesIO()
+    predictions.to_parquet(parquet, index=False)
+    storage.write_bytes(run.predictions(split), parquet.getvalue())
+
+
+def evaluate_best_epoch(run: RunDirectory, dataset: Dataset) -> "Evaluation":
+    """Evaluate the validation predictions that training left of its best epoch, and write the result.
+
+    Runs on the driver: it needs neither the model nor TensorFlow.
+    """
+    import pandas as pd
+
+    from hvdcells.evaluation import Evaluation
+
+    predictions = pd.read_parquet(io.BytesIO(storage.read_bytes(run.predictions("validation"))))
+    epoch = run.read_json(run.finished)["best_epoch"]
+    evaluation = Evaluation.of_predictions(predictions, dataset.manifest, split="validation", epoch=epoch)
+    write_evaluation(run, evaluation, dataset)
+    return evaluation
+
+
+def write_evaluation(run: RunDirectory, evaluation: "Evaluation", dataset: Dataset) -> None:
+    """Write the evaluation of a split, and on which dataset it was made."""
+    where = {"dataset": dataset.location, "validation_fold": dataset.validation_fold}
+    write_json(run.evaluation(evaluation.split), {**evaluation.to_dict(), **where})

@@ -25,6 +25,8 @@ class Data(_Section):
 
     input_size: int | None = Field(default=None, ge=16, le=1024)
     """Side of the square the model sees, in pixels; None for the size stored in the dataset."""
+    validation_fold: int | None = Field(default=None, ge=0)
+    """Of a dataset with folds (`hvdcells etl --split k-fold`): the fold to validate on, training on the others."""
     batch_size: int = Field(default=32, ge=1)
     """Images a rank takes per step; the global batch is this times the world size."""
     shuffle_buffer: int = Field(default=1024, ge=1)

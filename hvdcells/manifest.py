@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hvdcells.errors import UserError
-from hvdcells.schema import ImageEncoding
+from hvdcells.schema import NO_FOLD, ImageEncoding
 
 MANIFEST_NAME = "manifest.json"
 IMAGES_FOLDER = "images"
@@ -29,16 +29,31 @@ class ParquetFile(_Frozen):
 
     path: str
     rows_per_row_group: tuple[Annotated[int, Field(gt=0)], ...]
+    fold: int = NO_FOLD
+    """The fold of all its images, in a dataset written with `--split k-fold`; elsewhere a file may mix folds."""
 
 
-class SplitSummary(_Frozen):
-    """What one split holds. Counts are of images."""
+class ImageCounts(_Frozen):
+    """How many images there are, in all and of whom."""
 
     images: int
     images_per_class: dict[str, int]
     images_per_subject: dict[str, int]
     class_per_subject: dict[str, str]
     """Class name of each subject; `mixed` where a subject has images of several classes."""
+
+
+class FoldSummary(ImageCounts):
+    """What one fold of `--split k-fold` holds."""
+
+    channel_mean: tuple[float, float, float]
+    """Mean of each RGB channel over the fold, in 0–255."""
+    channel_std: tuple[float, float, float]
+
+
+class SplitSummary(ImageCounts):
+    """What one split holds."""
+
     images_per_fold: dict[str, int] = {}
     files: tuple[ParquetFile, ...]
     """In reading order. The order of rows over these files is the same for the same input and seed."""
@@ -84,6 +99,8 @@ class Manifest(_Frozen):
     """Mean of each RGB channel over the training split, in 0–255."""
     channel_std: tuple[float, float, float]
     splits: dict[str, SplitSummary]
+    folds: dict[str, FoldSummary] = {}
+    """Folds of the training split, by number; only in a dataset written with `--split k-fold`."""
     leakage: LeakageReport
     listed: int
     """Images in the source listing = written + rejected + dropped + unlabelled that were left aside."""

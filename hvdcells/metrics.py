@@ -27,6 +27,17 @@ SCORE_NAMES = (
 )
 
 
+def score_label(name: str, class_names: Sequence[str]) -> str:
+    """Return how a score is called where people read it."""
+    words = {
+        "weighted_f1": "weighted F1",
+        "macro_f1": "macro F1",
+        "cancer_f1": f"F1 of {class_names[CANCER]} (cancer)",
+        "auroc": "AUROC",
+    }
+    return words.get(name, name)
+
+
 def classification_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
     """Score predictions of two classes.
 

@@ -14,6 +14,7 @@ from hvdcells.optimizer import scaled_learning_rate
 from hvdcells.phases import Phase
 from hvdcells.run_directory import RunDirectory
 from hvdcells.shard_plan import EpochPlan
+from hvdcells.tensorboard_events import write_experiment, write_figures
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -40,9 +41,11 @@ class Narrator:
             self._writer = tf.summary.create_file_writer(self._events)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         if not self.is_root:
             return
+        if failure is None:
+            self._write_figures()
         self._writer.close()
         if self._aside:
             self._aside.cleanup()
@@ -59,6 +62,7 @@ class Narrator:
         """Say what is about to be done, with the numbers derived from the experiment."""
         if not self.is_root:
             return
+        self._experiment, self._class_names = experiment, dataset.manifest.class_names
         if dataset.manifest.synthetic:
             _say(SYNTHETIC_NOTICE)
         global_batch = experiment.data.batch_size * num_ranks * experiment.training.accumulation_steps
@@ -88,7 +92,9 @@ class Narrator:
         line = {"epoch": epoch + 1, **record, "validation": scores, "best": is_best, **bottleneck(record)}
         self.records.append(line)
         self._write_metrics()
-        self._write_curves(epoch, record, scores)
+        self._write_curves(epoch, line, scores)
+        if len(self.records) == 1:  # and not before the first step, which nothing should delay
+            write_experiment(self._writer, self._experiment)
         rate = "–" if record["images_per_second"] is None else f"{record['images_per_second']:.0f}"
         width = len(str(self.num_epochs))
         _say(
@@ -97,13 +103,14 @@ class Narrator:
             f"{rate} images/s  {record['seconds']:.1f} s  [{line['split']}]{'  best' if is_best else ''}"
         )
 
-    def _write_curves(self, epoch: int, record: dict[str, Any], scores: dict[str, Any]) -> None:
+    def _write_curves(self, epoch: int, line: dict[str, Any], scores: dict[str, Any]) -> None:
         import tensorflow as tf
 
         curves = {f"validation/{name}": value for name, value in scores.items() if isinstance(value, float)}
         for name in ("loss", "learning_rate", "images_per_second"):
-            if record[name] is not None:
-                curves[f"train/{name}"] = record[name]
+            if line[name] is not None:
+                curves[f"train/{name}"] = line[name]
+        curves |= {f"step_split/{name}": share for name, share in (line["shares"] or {}).items()}
         with self._writer.as_default():
             for name, value in curves.items():
                 tf.summary.scalar(name, value, step=epoch + 1)
@@ -121,6 +128,13 @@ class Narrator:
 
             self._write_metrics()
             drop_later_events(self.run.tensorboard, len(self.records))
+
+    def _write_figures(self) -> None:
+        best = next(line["epoch"] for line in reversed(self.records) if line["best"])
+        try:
+            write_figures(self._writer, self.run, self._class_names, best)
+        except Exception as error:  # a picture must not cost the training that it shows
+            _say(f"TensorBoard's figures could not be written: {type(error).__name__}: {error}")
 
     def _copy_events(self) -> None:
         for file in Path(self._events).iterdir():

@@ -13,11 +13,12 @@ from hvdcells import recipes, storage
 from hvdcells.backends import Backend, HorovodOnSpark, InProcess
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError, raise_together
-from hvdcells.evaluating import EvaluationJob, evaluate_on_rank
+from hvdcells.evaluating import EvaluationJob, evaluate_best_epoch, evaluate_on_rank
 from hvdcells.experiment import Experiment
 from hvdcells.model_choice import settle_model
 from hvdcells.progress import Progress
-from hvdcells.resuming import EarlierRun, dataset_digest, find_earlier_run
+from hvdcells.reporting import renew_report
+from hvdcells.resuming import EarlierRun, dataset_digest, find_earlier_run, own_experiment
 from hvdcells.run_directory import RunDirectory, write_json
 from hvdcells.shard_plan import check_enough_row_groups
 from hvdcells.training import TrainingJob, train_on_rank
@@ -40,7 +41,7 @@ def train(
     resume: bool = False,
     began: float | None = None,
 ) -> RunDirectory:
-    """Train a classifier and keep everything about it in a run directory.
+    """Train a classifier and keep everything about it in a run directory; last of all, write its report.
 
     Args:
         dataset: a finished dataset, or its location.
@@ -61,20 +62,19 @@ def train(
     """
     called = time.time()
     began = called if began is None else began
-    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     directory = RunDirectory.at(run)
     if resume and overwrite:
         raise UserError("resume and overwrite at once", "to go on with a run or to delete it", "leave one of them out")
-    if experiment is not None:
-        experiment = settle_model(experiment, directory)
+    own = own_experiment(directory.location) if resume else None
+    experiment = settle_model(experiment, directory) if experiment else own or recipes.small_cnn()
+    dataset = _by_fold(dataset, experiment)
     asked_workers = backend.num_workers if backend else workers
     earlier = find_earlier_run(directory, dataset, experiment, asked_workers) if resume else None
     if earlier:
         print(earlier.message, flush=True)  # noqa: T201 - as the ranks tell the rest
         if earlier.is_finished:
             return directory
-        experiment, workers = earlier.experiment, earlier.workers
-    experiment = experiment or recipes.small_cnn()
+        workers = earlier.workers
     backend = backend or HorovodOnSpark(workers or 2, master, experiment.communication)
     check_trainable(dataset, backend.num_workers)
     backend.check()
@@ -92,6 +92,8 @@ def train(
     if isinstance(backend, HorovodOnSpark):
         start_up["spark"] = backend.spark_ready - began
     write_json(directory.finished, {"ranks": len(results), **results[0], "start_up_seconds": start_up})
+    evaluate_best_epoch(directory, dataset)
+    renew_report(directory)
     return directory
 
 
@@ -120,15 +122,33 @@ def evaluate(
     directory = run if isinstance(run, RunDirectory) else RunDirectory.at(run)
     experiment = directory.read_experiment()
     if dataset is None:
-        dataset = directory.read_json(directory.run)["dataset"]["location"]
+        location = directory.read_json(directory.run)["dataset"]["location"]
+        dataset = Dataset.open(location, experiment.data.validation_fold)
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     if backend is None:
         spark = workers > 1 or master is not None
         backend = HorovodOnSpark(workers, master, experiment.communication) if spark else InProcess()
     check_enough_row_groups(len(dataset.rows_per_row_group(split)), backend.num_workers)
     backend.check()
-    job = EvaluationJob(dataset.location, directory.location, split, experiment)
-    return backend.run(evaluate_on_rank, job, directory.path("logs"))[0]
+    job = EvaluationJob(dataset.location, directory.location, dataset.validation_fold, split, experiment)
+    evaluation = backend.run(evaluate_on_rank, job, directory.path("logs"))[0]
+    renew_report(directory)
+    return evaluation
+
+
+def _by_fold(dataset: Dataset | str | os.PathLike, experiment: Experiment) -> Dataset:
+    """Return the dataset as the experiment sees it, with its validation fold."""
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+    fold = experiment.data.validation_fold
+    if dataset.validation_fold == fold:
+        return dataset
+    if dataset.validation_fold is not None:
+        raise UserError(
+            f"a dataset opened for validation fold {dataset.validation_fold}, and an experiment for {fold}",
+            "the same fold in both, or a dataset opened without one",
+            "set data.validation_fold of the experiment",
+        )
+    return Dataset.open(dataset.location, fold)
 
 
 def check_trainable(dataset: Dataset, num_workers: int) -> None:
@@ -190,6 +210,7 @@ def _describe(dataset: Dataset, backend: Backend) -> dict[str, Any]:
             "digest": dataset_digest(dataset),
             "listing_digest": dataset.manifest.listing_digest,
             "synthetic": dataset.manifest.synthetic,
+            "validation_fold": dataset.validation_fold,
             "images": {name: split.images for name, split in dataset.manifest.splits.items()},
         },
         "backend": type(backend).__name__,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hvdcells.dataset import Dataset
+from hvdcells.evaluating import PREDICTION_COLUMNS, write_predictions
 from hvdcells.experiment import Experiment
 from hvdcells.narration import Narrator
 from hvdcells.phases import phase_of, plan_phases
@@ -52,7 +53,8 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
     from hvdcells.transfer import begin_phase
 
     start_up.done("imports")
-    experiment, run, dataset = job.experiment, RunDirectory.at(job.run), Dataset.open(job.dataset)
+    experiment, run = job.experiment, RunDirectory.at(job.run)
+    dataset = Dataset.open(job.dataset, experiment.data.validation_fold)
     settings = start_rank(experiment.communication, experiment.training.mixed_precision)
     rank, num_ranks = hvd.rank(), hvd.size()
     start_up.done("horovod")
@@ -64,7 +66,8 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
     epochs = range(min(progress.epochs_done, num_epochs - 1), num_epochs)
     plans = [plan_epoch(train_rows, num_ranks, batch_size, seed=experiment.seed, epoch=epoch) for epoch in epochs]
     validation_plan = plan_epoch(validation_rows, num_ranks, batch_size)
-    validation_labels = dataset.read_rows("validation", ["label"])["label"].to_numpy()
+    validation_images = dataset.read_rows("validation", PREDICTION_COLUMNS)
+    validation_labels = validation_images["label"].to_numpy()
 
     # Model, optimizer and step; every rank starts from the weights of rank 0, which alone loads any: first ones, or
     # those of the checkpoint.
@@ -118,10 +121,14 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
             average_moving_statistics(model)
             logits = predictor.predict(batches_to_validate, validation_plan.num_steps, sum(validation_plan.images))
             # Every rank holds all logits, so every rank comes to the same scores and the same decisions.
-            scores = classification_scores(validation_labels, probabilities_of(logits))
+            probabilities = probabilities_of(logits)
+            scores = classification_scores(validation_labels, probabilities)
             scores["loss"] = mean_log_loss(logits, validation_labels)
             is_best = progress.note(monitored(scores, experiment.training.monitor))
             narrator.epoch_done(plan.epoch, record, scores, is_best)
+            if rank == 0 and is_best:
+                predictions = validation_images.assign(logit=logits, probability=probabilities)
+                write_predictions(run, "validation", predictions)
             if rank == 0:
                 save_checkpoint(run, model, step.optimizer, progress)
             if rank == 0 and is_best:

@@ -8,11 +8,14 @@ import typer
 from hvdcells.backends import RankFailedError
 from hvdcells.errors import UserError
 from launch.commands.check import check
+from launch.commands.cross_validate import cross_validate
 from launch.commands.demo import demo
 from launch.commands.etl import etl
 from launch.commands.evaluate import evaluate
 from launch.commands.find_rate import find_rate
+from launch.commands.report import report
 from launch.commands.show import show
+from launch.commands.sweep import sweep
 from launch.commands.synthesize import synthesize
 from launch.commands.train import train
 
@@ -25,7 +28,19 @@ app = typer.Typer(
     "[bold]etl[/] turns images into a dataset, [bold]train[/] trains on it, [bold]evaluate[/] judges the model on "
     "subjects it has never seen. Start with [bold]hvdcells demo[/].",
 )
-for command in (demo, synthesize, etl, check, show, find_rate, train, evaluate):
+for command in (
+    demo,
+    synthesize,
+    etl,
+    check,
+    show,
+    find_rate,
+    train,
+    evaluate,
+    report,
+    cross_validate,
+    sweep,
+):
     app.command()(command)
 
 

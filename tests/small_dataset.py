@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hvdcells.dataset import Dataset
-from hvdcells.manifest import LeakageReport, Manifest, ParquetFile, SplitSummary
-from hvdcells.schema import CNMC_CLASS_NAMES, SPLITS, arrow_schema
+from hvdcells.manifest import FoldSummary, LeakageReport, Manifest, ParquetFile, SplitSummary
+from hvdcells.schema import CNMC_CLASS_NAMES, NO_FOLD, SPLITS, arrow_schema
 
 
 def write_small_dataset(
@@ -20,34 +20,35 @@ def write_small_dataset(
     image_size: int = 24,
     encoding: str = "raw",
     seed: int = 0,
+    num_folds: int = 0,
 ) -> Dataset:
     """Write a dataset; `rows_per_row_group` holds per split and file the rows of its row groups.
 
     Cancer images are brighter, so that a model can learn them; the first bytes of an image hold its row number.
+    With `num_folds`, the files of the training split are dealt out to folds, each with its own subjects.
     """
     rng = np.random.default_rng(seed)
-    splits = {}
+    splits, folds = {}, {}
     for split in SPLITS:
         files, labels, subjects = [], [], []
         for number, groups in enumerate(rows_per_row_group.get(split, [])):
             path = f"split={split}/part-{number:05d}.parquet"
+            fold = number % num_folds if num_folds and split == "train" else NO_FOLD
+            first_of_file = len(labels)
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             with pq.ParquetWriter(folder / path, arrow_schema(), use_dictionary=False) as writer:
                 for rows in groups:
                     first = len(labels)
-                    table = _rows(rng, split, first, rows, image_size, encoding)
+                    table = _rows(rng, split, first, rows, image_size, encoding, fold)
                     writer.write_table(table, row_group_size=rows)
                     labels += table["label"].to_pylist()
                     subjects += table["subject"].to_pylist()
-            files.append(ParquetFile(path=path, rows_per_row_group=tuple(groups)))
-        names = [CNMC_CLASS_NAMES[label] for label in labels]
-        splits[split] = SplitSummary(
-            images=len(labels),
-            images_per_class={name: names.count(name) for name in CNMC_CLASS_NAMES},
-            images_per_subject={subject: subjects.count(subject) for subject in sorted(set(subjects))},
-            class_per_subject=dict(zip(subjects, names, strict=True)),
-            files=tuple(files),
-        )
+            files.append(ParquetFile(path=path, rows_per_row_group=tuple(groups), fold=fold))
+            if fold != NO_FOLD:
+                of_fold = folds.setdefault(fold, ([], []))
+                of_fold[0].extend(labels[first_of_file:])
+                of_fold[1].extend(subjects[first_of_file:])
+        splits[split] = SplitSummary(**_counts(labels, subjects), files=tuple(files))
     total = sum(split.images for split in splits.values())
     manifest = Manifest(
         synthetic=True,
@@ -62,6 +63,12 @@ def write_small_dataset(
         channel_mean=(100.0, 90.0, 110.0),
         channel_std=(50.0, 50.0, 50.0),
         splits=splits,
+        folds={
+            str(fold): FoldSummary(
+                **_counts(*members), channel_mean=(100.0 + fold, 90.0, 110.0), channel_std=(50.0, 50.0, 50.0)
+            )
+            for fold, members in sorted(folds.items())
+        },
         leakage=LeakageReport(num_groups=total),
         listed=total,
         written=total,
@@ -71,8 +78,20 @@ def write_small_dataset(
     return Dataset.open(folder)
 
 
-def _rows(rng: np.random.Generator, split: str, first: int, count: int, size: int, encoding: str) -> pa.Table:
-    rows = []
+def _counts(labels: list[int], subjects: list[str]) -> dict:
+    names = [CNMC_CLASS_NAMES[label] for label in labels]
+    return {
+        "images": len(labels),
+        "images_per_class": {name: names.count(name) for name in CNMC_CLASS_NAMES},
+        "images_per_subject": {subject: subjects.count(subject) for subject in sorted(set(subjects))},
+        "class_per_subject": dict(zip(subjects, names, strict=True)),
+    }
+
+
+def _rows(
+    rng: np.random.Generator, split: str, first: int, count: int, size: int, encoding: str, fold: int
+) -> pa.Table:
+    rows, side = [], split if fold == NO_FOLD else f"fold{fold}"
     for row in range(first, first + count):
         label = row % 2
         image = rng.integers(0, 160, (size, size, 3), dtype=np.uint8) + np.uint8(60 * label)
@@ -82,13 +101,13 @@ def _rows(rng: np.random.Generator, split: str, first: int, count: int, size: in
                 "image": encode(image, encoding),
                 "label": label,
                 "class_name": CNMC_CLASS_NAMES[label],
-                "subject": f"{split}-{label}-{row % 6}",
+                "subject": f"{side}-{label}-{row % 6}",
                 "image_id": f"{split}-{row}",
                 "cell": "1",
                 "source": f"{split}/{row}.bmp",
                 "content_hash": hashlib.sha256(image.tobytes()).hexdigest(),
-                "group": f"{split}-{label}-{row % 6}",
-                "fold": -1,
+                "group": f"{side}-{label}-{row % 6}",
+                "fold": fold,
             }
         )
     return pa.Table.from_pylist(rows, schema=arrow_schema())

@@ -9,7 +9,6 @@ on Spark's local masters; on a cluster ranks are started by Horovod as usual.
 """
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import json
@@ -26,7 +25,6 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-_PR_SET_NAME = 15  # of Linux's prctl
 CLIENT = Path(__file__).with_name("rank_client.py")
 
 
@@ -136,8 +134,6 @@ def become_rank(request: dict, streams: Sequence[int]) -> None:
         os.environ.update(request["environment"])
         known = set(sys.path)
         sys.path[:0] = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p not in known]
-        # Its command line remains the server's; this is the name that top and ps -o comm show.
-        ctypes.CDLL(None).prctl(_PR_SET_NAME, f"rank-{os.environ.get('HOROVOD_RANK', '')}".encode())
         _, module, *sys.argv[1:] = request["arguments"]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         exit_code = 0

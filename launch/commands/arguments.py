@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
+from hvdcells import recipes
 from hvdcells.errors import UserError, raise_together
+from hvdcells.experiment import Experiment
 
 Master = Annotated[
     str | None,
@@ -14,6 +16,27 @@ Master = Annotated[
     ),
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Ranks that train together; each takes one Spark task slot.")]
+
+Recipe = Annotated[str, typer.Option(help=f"One of: {', '.join(recipes.RECIPES)}.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Change one field of the recipe, such as optimizer.learning_rate=0.01 or data.batch_size=64; may be "
+        "repeated. `hvdcells train DATASET RUN --list-fields` prints all fields with the recipe's values.",
+    ),
+]
+
+
+def chosen_experiment(recipe: str | None, settings: list[str] | None, default: Experiment | None = None) -> Experiment:
+    """Return the experiment of a recipe with single fields changed; without a recipe, the default or the small CNN.
+
+    Raises:
+        UserError: no such recipe, or settings that do not fit.
+    """
+    experiment = recipes.by_name(recipe) if recipe else default or recipes.small_cnn()
+    return experiment.override(parse_settings(settings or []))
 
 
 def parse_settings(settings: list[str]) -> dict[str, str]:

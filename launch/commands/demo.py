@@ -54,6 +54,7 @@ def demo(
         f"\n[bold]Weighted F1 {evaluation.by_image['weighted_f1']:.4f} by image, {by_subject['weighted_f1']:.4f} by "
         f"subject[/], on synthetic cells, after {time.time() - began:.0f} s. The run is in {run.resolve()}"
     )
+    console.print(f"Report: {run.resolve()}/report.html")
     console.print(
         "\nThe same on your own data, a folder in a C-NMC layout for example:\n"
         "  hvdcells etl SOURCE DATASET\n"

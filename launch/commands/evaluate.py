@@ -36,3 +36,4 @@ def evaluate(
     console = Console(highlight=False)
     print_evaluation(evaluation, console)
     console.print(f"As JSON: {RunDirectory.at(run).evaluation(split)}", soft_wrap=True)
+    console.print(f"Report: {RunDirectory.at(run).report}", soft_wrap=True)

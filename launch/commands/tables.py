@@ -5,7 +5,7 @@ from rich.table import Table
 
 from hvdcells.evaluation import Evaluation
 from hvdcells.manifest import SYNTHETIC_NOTICE
-from hvdcells.metrics import SCORE_NAMES
+from hvdcells.metrics import SCORE_NAMES, score_label
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
@@ -21,7 +21,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         table.add_column("95 % interval", justify="right")
         table.add_column("by subject", justify="right")
     for name in SCORE_NAMES:
-        row = [_label(name, evaluation.class_names), _number(by_image[name])]
+        row = [score_label(name, evaluation.class_names), _number(by_image[name])]
         if by_subject:
             interval = evaluation.intervals.get(name)
             row += [f"{interval[0]:.3f}–{interval[1]:.3f}" if interval else "–", _number(by_subject[name])]
@@ -35,11 +35,6 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         console.print("The dataset names no subjects: images of one subject may be in training and here.", style="red")
     if evaluation.synthetic:
         console.print(SYNTHETIC_NOTICE, style="bold yellow")
-
-
-def _label(name: str, class_names: tuple[str, ...]) -> str:
-    words = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "auroc": "AUROC"}
-    return words.get(name, name).replace("cancer_f1", f"F1 of {class_names[1]} (cancer)")
 
 
 def _number(value: float | None) -> str:

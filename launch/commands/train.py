@@ -7,7 +7,7 @@ import psutil
 import typer
 
 from hvdcells.recipes import RECIPES
-from launch.commands.arguments import Master, parse_settings
+from launch.commands.arguments import Master, Settings, chosen_experiment
 
 
 def train(
@@ -29,15 +29,7 @@ def train(
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Short for --set training.epochs=N.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="FIELD=VALUE",
-            help="Change one field of the recipe, such as optimizer.learning_rate=0.01 or data.batch_size=64; may be "
-            "repeated. `hvdcells train DATASET RUN --list-fields` prints all fields with the recipe's values.",
-        ),
-    ] = None,
+    settings: Settings = None,
     list_fields: Annotated[bool, typer.Option("--list-fields", help="Print the fields and end.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier run at RUN.")] = False,
     resume: Annotated[
@@ -58,15 +50,12 @@ def train(
     from rich.console import Console
 
     import hvdcells
-    from hvdcells import recipes
     from hvdcells.backends import RankFailedError
     from hvdcells.resuming import own_experiment
 
-    changes = parse_settings(settings or [])
+    experiment = chosen_experiment(recipe, settings, own_experiment(run) if resume else None)
     if epochs is not None:
-        changes["training.epochs"] = str(epochs)
-    experiment = recipes.by_name(recipe) if recipe else (resume and own_experiment(run)) or recipes.small_cnn()
-    experiment = experiment.override(changes)
+        experiment = experiment.override({"training.epochs": epochs})
     if list_fields:
         typer.echo(experiment.to_json(), nl=False)
         return
@@ -93,4 +82,5 @@ def train(
         raise
     finished = directory.read_json(directory.finished)
     console.print(f"Best epoch: {finished['best_epoch']} of {finished['epochs']}. The run is in {directory.location}")
+    console.print(f"Report: {directory.report}")
     console.print(f"Next: hvdcells evaluate {run}")

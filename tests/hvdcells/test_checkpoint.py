@@ -25,8 +25,7 @@ def run(tmp_path):
 
 def model_and_optimizer(seed, width=0.25, name="adam", mixed=True):
     model = build_model(Model(width=width), 24, (100.0,) * 3, (50.0,) * 3, seed=seed)
-    optimizer = build_optimizer(Optimizer(name=name), mixed)
-    optimizer.build(model.trainable_variables)
+    optimizer = build_optimizer(Optimizer(name=name), mixed, model.trainable_variables)
     return model, optimizer
 
 

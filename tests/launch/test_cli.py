@@ -42,7 +42,19 @@ def test_every_command_has_help(hvdcells, command):
 def test_the_promised_commands_are_there(hvdcells):
     code, out, _ = hvdcells("--help")
     assert code == 0
-    for command in ("synthesize", "etl", "check", "show", "find-rate", "train", "evaluate", "demo"):
+    for command in (
+        "synthesize",
+        "etl",
+        "check",
+        "show",
+        "find-rate",
+        "train",
+        "evaluate",
+        "demo",
+        "report",
+        "cross-validate",
+        "sweep",
+    ):
         assert command in COMMANDS
         assert command in out
 

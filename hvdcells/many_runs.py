@@ -1,0 +1,137 @@
+"""A folder of runs that belong together, trained one after another: those of a cross-validation or of a sweep.
+
+What is planned is written first. A run that is finished is kept, whatever is missing is trained; so the same command
+goes on where it was interrupted.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hvdcells import storage
+from hvdcells.backends import Backend, HorovodOnSpark
+from hvdcells.dataset import Dataset
+from hvdcells.errors import UserError
+from hvdcells.experiment import Experiment
+from hvdcells.run import train
+from hvdcells.run_directory import RunDirectory, write_json
+from hvdcells.spark import spark_session
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """How the ranks of each run are started; fields as the arguments of `hvdcells.train`."""
+
+    workers: int = 2
+    master: str | None = None
+    backend: Backend | None = None
+
+    @property
+    def num_workers(self) -> int:
+        """The world size of each run."""
+        return self.workers if self.backend is None else self.backend.num_workers
+
+    def check(self) -> None:
+        """Refuse, before anything is written, what cannot run.
+
+        Raises:
+            UserError: the back end cannot run so many workers.
+        """
+        (self.backend or HorovodOnSpark(self.workers, self.master)).check()
+
+    @contextmanager
+    def one_session(self) -> Iterator[None]:
+        """Hold one Spark session open, which all runs inside borrow; with a back end of its own, none is needed."""
+        if self.backend is not None:
+            yield
+            return
+        with spark_session(self.master, self.workers):
+            yield
+
+
+@dataclass(frozen=True)
+class RunsFolder:
+    """Where the runs and their summary are."""
+
+    location: str
+    summary: str
+    """Location of the JSON file that says what is planned and what came out."""
+
+    @classmethod
+    def at(cls, location: str | os.PathLike, summary_name: str) -> "RunsFolder":
+        """Name a folder of runs; nothing is read or written."""
+        location = storage.absolute(location)
+        return cls(location, storage.join(location, summary_name))
+
+    def run(self, name: str) -> RunDirectory:
+        """Return the run directory of that name."""
+        return RunDirectory.at(storage.join(self.location, name))
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the summary; None where there is none."""
+        return json.loads(storage.read_text(self.summary)) if storage.exists(self.summary) else None
+
+    def write(self, summary: dict[str, Any]) -> None:
+        """Write the summary, whole or not at all."""
+        write_json(self.summary, summary)
+
+    def check(self, plan: dict[str, Any]) -> None:
+        """Refuse a folder that holds anything but this plan, begun or done.
+
+        Raises:
+            UserError: other files, or runs that were planned otherwise.
+        """
+        kept = self.read()
+        if kept is None:
+            if storage.is_empty(self.location):
+                return
+            raise UserError(
+                f"{self.location} already holds other files",
+                "a new or empty folder for the runs, or one where the same command was interrupted",
+                "name another folder",
+            )
+        # As JSON has it: tuples are lists there.
+        asked = json.loads(json.dumps(plan))
+        other = sorted(name for name in asked.keys() | kept["plan"].keys() if asked.get(name) != kept["plan"].get(name))
+        if other:
+            raise UserError(
+                f"{self.location} holds runs that were planned otherwise ({', '.join(other)} differ)",
+                "the same dataset, recipe and fields, to go on with them",
+                "name another folder for the new runs, or give the same options again",
+            )
+
+
+def train_unless_finished(run: RunDirectory, dataset: Dataset, experiment: Experiment, ranks: Ranks) -> RunDirectory:
+    """Train one run of several, unless that is done; what an interruption left half-done is trained anew."""
+    if storage.exists(run.finished):
+        return run
+    return train(
+        dataset.location,
+        run.location,
+        experiment,
+        workers=ranks.workers,
+        master=ranks.master,
+        backend=ranks.backend,
+        overwrite=True,
+    )
+
+
+def plan_of(dataset: Dataset, experiment: Experiment, **more: Any) -> dict[str, Any]:
+    """Return what a folder of runs was planned with, to compare when it is gone on with."""
+    digest = dataset.manifest.listing_digest
+    described = {
+        "dataset": dataset.location,
+        "listing_digest": digest,
+        "experiment": experiment.model_dump(mode="json"),
+    }
+    return {**described, **more}
+
+
+def scores_of(run: RunDirectory) -> dict[str, Any]:
+    """Return the validation scores of a finished run's best epoch, with its `loss`, and the epoch."""
+    epoch = run.read_json(run.finished)["best_epoch"]
+    line = next(line for line in run.read_metrics() if line["epoch"] == epoch)
+    return {**line["validation"], "best_epoch": epoch}

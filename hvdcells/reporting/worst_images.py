@@ -1,0 +1,88 @@
+"""The images a model is most wrong about, as thumbnails out of the dataset's Parquet."""
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hvdcells.dataset import Dataset
+from hvdcells.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+THUMBNAIL_SIZE = 128
+"""Side of a thumbnail in pixels; smaller images keep their size."""
+
+
+@dataclass(frozen=True)
+class WorstImage:
+    """One image and what the model says of it."""
+
+    image_id: str
+    subject: str
+    label: int
+    probability: float
+    """Of cancer."""
+    png_base64: str
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it is called the other class."""
+        return (self.probability >= 0.5) != (self.label == 1)
+
+
+def worst_images(predictions: "pd.DataFrame", dataset: Dataset, split: str, per_class: int = 12) -> list[WorstImage]:
+    """Return the images of each class with the lowest probability of their own class, worst first, cancer first.
+
+    Args:
+        predictions: of all images of the split, in the order of the manifest.
+        dataset: where the images are.
+        split: name of the split.
+        per_class: most images of each class.
+
+    Raises:
+        UserError: the dataset does not hold the images that were predicted.
+    """
+    kept = dataset.read_rows(split, ["image_id", "content_hash"])
+    if not kept.equals(predictions[["image_id", "content_hash"]]):
+        raise UserError(
+            f"the dataset {dataset.location} has other images in {split!r} than were predicted",
+            "the dataset the predictions were made on",
+            "evaluate the run again with `hvdcells evaluate`",
+        )
+    of_own_class = np.where(predictions["label"] == 1, predictions["probability"], 1 - predictions["probability"])
+    ranked = predictions.assign(own=of_own_class).sort_values("own", kind="stable")
+    chosen = [ranked[ranked["label"] == label].head(per_class) for label in (1, 0)]
+    rows = [int(row) for part in chosen for row in part.index]
+    thumbnails = _thumbnails(dataset, split, rows)
+    return [
+        WorstImage(
+            image_id=predictions["image_id"][row],
+            subject=predictions["subject"][row],
+            label=int(predictions["label"][row]),
+            probability=float(predictions["probability"][row]),
+            png_base64=thumbnails[row],
+        )
+        for row in rows
+    ]
+
+
+def _thumbnails(dataset: Dataset, split: str, rows: list[int]) -> dict[int, str]:
+    """Return the images of these rows of the split as PNG in base64; only their row groups are read."""
+    import cv2
+
+    from hvdcells.reader import open_reader
+
+    ends = np.cumsum(dataset.rows_per_row_group(split))
+    row_groups = sorted(set(np.searchsorted(ends, rows, side="right").tolist()))
+    size = min(THUMBNAIL_SIZE, dataset.manifest.image_size)
+    wanted, found = set(rows), {}
+    with open_reader(dataset, split, row_groups, input_size=size, num_threads=1) as reader:
+        for row_group in reader:
+            for row, image in zip(row_group.row.tolist(), row_group.image, strict=True):
+                if row in wanted:
+                    _, png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+                    found[row] = base64.b64encode(png.tobytes()).decode("ascii")
+    return found

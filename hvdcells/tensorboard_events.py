@@ -1,0 +1,66 @@
+"""What TensorBoard shows of a run beside its curves: the experiment as hyperparameters and text, and two figures."""
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from hvdcells import storage
+from hvdcells.experiment import Experiment
+from hvdcells.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+HPARAMS_METRICS = ("validation/weighted_f1", "validation/auroc", "validation/loss")
+"""Scalars by which TensorBoard's table of hyperparameters can be sorted."""
+
+
+def write_experiment(writer: "tf.summary.SummaryWriter", experiment: Experiment) -> None:
+    """Write the experiment: its fields for the HParams table, and all of it as text."""
+    import tensorflow as tf
+    from tensorboard.plugins.hparams import api as hparams
+
+    values = experiment.model_dump(exclude={"name"})
+    flat = {
+        f"{section}.{field}": value
+        for section, fields in values.items()
+        for field, value in (fields.items() if isinstance(fields, dict) else [("", fields)])
+    }
+    with writer.as_default():
+        hparams.hparams_config(hparams=[], metrics=[hparams.Metric(name) for name in HPARAMS_METRICS])
+        hparams.hparams({name.rstrip("."): _as_hparam(value) for name, value in flat.items()})
+        # Four spaces make it a block of code in TensorBoard's Markdown.
+        text = "".join(f"    {line}\n" for line in experiment.to_json().splitlines())
+        tf.summary.text("experiment", text, step=0)
+
+
+def _as_hparam(value: Any) -> bool | float | str:
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+def write_figures(
+    writer: "tf.summary.SummaryWriter", run: RunDirectory, class_names: tuple[str, ...], step: int
+) -> None:
+    """Write confusion matrix and ROC curve of the validation predictions that training has left."""
+    import pandas as pd
+    import tensorflow as tf
+
+    from hvdcells.metrics import classification_scores
+    from hvdcells.reporting import figures
+
+    predictions = pd.read_parquet(io.BytesIO(storage.read_bytes(run.predictions("validation"))))
+    labels, probabilities = predictions["label"].to_numpy(), predictions["probability"].to_numpy()
+    with figures.styled():
+        drawn = {
+            "confusion_matrix": figures.confusion(
+                classification_scores(labels, probabilities)["confusion_matrix"], class_names, "images"
+            ),
+            "roc": figures.roc(labels, probabilities),
+        }
+        for name, figure in drawn.items():
+            if figure is None:  # one class only
+                continue
+            png = io.BytesIO()
+            figure.savefig(png, format="png", dpi=120)
+            image = tf.io.decode_png(png.getvalue(), channels=3)
+            with writer.as_default():
+                tf.summary.image(f"validation/{name}", image[tf.newaxis], step=step)

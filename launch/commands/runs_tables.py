@@ -1,0 +1,83 @@
+"""A cross-validation or a sweep as one table on the screen."""
+
+from rich.console import Console
+from rich.table import Table
+
+from hvdcells.cross_validating import CAVEAT as FOLDS_CAVEAT
+from hvdcells.cross_validating import CrossValidation
+from hvdcells.manifest import SYNTHETIC_NOTICE, Manifest
+from hvdcells.sweeping import CAVEAT as SWEEP_CAVEAT
+from hvdcells.sweeping import Sweep
+
+_SWEEP_SCORES = ("weighted_f1", "macro_f1", "auroc", "loss")
+
+
+def print_cross_validation(result: CrossValidation, manifest: Manifest, console: Console) -> None:
+    """Print each fold, the spread over them, and the pooled scores."""
+    from hvdcells.metrics import SCORE_NAMES, score_label
+
+    table = Table(title=f"{len(result.per_fold)} folds, {result.pooled.by_image['images']} images")
+    table.add_column("score")
+    for scores in result.per_fold:
+        table.add_column(f"fold {scores['fold']}", justify="right")
+    for name in ("mean", "deviation", "95 % interval", "pooled"):
+        table.add_column(name, justify="right")
+    for name in SCORE_NAMES:
+        spread = result.spread[name]
+        table.add_row(
+            score_label(name, manifest.class_names),
+            *(_number(scores[name]) for scores in result.per_fold),
+            _number(spread.mean),
+            _number(spread.std),
+            f"{spread.low:.3f}–{spread.high:.3f}" if spread.low is not None else "–",
+            _number(result.pooled.by_image[name]),
+        )
+    console.print(table)
+    if result.pooled.by_subject:
+        by_subject, interval = result.pooled.by_subject, result.pooled.intervals["weighted_f1"]
+        bounds = f" ({interval[0]:.3f}–{interval[1]:.3f}, bootstrap over subjects)" if interval else ""
+        console.print(
+            f"Pooled out-of-fold predictions: weighted F1 {_number(result.pooled.by_image['weighted_f1'])} by image"
+            f"{bounds}, {_number(by_subject['weighted_f1'])} by subject, {result.pooled.num_subjects} subjects."
+        )
+    console.print(FOLDS_CAVEAT)
+    _print_end(manifest, result.summary, console)
+    console.print(f"Predictions: {result.predictions}", markup=False)
+
+
+def print_sweep(result: Sweep, manifest: Manifest, console: Console) -> None:
+    """Print the trials, best first."""
+    from hvdcells.metrics import score_label
+
+    fields = list(result.trials[0].values)
+    scores = [result.monitor, *(name for name in _SWEEP_SCORES if name != result.monitor)]
+    table = Table(
+        title=f"{len(result.trials)} trials by validation {score_label(result.monitor, manifest.class_names)}"
+    )
+    table.add_column("trial")
+    for name in (*fields, *(score_label(name, manifest.class_names) for name in scores), "best epoch"):
+        table.add_column(name, justify="right")
+    for trial in result.trials:
+        cells = [f"[red]{trial.state}[/]"] + [""] * len(scores)
+        if trial.scores is not None:
+            cells = [_number(trial.scores[name]) for name in scores] + [str(trial.scores["best_epoch"])]
+        table.add_row(trial.name, *(str(trial.values[field]) for field in fields), *cells)
+    console.print(table)
+    for trial in result.trials:
+        if trial.error:
+            console.print(f"{trial.name} failed: {trial.reason}", style="red", markup=False)
+    console.print(SWEEP_CAVEAT)
+    _print_end(manifest, result.summary, console)
+    best = result.trials[0]
+    if best.scores is not None:
+        console.print(f"Next: hvdcells evaluate {result.location}/{best.name}", markup=False)
+
+
+def _print_end(manifest: Manifest, summary: str, console: Console) -> None:
+    if manifest.synthetic:
+        console.print(SYNTHETIC_NOTICE, style="bold yellow")
+    console.print(f"As JSON: {summary}", markup=False)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

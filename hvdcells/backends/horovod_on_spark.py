@@ -5,13 +5,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
 from hvdcells.backends.base import forget_failures, note_failure, raise_noted_failure
 from hvdcells.backends.ending import all_end_together
-from hvdcells.backends.rank_server import rank_server
+from hvdcells.backends.rank_server import rank_executable
 from hvdcells.backends.worker_output import WorkerOutput, output_as_it_comes
 from hvdcells.errors import UserError
 from hvdcells.experiment import Communication
@@ -92,8 +92,8 @@ class HorovodOnSpark:
         importing = threading.Thread(target=importlib.import_module, args=("horovod.spark",))
         importing.start()
         serve = self._is_local and os.environ.get(RANK_SERVER_VARIABLE) != "0"
-        ranks_here = rank_server(RANK_MODULES, {**RANK_ENVIRONMENT, **os.environ}) if serve else nullcontext()
-        with ranks_here as executable, spark_session(self.master, slots=self.num_workers) as spark:
+        executable = rank_executable(RANK_MODULES, {**RANK_ENVIRONMENT, **os.environ}) if serve else None
+        with spark_session(self.master, slots=self.num_workers) as spark:
             self.spark_ready = time.time()
             importing.join()
             return self._run(spark, executable, function, argument, logs)

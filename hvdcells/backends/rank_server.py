@@ -4,8 +4,9 @@ Importing TensorFlow takes more CPU than all the rest of a start, and every rank
 and Horovod are up. The server does it while the JVM starts. It serves ranks on the driver's own machine, that is
 on Spark's local masters; on a cluster ranks are started by Horovod as usual.
 
-`rank_server` starts it from the driver and yields the executable that Horovod is to run for a rank; that one
-(`rank_client.py`) asks the server for a rank and ends as the rank ends.
+`rank_executable` starts it from the driver and names the executable that Horovod is to run for a rank; that one
+(`rank_client.py`) asks the server for a rank and ends as the rank ends. The server stays for the next job of the same
+process: the runs of a sweep share it.
 """
 
 import contextlib
@@ -22,24 +23,38 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 CLIENT = Path(__file__).with_name("rank_client.py")
 
 
-@contextlib.contextmanager
-def rank_server(modules: Sequence[str], environment: Mapping[str, str]) -> Iterator[str]:
-    """Start a server that imports modules, and yield the path of the executable to start a rank with.
+def rank_executable(modules: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Return the path of the executable to start a rank with, whose server has imported modules, or is about to.
 
-    It ends with the block, and when this process ends in whatever way; its ranks end with it.
+    The server ends when this process ends, in whatever way, and its ranks end with it.
     """
-    with tempfile.TemporaryDirectory(prefix="hvdcells-") as folder:
-        script, address = Path(folder) / "rank", Path(folder) / "socket"
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -ES "{CLIENT}" "{address}" "$@"\n')
-        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    key = tuple(modules)
+    if key not in _servers or _servers[key].process.poll() is not None:
+        _servers[key] = RankServer(modules, environment)
+    return str(_servers[key].executable)
+
+
+class RankServer:
+    """A running server.
+
+    Args:
+        modules: what it imports.
+        environment: what it imports them with; a rank has the environment of its client.
+    """
+
+    def __init__(self, modules: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="hvdcells-")
+        self.executable, address = Path(self._folder.name) / "rank", Path(self._folder.name) / "socket"
+        self.executable.write_text(f'#!/bin/sh\nexec "{sys.executable}" -ES "{CLIENT}" "{address}" "$@"\n')
+        self.executable.chmod(self.executable.stat().st_mode | stat.S_IXUSR)
         with listen(address) as listener:
-            server = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, "-m", "hvdcells.backends.rank_server", str(listener.fileno()), *modules],
                 env=environment,
                 stdin=subprocess.PIPE,  # its end tells the server that this process has ended
@@ -48,11 +63,15 @@ def rank_server(modules: Sequence[str], environment: Mapping[str, str]) -> Itera
                 pass_fds=[listener.fileno()],
                 start_new_session=True,  # Ctrl-C is for the driver, which ends its ranks in order
             )
-        try:
-            yield str(script)
-        finally:
-            server.stdin.close()
-            server.wait()
+
+    def close(self) -> None:
+        """End the server and its ranks."""
+        self.process.stdin.close()
+        self.process.wait()
+        self._folder.cleanup()
+
+
+_servers: dict[tuple[str, ...], RankServer] = {}
 
 
 def listen(address: Path) -> socket.socket:

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hvdcells.backends.rank_server import rank_server
+from hvdcells.backends import rank_server
+from hvdcells.backends.rank_server import RankServer, rank_executable
 
 MODULE = """
     import os, sys, time
@@ -28,19 +29,21 @@ MODULE = """
 def start(tmp_path):
     """Start a rank with some arguments; the module it runs lies in a folder that only the client knows."""
     (tmp_path / "some_rank_module.py").write_text(textwrap.dedent(MODULE))
-    with rank_server(["json"], {**os.environ, "HVDCELLS_TEST": "of the server"}) as executable:
+    server = RankServer(["json"], {**os.environ, "HVDCELLS_TEST": "of the server"})
 
-        def start(*arguments):
-            return subprocess.Popen(
-                [executable, "-m", "some_rank_module", *arguments],
-                env={**os.environ, "HVDCELLS_TEST": "of the client", "PYTHONPATH": str(tmp_path)},
-                cwd=tmp_path,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
+    def start(*arguments):
+        return subprocess.Popen(
+            [str(server.executable), "-m", "some_rank_module", *arguments],
+            env={**os.environ, "HVDCELLS_TEST": "of the client", "PYTHONPATH": str(tmp_path)},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
-        yield start
+    yield start
+    server.close()
+    assert not server.executable.exists()
 
 
 @pytest.mark.parametrize("code", [0, 3])
@@ -85,8 +88,8 @@ def test_when_the_driver_is_killed_server_and_ranks_end(tmp_path):
         [
             sys.executable,
             "-c",
-            "import os, sys\nfrom hvdcells.backends.rank_server import rank_server\n"
-            "with rank_server([], os.environ) as path:\n    print(path, flush=True)\n    sys.stdin.read()",
+            "import os, sys\nfrom hvdcells.backends.rank_server import rank_executable\n"
+            "print(rank_executable([], os.environ), flush=True)\nsys.stdin.read()",
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -114,3 +117,13 @@ def test_without_a_server_the_client_becomes_the_python_that_was_asked_for(tmp_p
     command = [sys.executable, "-ES", str(client), str(tmp_path / "nobody"), "-c", "import json; print('plain')"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "plain\n"
+
+
+def test_jobs_of_one_process_share_a_server_until_it_is_gone():
+    first = rank_executable(["json"], os.environ)
+    assert rank_executable(["json"], os.environ) == first
+    server = rank_server._servers[("json",)]
+    server.close()
+    second = rank_executable(["json"], os.environ)
+    assert second != first
+    rank_server._servers.pop(("json",)).close()

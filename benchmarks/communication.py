@@ -96,7 +96,8 @@ def main(out: Annotated[Path, OutOption], rounds: Annotated[int, typer.Option(mi
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
-    with spark_session(slots=2) as spark:
+    # Fresh processes: in a used one, MultiWorkerMirroredStrategy can hang.
+    with spark_session(slots=2, conf={"spark.python.worker.reuse": "false"}) as spark:
         samples = measure(rounds)
         master = spark.sparkContext.master
     timing = cost_of_timing()

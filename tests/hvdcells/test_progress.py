@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hvdcells import storage
-from hvdcells.experiment import Experiment, Training, Transfer
+from hvdcells.experiment import Experiment, Model, Training, Transfer
 from hvdcells.progress import Progress, last_progress, remove_checkpoints, write_progress
 from hvdcells.run_directory import RunDirectory
 
@@ -62,7 +62,11 @@ def test_a_run_is_over_after_its_epochs_or_its_patience(progress, over):
 
 
 def test_patience_begins_anew_with_the_phase_that_fine_tunes():
-    experiment = Experiment(transfer=Transfer(head_epochs=5), training=Training(epochs=20, early_stopping_patience=3))
+    experiment = Experiment(
+        model=Model(weights="some/run"),
+        transfer=Transfer(head_epochs=5),
+        training=Training(epochs=20, early_stopping_patience=3),
+    )
     assert not Progress(epochs_done=5, best_epoch=1).is_over(experiment)
     assert not Progress(epochs_done=8, best_epoch=1).is_over(experiment)
     assert Progress(epochs_done=9, best_epoch=1).is_over(experiment)

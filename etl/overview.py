@@ -3,8 +3,9 @@
 import numpy as np
 import pyarrow.parquet as pq
 
-from etl import decoding, files
+from etl import files
 from etl.state import OVERVIEW_NAME
+from etl.stored import decode_stored
 from hvdcells import storage
 from hvdcells.manifest import Manifest
 from hvdcells.schema import SPLITS
@@ -23,7 +24,7 @@ def sample_images(dataset: str, manifest: Manifest, per_class: int = IMAGES_PER_
                 group = parquet.read_row_group(index, columns=["image", "class_name"])
                 for stored, name in zip(group["image"], group["class_name"].to_pylist(), strict=True):
                     if len(found[name]) < per_class:
-                        found[name].append(decoding.decode_stored(stored.as_py(), manifest.image_encoding))
+                        found[name].append(decode_stored(stored.as_py(), manifest.image_encoding))
                 if all(len(images) == per_class for images in found.values()):
                     return found
     return found

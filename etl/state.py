@@ -112,12 +112,12 @@ def is_stale(
     return True
 
 
-def listing_folder(dataset: str) -> str:
-    """Location of the listing's chunks."""
-    return storage.join(dataset, WORK_FOLDER, "listing")
+def listing_folder(dataset: str, name: str = "listing") -> str:
+    """Location of the shards' parts of the listing."""
+    return storage.join(dataset, WORK_FOLDER, name)
 
 
-def old_files(previous: Manifest | None) -> dict[int, tuple[str, ...]]:
+def earlier_files(previous: Manifest | None) -> dict[int, tuple[str, ...]]:
     """Return the files of a dataset's earlier state by the number of their shard."""
     by_shard: dict[int, tuple[str, ...]] = {}
     for split in previous.splits.values() if previous else ():

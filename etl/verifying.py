@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from etl import decoding, files
 from etl.frames import persist, settings_for
+from etl.stored import decode_stored
 from hvdcells import storage
 from hvdcells.dataset import Dataset
 from hvdcells.manifest import IMAGES_FOLDER, Manifest
@@ -121,7 +122,7 @@ def _look_into(
 def _fact(split: str, row: dict, image_size: int, encoding: str, class_names: tuple[str, ...], location: str) -> tuple:
     problem, stored_hash = "", ""
     try:
-        pixels = decoding.decode_stored(row["image"], encoding)
+        pixels = decode_stored(row["image"], encoding)
         if pixels.shape != (image_size, image_size, 3) or pixels.dtype != "uint8":
             problem = f"{row['image_id']} in {location}: {pixels.dtype} of shape {pixels.shape}"
         else:

@@ -29,6 +29,8 @@ class ParquetFile(_Frozen):
 
     path: str
     rows_per_row_group: tuple[Annotated[int, Field(gt=0)], ...]
+    folds_per_row_group: tuple[int, ...] = ()
+    """For k-fold, where no row group mixes folds: the fold of each; empty otherwise."""
 
 
 class SplitSummary(_Frozen):

@@ -7,6 +7,7 @@ from etl import listing, shards
 from etl.making import Made, Making, decode_shard, settle_shard
 from etl.narrating import Counts
 from etl.rows import REJECTED
+from etl.tasks import flat_map
 from hvdcells import storage
 
 if TYPE_CHECKING:
@@ -15,15 +16,13 @@ if TYPE_CHECKING:
 
 def decode_all(spark: "SparkSession", numbers: Sequence[int], making: Making, progress: Counts) -> list[Made]:
     """Decode all shards of these numbers that are not decoded yet."""
-    tasks = spark.sparkContext.parallelize(numbers, len(numbers))
-    made = tasks.map(lambda shard: decode_shard(shard, making, progress)).collect()
-    return [shard for shard in made if shard is not None]
+    return flat_map(spark, numbers, lambda shard: decode_shard(shard, making, progress), len(numbers)).collect()
 
 
 def settle_all(spark: "SparkSession", made: Sequence[Made], making: Making, progress: Counts) -> list[Made]:
     """Bring the files of all shards in line with the placement."""
-    tasks = spark.sparkContext.parallelize([(shard.shard, shard.staged) for shard in made], len(made))
-    return tasks.map(lambda shard: settle_shard(*shard, making, progress)).collect()
+    named = [(shard.shard, shard.staged) for shard in made]
+    return flat_map(spark, named, lambda shard: [settle_shard(*shard, making, progress)], len(named)).collect()
 
 
 def rejects_of_all(
@@ -40,5 +39,5 @@ def rejects_of_all(
             listed = {row.source for row in rows if row.status != REJECTED}
             yield from ((found.source, found.reason) for found in findings if found.reason and found.source in listed)
 
-    tasks = spark.sparkContext.parallelize(numbers, len(numbers)).flatMap(rejects)
-    return tasks.sortBy(lambda reject: reject, numPartitions=max(1, len(numbers) // 16)).toLocalIterator()
+    found = flat_map(spark, numbers, rejects, 2 * spark.sparkContext.defaultParallelism)
+    return found.sortBy(lambda reject: reject, numPartitions=max(1, len(numbers) // 16)).toLocalIterator()

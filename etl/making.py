@@ -71,22 +71,22 @@ class Made:
     """Images left out, with the reason."""
 
 
-def decode_shard(shard: int, making: Making, progress: Progress) -> Made | None:
+def decode_shard(shard: int, making: Making, progress: Progress) -> list[Made]:
     """Decode the images of a shard and write its files, unless that has been done.
 
     Returns:
-        What was made; None where the shard has no image to decode.
+        What was made; nothing where the shard has no image to decode.
     """
     how = making.decoding
     placed = making.placed(shard)
     if not placed:
-        return None
+        return []
     staged = making.known_shards.get(shard) or how.name(shard, [row for row, _ in placed])
     if storage.exists(how.findings(staged)):
         findings = {finding.source: finding for finding in shards.read_findings(how.findings(staged))[0]}
         rejected = _rejected(placed, findings)
         progress(len(placed), rejected.total())
-        return Made(shard, staged, len(placed), rejected, settled=False)
+        return [Made(shard, staged, len(placed), rejected, settled=False)]
     findings: dict[str, Finding] = {}
     files = []
     per_split = _per_split(placed)
@@ -101,7 +101,7 @@ def decode_shard(shard: int, making: Making, progress: Progress) -> Made | None:
             pass
     in_order = [findings[row.source] for row, _ in placed]
     shards.write_findings(how.findings(staged), in_order, [file.path for _, file in files])
-    return _made(shard, staged, placed, findings, files, making)
+    return [_made(shard, staged, placed, findings, files, making)]
 
 
 def settle_shard(shard: int, staged: str, making: Making, progress: Progress) -> Made:

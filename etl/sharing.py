@@ -18,6 +18,7 @@ from etl.making import Made, Making
 from etl.options import EtlOptions
 from etl.placing import Copy, Sharing
 from etl.repeats import Image
+from etl.tasks import flat_map, make_ready
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -76,6 +77,7 @@ def _repeated(
                 yield way * num_buckets + bucket, images[bucket_of == bucket].tobytes()
 
     def find(dealt: Iterator[tuple[int, bytes]]) -> Iterator[tuple[bool, list]]:
+        make_ready()
         way, parts = 0, []
         for number, part in dealt:
             way = number // num_buckets
@@ -86,7 +88,8 @@ def _repeated(
         else:
             yield False, sorted(repeats.near_pairs(images, way, most_bits))
 
-    dealt = _rdd(spark, [(shard.shard, shard.staged) for shard in made]).flatMap(deal_out)
+    named = [(shard.shard, shard.staged) for shard in made]
+    dealt = flat_map(spark, named, deal_out, 2 * spark.sparkContext.defaultParallelism)
     num_tasks = (repeats.NUM_QUARTERS + 1) * num_buckets
     found = dealt.partitionBy(num_tasks, lambda number: number).mapPartitions(find).collect()
     sets = sorted(members for by_pixels, part in found if by_pixels for members in part)
@@ -108,6 +111,8 @@ def _facts(shard: int, staged: str, making: Making) -> np.ndarray:
 
 def _look_up(spark: "SparkSession", made: Sequence[Made], making: Making, wanted: set[Image]) -> dict[Image, Copy]:
     """Return source and kind of some images."""
+    if not wanted:
+        return {}
     indices: dict[int, list[int]] = {}
     for shard, index in sorted(wanted):
         indices.setdefault(shard, []).append(index)
@@ -119,9 +124,5 @@ def _look_up(spark: "SparkSession", made: Sequence[Made], making: Making, wanted
         return [((shard, index), Copy(source, kinds[source])) for index, source in sources]
 
     named = [(shard.shard, shard.staged, indices[shard.shard]) for shard in made if shard.shard in indices]
-    return dict(_rdd(spark, named).flatMap(lambda entry: look_up(*entry)).collect()) if named else {}
-
-
-def _rdd(spark: "SparkSession", entries: list):
-    context = spark.sparkContext
-    return context.parallelize(entries, max(1, min(len(entries), 2 * context.defaultParallelism)))
+    looked_up = flat_map(spark, named, lambda entry: look_up(*entry), 2 * spark.sparkContext.defaultParallelism)
+    return dict(looked_up.collect())

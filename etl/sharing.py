@@ -18,16 +18,18 @@ from etl.making import Made, Making
 from etl.options import EtlOptions
 from etl.placing import Copy, Sharing
 from etl.repeats import Image
-from etl.tasks import flat_map, make_ready
+from etl.tasks import flat_map
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 MOST_NAMED = 5000
 """Pairs named in the manifest; all are counted."""
-_BUCKET_IMAGES = 1_000_000
+BUCKET_IMAGES = 1_000_000
+"""Images compared at a time; so many take a second and 40 MB."""
 _BY_PIXELS = repeats.NUM_QUARTERS
-"""Images are dealt out five times: by each quarter of the perceptual hash, and by the content hash."""
+_WAYS = range(repeats.NUM_QUARTERS + 1)
+"""Images are compared by each quarter of the perceptual hash, and by the content hash."""
 
 
 class Found(NamedTuple):
@@ -66,35 +68,35 @@ def _repeated(
     spark: "SparkSession", made: Sequence[Made], making: Making, most_bits: int
 ) -> tuple[list[list[Image]], list[tuple[Image, Image]]]:
     """Return sets of identical images, and pairs of near ones, in an order that Spark has no part in."""
-    num_buckets = -(-sum(shard.num_images for shard in made) // _BUCKET_IMAGES)
-
-    def deal_out(named: tuple[int, str]) -> Iterator[tuple[int, bytes]]:
-        images = _facts(*named, making)
-        for way in range(repeats.NUM_QUARTERS + 1):
-            key = images["low"] if way == _BY_PIXELS else repeats.quarter_of(images, way)
-            bucket_of = key % np.uint64(num_buckets)
-            for bucket in np.unique(bucket_of).tolist():
-                yield way * num_buckets + bucket, images[bucket_of == bucket].tobytes()
-
-    def find(dealt: Iterator[tuple[int, bytes]]) -> Iterator[tuple[bool, list]]:
-        make_ready()
-        way, parts = 0, []
-        for number, part in dealt:
-            way = number // num_buckets
-            parts.append(part)
-        images = np.frombuffer(b"".join(parts), repeats.FACT)
-        if way == _BY_PIXELS:
-            yield True, repeats.identical_sets(images)
-        else:
-            yield False, sorted(repeats.near_pairs(images, way, most_bits))
-
     named = [(shard.shard, shard.staged) for shard in made]
-    dealt = flat_map(spark, named, deal_out, 2 * spark.sparkContext.defaultParallelism)
-    num_tasks = (repeats.NUM_QUARTERS + 1) * num_buckets
-    found = dealt.partitionBy(num_tasks, lambda number: number).mapPartitions(find).collect()
-    sets = sorted(members for by_pixels, part in found if by_pixels for members in part)
-    near = sorted({pair for by_pixels, part in found if not by_pixels for pair in part})
+    num_tasks = 2 * spark.sparkContext.defaultParallelism
+    num_buckets = -(-sum(shard.num_images for shard in made) // BUCKET_IMAGES)
+    if num_buckets <= 1:
+        parts = flat_map(spark, named, lambda shard: [_facts(*shard, making).tobytes()], num_tasks).collect()
+        found = [_find(way, parts, most_bits) for way in _WAYS]
+    else:
+        dealt = flat_map(spark, named, lambda shard: _deal_out(_facts(*shard, making), num_buckets), num_tasks)
+        buckets = dealt.groupByKey(len(_WAYS) * num_buckets, lambda bucket: bucket[0] * num_buckets + bucket[1])
+        found = buckets.map(lambda bucket: _find(bucket[0][0], bucket[1], most_bits)).collect()
+    sets = sorted(members for way, part in found if way == _BY_PIXELS for members in part)
+    near = sorted({pair for way, part in found if way != _BY_PIXELS for pair in part})
     return sets, near
+
+
+def _deal_out(images: np.ndarray, num_buckets: int) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """Yield images by way of comparing them and bucket: those that may belong together are in the same."""
+    for way in _WAYS:
+        key = images["low"] if way == _BY_PIXELS else repeats.quarter_of(images, way)
+        bucket_of = key % np.uint64(num_buckets)
+        for bucket in np.unique(bucket_of).tolist():
+            yield (way, bucket), images[bucket_of == bucket].tobytes()
+
+
+def _find(way: int, parts: Iterable[bytes], most_bits: int) -> tuple[int, list]:
+    images = np.frombuffer(b"".join(parts), repeats.FACT)
+    if way == _BY_PIXELS:
+        return way, repeats.identical_sets(images)
+    return way, sorted(repeats.near_pairs(images, way, most_bits))
 
 
 def _facts(shard: int, staged: str, making: Making) -> np.ndarray:

@@ -9,28 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from etl import files, pipeline, shards
-from etl.narrating import Narrator
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.manifest import IMAGES_FOLDER
-from tests.etl.cells import SAMPLE, cell, needs_sample, write_cnmc, write_image
+from tests.etl.cells import SAMPLE, Listener, cell, needs_sample, rows_of, write_cnmc, write_image
 
 pytestmark = pytest.mark.spark
 
 SMALL = EtlOptions.of(image_size=16, crop=40)
-
-
-class Listener(Narrator):
-    def __init__(self):
-        self.said, self.stages = [], []
-
-    def say(self, text):
-        self.said.append(text)
-
-    def stage(self, name, num_images):
-        self.stages.append((name, num_images))
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +33,6 @@ def made(spark, source, tmp_path_factory):
     location = tmp_path_factory.mktemp("made") / "dataset"
     run_etl(spark, source, location, SMALL)
     return location
-
-
-def rows_of(location):
-    """All rows in reading order, as (split, row)."""
-    manifest = Dataset.open(location).manifest
-    return [
-        (split, row)
-        for split, summary in manifest.splits.items()
-        for file in summary.files
-        for row in files.read_table(f"{location}/{file.path}").to_pylist()
-    ]
 
 
 def test_a_dataset_holds_every_image_of_its_source_once(source, made):

@@ -40,7 +40,12 @@ from hvdcells.spark import spark_session
 
 NUM_WARM_UP_IMAGES = 1024
 ENCODINGS = ("raw", "png")
-OURS, COPIES, CLASSIC, LIMIT = "this project", "this project, with copies", "classic Petastorm recipe", "limit: bare loop"
+OURS, COPIES, CLASSIC, LIMIT = (
+    "this project",
+    "this project, with copies",
+    "classic Petastorm recipe",
+    "limit: bare loop",
+)
 
 
 def main(

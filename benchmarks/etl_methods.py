@@ -74,7 +74,9 @@ def classic(spark: "SparkSession", files: Sequence[str], out: Path, encoding: Im
 
     # The columns of this project's dataset, but for the two that only a look at all pixels tells.
     fields = unischema(IMAGE_SIZE, encoding).fields
-    schema = Unischema("ClassicCells", [field for name, field in fields.items() if name not in ("content_hash", "group")])
+    schema = Unischema(
+        "ClassicCells", [field for name, field in fields.items() if name not in ("content_hash", "group")]
+    )
 
     def row_of(path: str) -> dict:
         cv2.setNumThreads(0)

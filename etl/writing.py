@@ -18,6 +18,7 @@ from etl import files
 from etl.placing import Place, Placement
 from etl.rows import ImageRow
 from etl.shards import Decoding, Finding
+from etl.state import COMMON_METADATA
 from hvdcells import storage
 from hvdcells.manifest import IMAGES_FOLDER, ParquetFile
 from hvdcells.schema import ImageEncoding, arrow_schema, unischema
@@ -140,5 +141,5 @@ def write_common_metadata(
         UNISCHEMA_KEY: pickle.dumps(unischema(image_size, encoding)),
         ROW_GROUPS_PER_FILE_KEY: json.dumps(groups_per_file, sort_keys=True).encode(),
     }
-    with files.new_file(storage.join(dataset, IMAGES_FOLDER, "_common_metadata")) as path:
+    with files.new_file(storage.join(dataset, IMAGES_FOLDER, COMMON_METADATA)) as path:
         pq.write_metadata(arrow_schema().with_metadata(metadata), path)

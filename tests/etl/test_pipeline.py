@@ -205,10 +205,13 @@ def test_a_refused_update_leaves_the_dataset_as_it_was(spark, source, tmp_path):
     root, dataset = tmp_path / "source", tmp_path / "dataset"
     shutil.copytree(source, root)
     before = run_etl(spark, root, dataset, SMALL)
+    files_before = sorted(dataset.rglob("images/**/*"))
     (root / "training_data" / "fold_0" / "all" / "UID_1_90_1_all.bmp").write_bytes(b"")
-    with pytest.raises(UserError, match="1 of 65 images"):
+    write_image(root / "training_data" / "fold_0" / "all" / "UID_1_91_1_all.bmp", cell(1000))
+    with pytest.raises(UserError, match="1 of 66 images"):
         run_etl(spark, root, dataset, SMALL, update=True)
     assert Dataset.open(dataset).manifest == before
+    assert sorted(dataset.rglob("images/**/*")) == files_before
     assert len(rows_of(dataset)) == 64
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from etl import narrating
 from etl.options import CNMC_CROP, EtlOptions
 from etl.pipeline import run_etl
-from hvdcells.schema import ImageEncoding
+from hvdcells.schema import ImageEncoding, unischema
 
 if TYPE_CHECKING:
     from multiprocessing.pool import Pool
@@ -54,10 +54,10 @@ class StageClock(narrating.Narrator):
 
 def this_project(
     spark: "SparkSession", source: Path, out: Path, encoding: ImageEncoding, clocks: list[StageClock]
-) -> Callable[[int], None]:
+) -> Callable[[], None]:
     """Return the ETL stage as it is, with everything it does: hashes, leakage groups, splits, manifest, overview."""
 
-    def run(_num_images: int) -> None:
+    def run() -> None:
         shutil.rmtree(out, ignore_errors=True)
         clock = StageClock()
         run_etl(spark, source, out, EtlOptions.of(encoding=encoding, split="grouped"), narrator=clock)
@@ -67,48 +67,56 @@ def this_project(
     return run
 
 
-def classic(spark: "SparkSession", files: Sequence[str], out: Path, encoding: ImageEncoding) -> Callable[[int], None]:
+def classic(spark: "SparkSession", files: Sequence[str], out: Path, encoding: ImageEncoding) -> Callable[[], None]:
     """Return the recipe of Petastorm's documentation: one Spark row per image through `dict_to_spark_row`."""
-    from petastorm.codecs import CompressedImageCodec, NdarrayCodec, ScalarCodec
     from petastorm.etl.dataset_metadata import materialize_dataset
-    from petastorm.unischema import Unischema, UnischemaField, dict_to_spark_row
-    from pyspark.sql.types import IntegerType, StringType
+    from petastorm.unischema import Unischema, dict_to_spark_row
 
-    codec = NdarrayCodec() if encoding == "raw" else CompressedImageCodec("png")
+    # The columns of this project's dataset, but for the two that only a look at all pixels tells.
+    fields = unischema(IMAGE_SIZE, encoding).fields
     schema = Unischema(
-        "ClassicCells",
-        [
-            UnischemaField("image", np.uint8, (IMAGE_SIZE, IMAGE_SIZE, 3), codec, False),
-            UnischemaField("label", np.int32, (), ScalarCodec(IntegerType()), False),
-            UnischemaField("source", np.str_, (), ScalarCodec(StringType()), False),
-        ],
+        "ClassicCells", [field for name, field in fields.items() if name not in ("content_hash", "group")]
     )
 
     def row_of(path: str) -> dict:
         cv2.setNumThreads(0)
         with open(path, "rb") as file:  # noqa: PTH123
             pixels = crop_and_resize(file.read())
-        return {"image": pixels, "label": np.int32(path.endswith("_all.bmp")), "source": path}
+        *_, folder, class_name, name = path.split("/")
+        image_id = name.removesuffix(".bmp")
+        _, subject, _, cell, _ = image_id.split("_")
+        fold = int(folder.removeprefix("fold_"))
+        return {
+            "image": pixels,
+            "label": np.int32(class_name == "all"),
+            "class_name": class_name,
+            "subject": subject,
+            "image_id": image_id,
+            "cell": cell,
+            "source": path,
+            "fold": np.int32(fold),
+            "split": "validation" if fold == 2 else "train",
+        }
 
-    def run(num_images: int) -> None:
+    def run() -> None:
         shutil.rmtree(out, ignore_errors=True)
         with materialize_dataset(spark, f"file://{out}", schema, row_group_size_mb=4):
-            rows = spark.sparkContext.parallelize(files[:num_images], 16).map(row_of)
+            rows = spark.sparkContext.parallelize(files, 16).map(row_of)
             rows = rows.map(lambda row: dict_to_spark_row(schema, row))
             spark.createDataFrame(rows, schema.as_spark_schema()).write.mode("overwrite").parquet(f"file://{out}")
 
     return run
 
 
-def limit(pool: "Pool", files: Sequence[str], out: Path, encoding: ImageEncoding) -> Callable[[int], None]:
+def limit(pool: "Pool", files: Sequence[str], out: Path, encoding: ImageEncoding) -> Callable[[], None]:
     """Return a bare loop over the cores: read, decode, crop, resize, encode, write Parquet; nothing is learnt."""
 
-    def run(num_images: int) -> None:
+    def run() -> None:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         pieces = [
-            (list(files[start : min(start + ROWS_PER_FILE, num_images)]), str(out / f"{start:07d}.parquet"), encoding)
-            for start in range(0, num_images, ROWS_PER_FILE)
+            (list(files[start : start + ROWS_PER_FILE]), str(out / f"{start:07d}.parquet"), encoding)
+            for start in range(0, len(files), ROWS_PER_FILE)
         ]
         pool.map(_write_piece, pieces, chunksize=1)
 

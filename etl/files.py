@@ -8,6 +8,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,24 +19,61 @@ from etl import retries
 from hvdcells import storage
 
 
+@dataclass
+class UnnamedFile:
+    """A file that is being written, whose name may not be known yet."""
+
+    path: str
+    """Local path to write to."""
+    location: str | None = None
+    """Where it is to appear; nowhere if that stays open."""
+
+
 @contextmanager
-def new_file(location: str) -> Iterator[str]:
-    """Yield a local path to write to; at the end the file appears at `location`, after an error it does not."""
-    fs, path = storage.filesystem(location)
-    if storage.is_local(location):
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+def unnamed_file(folder: str) -> Iterator[UnnamedFile]:
+    """Yield a file to write to; at the end it appears at the `location` set, in that folder; after an error not."""
+    if storage.is_local(folder):
+        target = Path(storage.filesystem(folder)[1])
+        target.mkdir(parents=True, exist_ok=True)
+        aside = target / f".{uuid.uuid4().hex}"
+        file = UnnamedFile(str(aside))
         try:
-            yield str(aside)
-            aside.replace(target)
+            yield file
+            if file.location is not None:
+                aside.replace(storage.filesystem(file.location)[1])
         finally:
             aside.unlink(missing_ok=True)
         return
+    with tempfile.TemporaryDirectory(prefix="hvdcells-") as temporary:
+        file = UnnamedFile(str(Path(temporary) / "file"))
+        yield file
+        if file.location is not None:
+            fs, path = storage.filesystem(file.location)
+            retries.call(fs.put_file, file.path, path)
+
+
+@contextmanager
+def new_file(location: str) -> Iterator[str]:
+    """Yield a local path to write to; at the end the file appears at `location`, after an error it does not."""
+    with unnamed_file(location.rpartition("/")[0]) as file:
+        yield file.path
+        file.location = location
+
+
+@contextmanager
+def new_folder(location: str) -> Iterator[str]:
+    """Yield a local folder to write to; at the end its files are what lies at `location`, in place of what did."""
+    storage.remove(location)
+    if storage.is_local(location):
+        Path(location).mkdir(parents=True)
+        yield location
+        return
+    fs, path = storage.filesystem(location)
     with tempfile.TemporaryDirectory(prefix="hvdcells-") as folder:
-        aside = Path(folder) / "file"
-        yield str(aside)
-        retries.call(fs.put_file, str(aside), path)
+        yield folder
+        names = sorted(os.listdir(folder))  # noqa: PTH208
+        if names:
+            retries.call(fs.put, [f"{folder}/{name}" for name in names], [f"{path}/{name}" for name in names])
 
 
 @contextmanager

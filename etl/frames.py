@@ -1,34 +1,14 @@
-"""DataFrames from Parquet files at any fsspec address, and the settings under which they are worked on."""
+"""DataFrames kept while they are worked on, and the settings under which that is done."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-import pyarrow as pa
-
-from etl import files
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _ROWS_PER_PARTITION = 100_000
 _FEW_ROWS = 200_000
-
-
-def read_files(spark: "SparkSession", locations: Sequence[str], ddl: str) -> "DataFrame":
-    """Read Parquet files through fsspec in Spark's tasks: Spark's own reader knows no s3:// without extra jars."""
-
-    def tables(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for location in batch.column(0).to_pylist():
-                yield from files.read_table(location).to_batches()
-
-    if not locations:
-        return spark.createDataFrame([], ddl)
-    # Many small files (one a shard) are read some to a task; a chunk of the listing has a task to itself.
-    num_tasks = min(len(locations), spark.sparkContext.defaultParallelism + len(locations) // 64)
-    paths = spark.sparkContext.parallelize([(location,) for location in locations], num_tasks)
-    return spark.createDataFrame(paths, "location string").mapInArrow(tables, ddl)
 
 
 @contextmanager

@@ -1,46 +1,26 @@
-"""Leakage groups: subjects joined, over any number of steps, by images with the same pixels.
+"""Leakage groups: subjects joined, over any number of steps, by images with the same pixels."""
 
-DataFrame → DataFrame; nothing here has looked at an image.
-"""
-
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from etl.frames import settings_for
+
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
-_MOST_SHARING = 1000
+    from pyspark.sql import DataFrame, SparkSession
 
 
-def identical_edges(images: "DataFrame") -> "DataFrame":
-    """Return pairs of subjects (`a` < `b`) who have an image with the same pixels.
+def group_of(spark: "SparkSession", joined: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return the leakage group of each subject that is joined with others: the first of all names in it.
 
     Args:
-        images: `subject`, `content_hash`.
+        spark: where components are found.
+        joined: pairs of different subjects.
     """
-    from pyspark.sql import functions as f
-
-    owners = images.groupBy("content_hash").agg(f.sort_array(f.collect_set("subject")).alias("subjects"))
-    # A star per hash, from its first subject: enough to connect them, and linear in the number of subjects.
-    others = f.explode(f.slice("subjects", 2, f.size("subjects"))).alias("b")
-    return owners.where(f.size("subjects") > 1).select(f.col("subjects")[0].alias("a"), others).distinct()
-
-
-def with_groups(images: "DataFrame", near_pairs: "DataFrame | None" = None) -> "DataFrame":
-    """Add `group` to the images: the first of all subjects that are joined to the image's own.
-
-    Args:
-        images: `subject`, `content_hash`, `source`.
-        near_pairs: `subject_a`, `subject_b` of near-duplicates that join subjects too.
-    """
-    from pyspark.sql import functions as f
-
-    edges = identical_edges(images)
-    if near_pairs is not None:
-        near = near_pairs.where("subject_a != subject_b")
-        edges = edges.union(near.select(f.col("subject_a").alias("a"), f.col("subject_b").alias("b")))
-    components = connected_components(edges).withColumnRenamed("node", "subject")
-    grouped = images.join(components, "subject", "left")
-    return grouped.withColumn("group", f.coalesce("component", "subject")).drop("component")
+    if not joined:
+        return {}
+    with settings_for(spark, len(joined)):
+        components = connected_components(spark.createDataFrame(joined, "a string, b string"))
+        return {row.node: row.component for row in components.collect()}
 
 
 def connected_components(edges: "DataFrame") -> "DataFrame":
@@ -96,32 +76,3 @@ def _digest(edges: "DataFrame") -> tuple[int, int]:
 
     row = edges.agg(f.count("*"), f.sum(f.xxhash64("a", "b").cast("decimal(38,0)"))).first()
     return int(row[0]), int(row[1] or 0)
-
-
-def near_duplicates(images: "DataFrame", most_bits: int) -> "DataFrame":
-    """Return `source_a`, `source_b`, `subject_a`, `subject_b` of images that look the same and are not identical.
-
-    Their 64-bit perceptual hashes differ in at most `most_bits` ≤ 3 bits, so at least one of the four quarters of the
-    hash is equal: only images that share a quarter are compared. A quarter that more than a thousand images share
-    (blank ones, say) tells nothing and would cost the square of their number: it is left out.
-
-    Args:
-        images: `source`, `subject`, `content_hash`, `perceptual_hash`.
-        most_bits: 0–3.
-    """
-    from pyspark.sql import Window
-    from pyspark.sql import functions as f
-
-    quarters = f.array(
-        *(f.shiftrightunsigned("perceptual_hash", 16 * quarter).bitwiseAND(0xFFFF) for quarter in range(4))
-    )
-    keyed = images.select("source", "subject", "content_hash", "perceptual_hash", f.posexplode(quarters))
-    sharing = f.count("*").over(Window.partitionBy("pos", "col"))
-    keyed = keyed.withColumn("sharing", sharing).where(f.col("sharing").between(2, _MOST_SHARING))
-    columns = ("source", "subject", "content_hash", "perceptual_hash")
-    one, other = (
-        keyed.select("pos", "col", *(f.col(name).alias(f"{name}_{side}") for name in columns)) for side in "ab"
-    )
-    distance = f.bit_count(f.col("perceptual_hash_a").bitwiseXOR(f.col("perceptual_hash_b")))
-    pairs = one.join(other, ["pos", "col"]).where("source_a < source_b and content_hash_a != content_hash_b")
-    return pairs.where(distance <= most_bits).select("source_a", "source_b", "subject_a", "subject_b").distinct()

@@ -1,10 +1,10 @@
 """What lies in a source: its image files, spooled to this machine's disk, and a few facts to tell the layout by."""
 
+import posixpath
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import IO
 
 from etl.names import parse_cell_name
@@ -23,8 +23,8 @@ class Inventory:
     """CSV and Parquet files."""
     num_images: int = 0
     num_other_files: int = 0
-    num_cell_names: int = 0
-    """Images named as in C-NMC."""
+    has_cell_names: bool = False
+    """Some image is named as in C-NMC."""
     _spool: IO[str] | None = None
 
     @classmethod
@@ -42,8 +42,8 @@ class Inventory:
 
     def _add_image(self, file: SourceFile) -> None:
         self.num_images += 1
-        self.folders["" if "/" not in file.path else str(PurePosixPath(file.path).parent)] += 1
-        self.num_cell_names += parse_cell_name(file.path) is not None
+        self.folders[posixpath.dirname(file.path)] += 1
+        self.has_cell_names = self.has_cell_names or parse_cell_name(file.path) is not None
         # The path comes last and goes to the end of the line; a line break in it is escaped.
         path = file.path.encode("unicode_escape").decode("ascii")
         self._spool.write(f"{file.size_bytes}\t{file.fingerprint}\t{path}\n")

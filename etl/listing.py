@@ -1,11 +1,19 @@
-"""The listing of a source as rows, on storage in chunks: the driver never holds more than one chunk."""
+"""The listing of a source: gone through once, kept on this machine's disk, dealt out to the shards.
+
+The driver never holds more than one chunk of it, and eight bytes an image to see that its id is unique.
+"""
 
 import hashlib
+import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import islice
+from typing import IO, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
 
 from etl import files, shards
 from etl.layouts import Layout
@@ -13,59 +21,143 @@ from etl.rows import LISTED, REJECTED, ROW_SCHEMA, UNLABELLED, ImageRow, to_tabl
 from hvdcells import storage
 
 CHUNK_ROWS = 50_000
-LISTING_SCHEMA = ROW_SCHEMA.append(pa.field("shard", pa.int64()))
-LISTING_DDL = ", ".join(
-    f"`{field.name}` {'bigint' if field.type == pa.int64() else 'string'}" for field in LISTING_SCHEMA
-)
 
 
-@dataclass(frozen=True)
-class ListingCounts:
-    """What a first pass over the rows of a source tells."""
+class Kind(NamedTuple):
+    """What a listing says of images, as far as their place in the dataset depends on it."""
 
-    digest: str
-    """SHA-256 over paths, sizes, fingerprints and labels."""
-    num_images: int
-    num_per_status: dict[str, int]
-    num_per_class: dict[str, int]
-    num_per_official_split: dict[str, int]
+    subject: str
+    label: int
+    official_split: str
+    fold: int
+
+    @classmethod
+    def of(cls, row: ImageRow) -> "Kind":
+        """Return the kind of an image."""
+        return cls(row.subject, row.label, row.official_split, row.fold)
+
+
+class Listing:
+    """The rows of a source. `image_id` is unique in them; where no subject is named, every image is its own."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Go through the rows of a source."""
+        self._subjects_known = layout.subjects_known
+        self._spool: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self.num_per_status: Counter[str] = Counter()
+        digest = hashlib.sha256()
+        ids = [np.empty(0, np.uint64)]
+        rows = layout.rows()
+        with pa.ipc.new_stream(self._spool, ROW_SCHEMA) as writer:
+            while chunk := list(islice(rows, CHUNK_ROWS)):
+                for row in chunk:
+                    digest.update("\0".join(map(str, row)).encode("utf-8", "surrogatepass"))
+                self.num_per_status.update(row.status for row in chunk)
+                ids.append(np.fromiter((_hash(row.image_id) for row in chunk if row.status == LISTED), np.uint64))
+                writer.write_table(to_table(chunk))
+        self.digest = digest.hexdigest()
+        """SHA-256 over all that is known of the images, paths and fingerprints included."""
+        self._repeated_ids = _repeated(np.concatenate(ids))
+        self.num_per_kind: Counter[Kind] = Counter()
+        """Listed images of each kind; the driver holds one entry per subject, or per image where none is known."""
+        for chunk in self._chunks():
+            listed = chunk.filter(pc.equal(chunk["status"], LISTED))
+            kinds = (listed[name].to_pylist() for name in Kind._fields)
+            self.num_per_kind.update(map(Kind._make, zip(*kinds, strict=True)))
+
+    @property
+    def num_images(self) -> int:
+        """All images, whatever their status."""
+        return self.num_per_status.total()
 
     @property
     def num_rejected(self) -> int:
         """Images that cannot be used by what their listing says."""
-        return self.num_per_status.get(REJECTED, 0)
+        return self.num_per_status[REJECTED]
 
     @property
     def num_unlabelled(self) -> int:
         """Images that are left aside."""
-        return self.num_per_status.get(UNLABELLED, 0)
+        return self.num_per_status[UNLABELLED]
+
+    def num_per_label(self) -> Counter[int]:
+        """Return the listed images of each label."""
+        return _summed(self.num_per_kind, "label")
+
+    def num_per_official_split(self) -> Counter[str]:
+        """Return the listed images of each side the source itself puts them on."""
+        return _summed(self.num_per_kind, "official_split")
+
+    def _chunks(self) -> Iterator[pa.Table]:
+        self._spool.seek(0)
+        with pa.ipc.open_stream(self._spool) as reader:
+            for batch in reader:
+                chunk = pa.Table.from_batches([batch])
+                chunk = chunk.filter(pc.not_equal(chunk["status"], UNLABELLED))
+                if self._repeated_ids:
+                    names = zip(chunk["image_id"].to_pylist(), chunk["source"].to_pylist(), strict=True)
+                    unique = [source if _hash(name) in self._repeated_ids else name for name, source in names]
+                    chunk = _with_column(chunk, "image_id", pa.array(unique, pa.string()))
+                yield chunk if self._subjects_known else _with_column(chunk, "subject", chunk["image_id"])
+
+    def deal_out(self, folder: str, seed: int, num_shards: int, first_shard: int = 0) -> list[int]:
+        """Write the rows to decode, and those rejected already, into one file a shard; return the shards' numbers."""
+        numbers: set[int] = set()
+        with files.new_folder(folder) as local:
+            for chunk in self._chunks():
+                shard_of = np.fromiter(
+                    (
+                        first_shard + shards.order_of(source, seed) % num_shards
+                        for source in chunk["source"].to_pylist()
+                    ),
+                    np.int64,
+                )
+                order = np.argsort(shard_of, kind="stable")
+                chunk = chunk.take(pa.array(order)).combine_chunks()
+                present, starts = np.unique(shard_of[order], return_index=True)
+                for shard, start, stop in zip(present, starts, [*starts[1:], len(chunk)], strict=True):
+                    append_rows(storage.join(local, file_name(shard)), chunk.slice(start, stop - start))
+                numbers.update(present.tolist())
+        return sorted(numbers)
 
 
-def count_rows(layout: Layout) -> ListingCounts:
-    """Go through the rows of a source once."""
-    digest = hashlib.sha256()
-    statuses, classes, splits = Counter(), Counter(), Counter()
-    for row in layout.rows():
-        digest.update(repr(row).encode("utf-8", "surrogatepass"))
-        statuses[row.status] += 1
-        if row.status == LISTED:
-            classes[row.class_name] += 1
-            splits[row.official_split] += 1
-    return ListingCounts(digest.hexdigest(), statuses.total(), dict(statuses), dict(classes), dict(splits))
+def _hash(text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
 
 
-def write_rows(layout: Layout, folder: str, seed: int, num_shards: int, first_shard: int = 0) -> list[str]:
-    """Write the rows of a source to `folder`, each with the shard it is to be decoded in; return the files."""
-    chunks = []
-    rows = layout.rows()
-    while chunk := list(islice(rows, CHUNK_ROWS)):
-        location = storage.join(folder, f"{len(chunks):05d}.parquet")
-        numbers = [first_shard + shards.order_of(row.source, seed) % num_shards for row in chunk]
-        files.write_table(location, to_table(chunk).append_column("shard", pa.array(numbers, pa.int64())))
-        chunks.append(location)
-    return chunks
+def _repeated(values: np.ndarray) -> frozenset[int]:
+    values.sort()
+    return frozenset(values[1:][values[1:] == values[:-1]].tolist())
 
 
-def as_image_row(values: dict) -> ImageRow:
-    """Make an `ImageRow` from a row of the listing."""
-    return ImageRow(**{name: values[name] for name in ROW_SCHEMA.names})
+def _summed(num_per_kind: Counter[Kind], field: str) -> Counter:
+    summed = Counter()
+    for kind, num in num_per_kind.items():
+        summed[getattr(kind, field)] += num
+    return summed
+
+
+def _with_column(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, column)
+
+
+def file_name(shard: int) -> str:
+    """File name of a shard's part of the listing."""
+    return f"{shard:05d}.arrows"
+
+
+def append_rows(path: str, rows: pa.Table) -> None:
+    """Append rows to a shard's part of the listing, on this machine's disk."""
+    with open(path, "ab") as sink, pa.ipc.new_stream(sink, ROW_SCHEMA) as writer:  # noqa: PTH123
+        writer.write_table(rows)
+
+
+def read_rows(location: str) -> list[ImageRow]:
+    """Read a shard's part of the listing."""
+    rows = []
+    with files.local_copy(location) as path, pa.memory_map(path) as source:
+        while source.tell() < source.size():
+            with pa.ipc.open_stream(source) as reader:
+                table = reader.read_all()
+            rows += map(ImageRow._make, zip(*(column.to_pylist() for column in table.columns), strict=True))
+    return rows

@@ -1,13 +1,16 @@
 """File names and folders of C-NMC 2019, read without looking at any image."""
 
+import posixpath
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import lru_cache
 
 from hvdcells.schema import CNMC_CLASS_NAMES
 
 _UID = re.compile(r"UID_(?P<subject>H?\d+)_(?P<image>\d+)_(?P<cell>\d+)_(?P<class_name>all|hem)", re.IGNORECASE)
 _FOLD = re.compile(r"fold_(\d+)", re.IGNORECASE)
+# A million images lie in a handful of folders: what a folder says is found out once.
+_once_a_folder = lru_cache(4096)
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class CellName:
 
 def parse_cell_name(file_name: str) -> CellName | None:
     """Parse a file name, with or without its extension; None if it is not of this form."""
-    match = _UID.fullmatch(PurePosixPath(file_name).stem)
+    match = _UID.fullmatch(posixpath.splitext(posixpath.basename(file_name))[0])
     if match is None:
         return None
     return CellName(match["subject"].upper(), match["image"], match["cell"], match["class_name"].lower())
@@ -35,21 +38,26 @@ def parse_cell_name(file_name: str) -> CellName | None:
 
 def fold_of(path: str) -> int | None:
     """Fold named by the folders of a path (`fold_0/…`, also doubled: `fold_0/fold_0/…`); None if there is none."""
-    folds = [int(match[1]) for part in PurePosixPath(path).parts[:-1] if (match := _FOLD.fullmatch(part))]
+    return _fold_of_folder(posixpath.dirname(path))
+
+
+@_once_a_folder
+def _fold_of_folder(folder: str) -> int | None:
+    folds = [int(match[1]) for part in folder.split("/") if (match := _FOLD.fullmatch(part))]
     return folds[-1] if folds else None
 
 
 def class_folder_of(path: str) -> str | None:
     """Class named by the folder an image lies in (`…/all/x.bmp`); None if the folder is not named for a class."""
-    folder = PurePosixPath(path).parent.name.lower()
+    folder = posixpath.basename(posixpath.dirname(path)).lower()
     return folder if folder in CNMC_CLASS_NAMES else None
 
 
 def is_preliminary_test(path: str) -> bool:
     """Whether the path lies in the folder of the preliminary test set (its labels stand in a CSV)."""
-    return any("test_prelim" in part.lower() for part in PurePosixPath(path).parts[:-1])
+    return "test_prelim" in posixpath.dirname(path).lower()
 
 
 def is_final_test(path: str) -> bool:
     """Whether the path lies in the folder of the final test set (it has no labels)."""
-    return any("test_final" in part.lower() for part in PurePosixPath(path).parts[:-1])
+    return "test_final" in posixpath.dirname(path).lower()

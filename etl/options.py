@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from hvdcells.errors import UserError, raise_together
 from hvdcells.schema import ImageEncoding
@@ -14,6 +14,7 @@ SplitStrategy = Literal["auto", "official", "grouped", "k-fold"]
 
 LARGEST_SQUARE = 0
 CNMC_CROP = 300
+_MOST_ROW_GROUP_BYTES = 2**31 - 2**20
 
 
 class EtlOptions(BaseModel):
@@ -50,6 +51,16 @@ class EtlOptions(BaseModel):
     row_group_rows: Annotated[int, Field(ge=1, le=4096)] = 32
     """Most images in a Parquet row group; small splits get smaller ones, so that every rank finds some."""
     seed: int = 0
+
+    @field_validator("row_group_rows")
+    @classmethod
+    def _fits_an_arrow_column(cls, value: int, others: ValidationInfo) -> int:
+        num_bytes = value * others.data.get("image_size", 0) ** 2 * 3
+        if num_bytes >= _MOST_ROW_GROUP_BYTES:
+            raise ValueError(
+                f"expected row groups below 2 GiB; so many images of that size have {num_bytes / 2**30:.1f}"
+            )
+        return value
 
     @field_validator("proportions")
     @classmethod

@@ -1,16 +1,19 @@
 """`overview.png`: some images of each class and bar charts of classes and subjects, for a look at a dataset."""
 
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 
-from etl import decoding, files
+from etl import files
 from etl.state import OVERVIEW_NAME
+from etl.stored import decode_stored
 from hvdcells import storage
 from hvdcells.manifest import Manifest
 from hvdcells.schema import SPLITS
 
 IMAGES_PER_CLASS = 12
 MOST_SUBJECTS = 60
+_DPI = 90
 _SPLIT_COLOURS = dict(zip(SPLITS, ("#4477aa", "#ddaa33", "#bb5566"), strict=True))
 
 
@@ -23,7 +26,7 @@ def sample_images(dataset: str, manifest: Manifest, per_class: int = IMAGES_PER_
                 group = parquet.read_row_group(index, columns=["image", "class_name"])
                 for stored, name in zip(group["image"], group["class_name"].to_pylist(), strict=True):
                     if len(found[name]) < per_class:
-                        found[name].append(decoding.decode_stored(stored.as_py(), manifest.image_encoding))
+                        found[name].append(decode_stored(stored.as_py(), manifest.image_encoding))
                 if all(len(images) == per_class for images in found.values()):
                     return found
     return found
@@ -36,27 +39,34 @@ def write_overview(dataset: str, manifest: Manifest) -> None:
     from matplotlib.figure import Figure
 
     num_classes = len(manifest.class_names)
-    figure = Figure(figsize=(14, 1.6 * num_classes + 6.5), layout="constrained")
+    height = 1.6 * num_classes + 6.5
+    # Places are given: finding them out would draw everything three times.
+    figure = Figure(figsize=(14, height), dpi=_DPI)
     kind = "synthetic images, not medical data" if manifest.synthetic else f"layout {manifest.layout}"
-    figure.suptitle(f"{manifest.written} images of {manifest.image_size}×{manifest.image_size} ({kind})", fontsize=13)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1.6 * num_classes, 6.5])
-    _draw_images(top, sample_images(dataset, manifest))
-    charts = bottom.subplots(2, 1, height_ratios=[1, 1.6])
-    _draw_classes(charts[0], manifest)
-    _draw_subjects(charts[1], manifest)
-    FigureCanvasAgg(figure)
-    with files.new_file(storage.join(dataset, OVERVIEW_NAME)) as path:
-        figure.savefig(path, format="png", dpi=90, metadata={"Software": None})
+    title = f"{manifest.written} images of {manifest.image_size}×{manifest.image_size} ({kind})"
+    figure.suptitle(title, fontsize=13, y=1 - 0.15 / height, va="top")
+    images = sample_images(dataset, manifest)
+    for number, (name, members) in enumerate(images.items()):
+        axis = figure.add_axes((0.03, 1 - (1.95 + 1.6 * number) / height, 0.95, 1.3 / height))
+        _draw_images(axis, name, members)
+    _draw_classes(figure.add_axes((0.11, 4.4 / height, 0.87, 1.2 / height)), manifest)
+    _draw_subjects(figure.add_axes((0.11, 0.9 / height, 0.87, 2.8 / height)), manifest)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
+    storage.write_bytes(storage.join(dataset, OVERVIEW_NAME), cv2.imencode(".png", pixels)[1].tobytes())
 
 
-def _draw_images(figure, images: dict[str, list[np.ndarray]]) -> None:
-    axes = figure.subplots(len(images), 1, squeeze=False)[:, 0]
-    for axis, (name, members) in zip(axes, images.items(), strict=True):
-        axis.set_axis_off()
-        axis.set_title(f"{name}, training split", loc="left", fontsize=10)
-        if members:
-            gap = np.full((members[0].shape[0], 4, 3), 255, np.uint8)
-            axis.imshow(np.hstack([part for image in members for part in (image, gap)]))
+def _draw_images(axis, name: str, members: list[np.ndarray]) -> None:
+    axis.set_axis_off()
+    axis.set_title(f"{name}, training split", loc="left", fontsize=10)
+    if members:
+        side = int(1.3 * _DPI)
+        gap = np.full((side, 4, 3), 255, np.uint8)
+        small = [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in members]
+        row = np.hstack([part for image in small for part in (image, gap)])
+        axis.imshow(row, interpolation="nearest")
+        axis.set_anchor("W")
 
 
 def _draw_classes(axis, manifest: Manifest) -> None:
@@ -70,7 +80,7 @@ def _draw_classes(axis, manifest: Manifest) -> None:
         for name, width in zip(names, widths, strict=True):
             left[name] += width
     axis.set_xlabel("images per class")
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, ncols=len(SPLITS), loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
 
 
 def _draw_subjects(axis, manifest: Manifest) -> None:

@@ -3,24 +3,22 @@
 import importlib.metadata
 import os
 import platform
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from etl import groups, leakage, narrating, shards, state
-from etl.describing import channel_moments, fold_summaries, images_per_split, summaries, tallies
-from etl.frames import persist, settings_for
-from etl.images import load_rows, rejected, usable
-from etl.jobs import decode_all, write_all
-from etl.listing import write_rows
+from etl import leakage, narrating, shards, state
+from etl.describing import channel_moments, fold_summaries, summaries, tally
+from etl.jobs import decode_all, rejects_of_all, settle_all
+from etl.making import Making
 from etl.narrating import Narrator
 from etl.options import EtlOptions
 from etl.overview import write_overview
-from etl.placing import place
+from etl.placing import decide
 from etl.planning import Plan, plan_etl
 from etl.rejects import refuse_too_many, write_rejects
-from etl.validating import refuse_empty_training
-from etl.writing import Writing, row_group_rows, write_common_metadata
+from etl.sharing import find_sharing
+from etl.updating import keep_known_shards
+from etl.writing import write_common_metadata
 from hvdcells.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -63,71 +61,42 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
     if plan.nothing_to_do:
         return plan.finished
     narrator = narrator or Narrator()
-    source, dataset, options, layout, counts = plan.source, plan.dataset, plan.options, plan.layout, plan.counts
-    previous = plan.previous
-    state.begin(dataset, source, options, plan.finished)
-
-    # ---- Every image once: read, decode, hash, crop, resize, encode; shard by shard, finished ones are kept.
-    decoding = shards.Decoding(
-        layout.base,
-        dataset,
-        options.image_size,
-        options.crop,
-        options.encoding,
-        options.seed,
-        options.decoding_digest(),
-    )
-    num_shards = shards.num_shards_for(counts.num_images)
-    first_shard = shards.first_free(previous.shards) if previous else 0
-    chunks = write_rows(layout, state.listing_folder(dataset), options.seed, num_shards, first_shard)
-    progress = narrating.Counts(spark.sparkContext)
-    with (
-        settings_for(spark, counts.num_images),
-        state.standing_on_refusal(dataset, plan.finished),
-        ExitStack() as persisted,
-        ThreadPoolExecutor(1) as threads,
-    ):
-        with narrating.narrated(narrator, progress, "decoding", counts.num_images):
-            staged, num_rejected = decode_all(spark, chunks, decoding, previous, first_shard, num_shards, progress)
-
-        # ---- Metadata only: rejects, leakage groups, splits.
-        rows = persisted.enter_context(persist(load_rows(spark, chunks, staged, decoding)))
-        some_rejected = num_rejected or counts.num_rejected or previous
-        rejects = write_rejects(rejected(rows) if some_rejected else None, dataset)
-        refuse_too_many(rejects, counts.num_images, options.max_rejects, dataset)
-        images = usable(rows, layout.subjects_known)
-        near_pairs = persisted.enter_context(persist(groups.near_duplicates(images, options.near_duplicate_bits)))
-        grouped = groups.with_groups(images, near_pairs if options.near_duplicates == "join" else None)
-        has_validation = bool(counts.num_per_official_split.get("validation"))
-        placed = persisted.enter_context(persist(place(grouped, options, layout.class_names, has_validation)))
-        tallied = tallies(placed, layout.subjects_known)
-        # Small jobs that nothing waits for: they find their place between the tasks of the big one below.
-        report = threads.submit(leakage.report, placed, tallied, near_pairs, layout.subjects_known, options.keep_leaks)
-
-        # ---- The Parquet files, from the encoded images; nothing is decoded again.
-        per_split = images_per_split(tallied)
-        refuse_empty_training(per_split)
-        by_fold = options.split == "k-fold"
-        num_parts = {"train": options.num_folds} if by_fold else {}
-        rows_per_group = {
-            name: row_group_rows(num // num_parts.get(name, 1), options.row_group_rows)
-            for name, num in per_split.items()
-        }
-        writing = Writing(decoding, rows_per_group, state.old_files(previous), by_fold)
+    dataset, options, layout, listing = plan.dataset, plan.options, plan.layout, plan.listing
+    state.begin(dataset, plan.source, options, plan.finished)
+    with state.standing_on_refusal(dataset, plan.finished):
+        # ---- Every image once: read, decode, hash, crop, resize, and written where it will most likely stay.
+        numbers, making = deal_out(spark, plan)
         progress = narrating.Counts(spark.sparkContext)
-        with narrating.narrated(narrator, progress, "writing", sum(per_split.values())):
-            written = write_all(spark, placed, writing, first_shard + num_shards, progress)
-        leaks = report.result()
+        with narrating.narrated(narrator, progress, "decoding", listing.num_images - listing.num_unlabelled):
+            made = decode_all(spark, numbers, making, progress)
+        some_rejected = listing.num_rejected or any(shard.num_rejected for shard in made)
+        rejects = write_rejects(rejects_of_all(spark, numbers, made, making) if some_rejected else (), dataset)
+        refuse_too_many(rejects, listing.num_images, options.max_rejects, dataset)
+
+        # ---- What only pixels tell: copies, and subjects that are joined by them. It may change where images go.
+        found = find_sharing(spark, made, making, options)
+        placement = decide(listing.num_per_kind, options, layout.class_names, plan.has_validation, found.sharing)
+
+        # ---- Files that differ from what decoding wrote, from the encoded images; nothing is decoded again.
+        if placement != plan.placement or not all(shard.settled for shard in made):
+            making = replace(making, placement=placement)
+            progress = narrating.Counts(spark.sparkContext)
+            with narrating.narrated(narrator, progress, "sorting", sum(shard.num_images for shard in made)):
+                made = settle_all(spark, made, making, progress)
 
     # ---- The description, and last of all the manifest: from then on it is a dataset.
+    tallied = tally(entry for shard in made for entry in shard.tallies)
+    written = [file for shard in made for file in shard.files]
     splits = summaries(tallied, written, layout.class_names)
     parquet = [file for split in splits.values() for file in split.files]
+    dropped = {source: reason for shard in made for source, reason in shard.dropped.items()}
+    leaks = leakage.report(placement, found, tallied, dropped, layout.subjects_known, options.keep_leaks)
     mean, std = channel_moments(tallied, options.image_size)
     manifest = Manifest(
         synthetic=plan.synthetic,
-        source=source,
+        source=plan.source,
         layout=layout.name,
-        listing_digest=counts.digest,
+        listing_digest=listing.digest,
         options=options.model_dump(mode="json"),
         versions=versions(),
         image_size=options.image_size,
@@ -137,21 +106,54 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
         channel_mean=mean,
         channel_std=std,
         splits=splits,
-        folds=fold_summaries(tallied, layout.class_names, options.image_size) if by_fold else {},
+        folds=fold_summaries(tallied, layout.class_names, options.image_size) if options.split == "k-fold" else {},
         leakage=leaks,
-        listed=counts.num_images,
+        listed=listing.num_images,
         written=sum(split.images for split in splits.values()),
         size_bytes=state.remove_other_images(dataset, parquet),
         rejected=rejects,
         dropped=len(leaks.dropped),
-        unlabelled=counts.num_unlabelled,
-        shards=tuple(sorted(staged)),
+        unlabelled=listing.num_unlabelled,
+        shards=tuple(sorted(shard.staged for shard in made)),
     )
     state.refuse_miscount(manifest)
     write_common_metadata(dataset, parquet, options.image_size, options.encoding)
     write_overview(dataset, manifest)
     state.finish(dataset, manifest)
     return manifest
+
+
+def deal_out(spark: "SparkSession", plan: Plan) -> tuple[list[int], Making]:
+    """Deal the images out to shards; return the numbers of these, and what a task must know."""
+    listing, dataset, options, known = plan.listing, plan.dataset, plan.options, ()
+    decoding = shards.Decoding(
+        source=plan.layout.base,
+        dataset=dataset,
+        image_size=options.image_size,
+        crop=options.crop,
+        encoding=options.encoding,
+        seed=options.seed,
+        options_digest=options.decoding_digest(),
+    )
+    folder = state.listing_folder(dataset)
+    num_shards = shards.num_shards_for(listing.num_images)
+    if plan.previous is None:
+        numbers = listing.deal_out(folder, options.seed, num_shards)
+    else:
+        known = plan.previous.shards
+        first_shard = 1 + max(map(shards.number_of, known), default=-1)
+        new_folder = state.listing_folder(dataset, "new-listing")
+        numbers = listing.deal_out(new_folder, options.seed, num_shards, first_shard)
+        numbers = keep_known_shards(spark, new_folder, numbers, known, decoding, folder)
+    making = Making(
+        decoding=decoding,
+        placement=plan.placement,
+        listing=folder,
+        subjects_known=plan.layout.subjects_known,
+        known_shards={shards.number_of(staged): staged for staged in known},
+        earlier_files=state.earlier_files(plan.previous),
+    )
+    return numbers, making
 
 
 def versions() -> dict[str, str]:

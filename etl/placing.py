@@ -1,141 +1,196 @@
-"""Deciding the split and fold of every image, or that it is left out. DataFrame → DataFrame.
+"""Deciding the split and fold of every image, or that it is left out. Plain Python; the driver decides.
 
-In: `images` with `source`, `subject`, `group`, `label`, `content_hash`, `official_split`, `fold`.
-Out: the same with `split` and `dropped` (the reason, or empty) added and, for k-fold, a new `fold`.
+It is done twice by the same code: before decoding, as if no two subjects shared an image, so that decoding can write
+the final files; and after it, with what only pixels tell (`Sharing`). Where both agree, nothing is written again.
 """
 
-from typing import TYPE_CHECKING
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import xxhash
 
+from etl.listing import Kind
 from etl.options import EtlOptions
+from etl.rows import ImageRow
 from etl.splits import assign_groups
+from etl.validating import refuse_empty_training
 from hvdcells.errors import UserError
 from hvdcells.schema import NO_FOLD, SPLITS
 
-if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+_RANK = {split: rank for rank, split in enumerate(SPLITS)}
 
 
-def place(
-    images: "DataFrame", options: EtlOptions, class_names: tuple[str, ...], has_validation: bool = True
-) -> "DataFrame":
-    """Place the images as `options.split` says.
+class Copy(NamedTuple):
+    """An image whose pixels another has too."""
+
+    source: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What only decoding tells: which images and subjects belong together, and what cannot be used."""
+
+    copies: tuple[tuple[Copy, ...], ...] = ()
+    """Sets of images with the same pixels."""
+    group_of: Mapping[str, str] = field(default_factory=dict)
+    """Leakage group of each subject that is joined with others: the first of their names."""
+    num_rejected: Mapping[Kind, int] = field(default_factory=dict)
+    """Listed images that turned out unusable."""
+
+
+class Place(NamedTuple):
+    """Where an image goes."""
+
+    split: str
+    fold: int
+    group: str
+    dropped: str
+    """Why it is left out of the dataset; empty if it is not."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where every image goes. Two that are equal put every image in the same place."""
+
+    strategy: str
+    group_of: Mapping[str, str]
+    """Leakage group of the subjects that are not one by themselves."""
+    part_of: Mapping[str, int]
+    """Split (`grouped`), fold (`k-fold`) or side of training and validation (`official`) of each leakage group."""
+    side_of: Mapping[str, str]
+    """Of a subject that the source has on several sides: the one it stays on."""
+    dropped_copies: Mapping[str, str]
+    """Reason by source."""
+    rows_per_row_group: Mapping[str, int]
+    """Most rows of a row group, by split."""
+
+    def place(self, source: str, kind: Kind | ImageRow) -> Place:
+        """Return where an image goes."""
+        group = self.group_of.get(kind.subject, kind.subject)
+        side = _side(kind, self.strategy)
+        kept = self.side_of.get(kind.subject, side)
+        dropped = f"its subject is also in {kept}" if kept != side else self.dropped_copies.get(source, "")
+        part = self.part_of.get(group) if _is_divided(side, dropped) else None
+        if self.strategy == "k-fold":
+            return Place(side, NO_FOLD if part is None else part, group, dropped)
+        return Place(side if part is None else SPLITS[part], kind.fold, group, dropped)
+
+
+def decide(
+    num_per_kind: Mapping[Kind, int],
+    options: EtlOptions,
+    class_names: Sequence[str],
+    has_validation: bool = True,
+    sharing: Sharing | None = None,
+) -> Placement:
+    """Place all images as `options.split` says.
 
     Args:
-        images: see above.
+        num_per_kind: listed images of each kind. They weigh in the division even where some were rejected or dropped,
+            so that a few unusable images do not turn all of it over; kinds of which nothing is left do not.
         options: the strategy and its numbers.
         class_names: by label.
         has_validation: the source brings validation images. Where it does not, `official` takes whole leakage groups
             of the training side for it.
+        sharing: what decoding told; before it, nothing.
 
     Raises:
         UserError: there are fewer leakage groups of a class than the split needs.
     """
-    if options.split == "official":
-        sided = drop_leaks(images.withColumn("split", images.official_split), options.keep_leaks)
-        return sided if has_validation else _with_validation(sided, options, class_names)
+    sharing = sharing or Sharing()
+    strategy = options.split
+    usable = {kind: num for kind, num in num_per_kind.items() if num > sharing.num_rejected.get(kind, 0)}
+    side_of = {} if options.keep_leaks else _sides(usable, strategy)
+    dropped = {} if options.keep_leaks else dict(_dropped_copies(sharing.copies, side_of, strategy))
+    gone = Counter(sharing.num_rejected)
+    gone.update(copy.kind for members in sharing.copies for copy in members if copy.source in dropped)
+    left = {kind: num for kind, num in usable.items() if num > gone[kind]}
+    undivided = Placement(strategy, sharing.group_of, {}, side_of, dropped, {})
+    counts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(class_names), np.int64))
+    for kind, num in left.items():
+        place = undivided.place("", kind)
+        if _is_divided(place.split, place.dropped):
+            counts[place.group][kind.label] += num
+    proportions = _proportions(options, has_validation)
+    part_of = {} if proportions is None else _assign(counts, proportions, options, class_names)
+    divided = Placement(strategy, sharing.group_of, part_of, side_of, dropped, {})
+    num_images = Counter(dict.fromkeys(SPLITS, 0))
+    for kind, num in left.items():
+        place = divided.place("", kind)
+        if not place.dropped:
+            num_images[place.split] += num
+    refuse_empty_training(num_images)
+    # A split is read whole, and for k-fold a fold of the training split is.
+    num_parts = {"train": options.num_folds} if strategy == "k-fold" else {}
+    rows = {
+        split: row_group_rows(num_images[split] // num_parts.get(split, 1), options.row_group_rows) for split in SPLITS
+    }
+    return Placement(strategy, sharing.group_of, part_of, side_of, dropped, rows)
+
+
+def row_group_rows(num_images: int, most: int) -> int:
+    """Return the rows of the row groups of what is read whole: at least eight of them, as far as there are images."""
+    return max(1, min(most, -(-num_images // 8)))
+
+
+def _side(kind: Kind | ImageRow, strategy: str) -> str:
+    """Where an image is before groups are divided."""
+    if strategy == "official":
+        return kind.official_split
+    return "test" if strategy == "k-fold" and kind.official_split == "test" else "train"
+
+
+def _is_divided(side: str, dropped: str) -> bool:
+    return side == "train" and not dropped
+
+
+def _sides(num_per_kind: Iterable[Kind], strategy: str) -> dict[str, str]:
+    """Return the side of each subject that is on several: the one that judges most finally."""
+    sides = defaultdict(set)
+    for kind in num_per_kind:
+        sides[kind.subject].add(_side(kind, strategy))
+    return {subject: max(among, key=_RANK.get) for subject, among in sides.items() if len(among) > 1}
+
+
+def _dropped_copies(copies: Iterable[Sequence[Copy]], side_of: Mapping[str, str], strategy: str):
+    """Yield (source, reason) of copies on the side that is trained on: train gives way to validation, both to test."""
+    for members in copies:
+        sides = {copy.source: _side(copy.kind, strategy) for copy in members}
+        kept = [copy for copy in members if side_of.get(copy.kind.subject, sides[copy.source]) == sides[copy.source]]
+        last = max((sides[copy.source] for copy in kept), key=_RANK.get, default="")
+        for copy in kept:
+            if sides[copy.source] != last:
+                yield copy.source, f"the same pixels are also in {last}"
+
+
+def _proportions(options: EtlOptions, has_validation: bool) -> np.ndarray | None:
+    """Return the shares that the divided side is cut into; None if it stays whole."""
     if options.split == "grouped":
-        return _grouped(images, options, class_names)
-    return _folded(images, options, class_names)
-
-
-def drop_leaks(images: "DataFrame", keep_leaks: bool = False) -> "DataFrame":
-    """Add `dropped`: an image is left out where its subject or its very pixels are also on a side that judges.
-
-    The copy on the side that is trained on goes: train gives way to validation, and both to test.
-    """
-    from pyspark.sql import functions as f
-
-    if keep_leaks:
-        return images.withColumn("dropped", f.lit(""))
-    rank = _rank("split")
-    by_subject = images.groupBy("subject").agg(f.max(rank).alias("subject_rank"))
-    ranked = images.join(by_subject, "subject").withColumn("rank", rank)
-    kept = ranked.where(f.col("rank") == f.col("subject_rank"))
-    by_pixels = kept.groupBy("content_hash").agg(f.max("rank").alias("pixels_rank"), f.count("*").alias("copies"))
-    by_pixels = by_pixels.where("copies > 1").drop("copies")
-    reason = (
-        f.when(
-            f.col("rank") < f.col("subject_rank"),
-            f.concat(f.lit("its subject is also in "), _split_of_rank("subject_rank")),
-        )
-        .when(
-            f.col("rank") < f.col("pixels_rank"),
-            f.concat(f.lit("the same pixels are also in "), _split_of_rank("pixels_rank")),
-        )
-        .otherwise(f.lit(""))
-    )
-    placed = ranked.join(by_pixels, "content_hash", "left").withColumn("dropped", reason)
-    return placed.drop("rank", "subject_rank", "pixels_rank")
-
-
-def _rank(column: str) -> "Column":
-    from pyspark.sql import functions as f
-
-    return sum((f.when(f.col(column) == name, rank).otherwise(0) for rank, name in enumerate(SPLITS)), f.lit(0))
-
-
-def _split_of_rank(column: str) -> "Column":
-    from pyspark.sql import functions as f
-
-    return f.element_at(f.array(*map(f.lit, SPLITS)), f.col(column).cast("int") + 1)
-
-
-def _with_validation(sided: "DataFrame", options: EtlOptions, class_names: tuple[str, ...]) -> "DataFrame":
-    from pyspark.sql import functions as f
-
+        return np.array(options.proportions)
+    if options.split == "k-fold":
+        return np.full(options.num_folds, 1 / options.num_folds)
     train, validation, _ = options.proportions
-    shares = np.array([train, validation]) / (train + validation)
-    in_train = (f.col("split") == "train") & (f.col("dropped") == "")
-    parts = _assign(sided.where(in_train), shares, options.seed, class_names, "split")
-    moved = sided.join(parts, "group", "left")
-    return moved.withColumn(
-        "split", f.when(in_train & (f.col("part") == 1), "validation").otherwise(f.col("split"))
-    ).drop("part")
-
-
-def _grouped(images: "DataFrame", options: EtlOptions, class_names: tuple[str, ...]) -> "DataFrame":
-    from pyspark.sql import functions as f
-
-    parts = _assign(images, np.array(options.proportions), options.seed, class_names, "split")
-    split = f.element_at(f.array(*map(f.lit, SPLITS)), f.col("part") + 1)
-    return images.join(parts, "group").withColumn("split", split).drop("part").withColumn("dropped", f.lit(""))
-
-
-def _folded(images: "DataFrame", options: EtlOptions, class_names: tuple[str, ...]) -> "DataFrame":
-    from pyspark.sql import functions as f
-
-    split = f.when(f.col("official_split") == "test", "test").otherwise("train")
-    sided = drop_leaks(images.withColumn("split", split), options.keep_leaks)
-    shares = np.full(options.num_folds, 1 / options.num_folds)
-    trained = sided.where("split = 'train' and dropped = ''")
-    parts = _assign(trained, shares, options.seed, class_names, "fold")
-    fold = f.when((f.col("split") == "train") & (f.col("dropped") == ""), f.col("part")).otherwise(NO_FOLD)
-    return sided.join(parts, "group", "left").withColumn("fold", fold).drop("part")
+    return None if has_validation else np.array([train, validation]) / (train + validation)
 
 
 def _assign(
-    images: "DataFrame", proportions: np.ndarray, seed: int, class_names: tuple[str, ...], what: str
-) -> "DataFrame":
-    """Return `group`, `part`. The driver holds one row per leakage group while it decides."""
-    from pyspark.sql import functions as f
-
-    per_class = [f.sum((f.col("label") == label).cast("int")).alias(f"c{label}") for label in range(len(class_names))]
-    table = images.groupBy("group").agg(*per_class).toPandas().sort_values("group", ignore_index=True)
-    counts = table.drop(columns="group").to_numpy()
-    groups_per_class = (counts > 0).sum(axis=0)
+    counts: Mapping[str, np.ndarray], proportions: np.ndarray, options: EtlOptions, class_names: Sequence[str]
+) -> dict[str, int]:
+    names = sorted(counts)
+    table = np.array([counts[name] for name in names]).reshape(-1, len(class_names))
     num_parts = int((proportions > 0).sum())
-    for name, groups in zip(class_names, groups_per_class, strict=True):
-        if groups < num_parts:
+    for name, num_groups in zip(class_names, (table > 0).sum(axis=0), strict=True):
+        if num_groups < num_parts:
             raise UserError(
-                f"the class {name!r} has {groups} leakage groups (subjects joined by shared pixels)",
-                f"at least {num_parts}, one for each {what}",
+                f"the class {name!r} has {num_groups} leakage groups (subjects joined by shared pixels)",
+                f"at least {num_parts}, one for each {'fold' if options.split == 'k-fold' else 'split'}",
                 "add subjects, or ask for fewer parts (--proportions with a share of 0, or fewer --num-folds)",
             )
     order = np.array(
-        [xxhash.xxh3_64_intdigest(name.encode(), seed=seed & (2**64 - 1)) for name in table["group"]], object
+        [xxhash.xxh3_64_intdigest(name.encode(), seed=options.seed & (2**64 - 1)) for name in names], object
     )
-    table["part"] = assign_groups(counts, proportions, order)
-    return f.broadcast(images.sparkSession.createDataFrame(table[["group", "part"]], "`group` string, part int"))
+    return dict(zip(names, assign_groups(table, proportions, order).tolist(), strict=True))

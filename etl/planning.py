@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from etl import state
 from etl.layouts import Layout
 from etl.layouts.detect import understand
-from etl.listing import ListingCounts, count_rows
+from etl.listing import Listing
 from etl.narrating import Narrator
 from etl.options import EtlOptions
+from etl.placing import Placement, decide
 from etl.synthetic_marker import read_marker
 from etl.validating import refuse_overlap, refuse_unfinished_synthetic, refuse_unusable, resolve
 from hvdcells import storage
@@ -29,7 +30,11 @@ class Plan:
     options: EtlOptions
     """Without `auto` and None."""
     layout: Layout
-    counts: ListingCounts
+    listing: Listing
+    has_validation: bool
+    """The source itself brings images for validation."""
+    placement: Placement | None
+    """Where every image goes, as far as can be told before one is decoded; None when there is nothing to do."""
     synthetic: bool
     finished: Manifest | None
     """Of the finished dataset that is at the location; it is being updated unless `nothing_to_do`."""
@@ -58,20 +63,33 @@ def plan_etl(
     refuse_unfinished_synthetic(source, marker)
     found = state.look(dataset)
     layout = understand(source, options)
-    counts = count_rows(layout)
+    listing = Listing(layout)
     synthetic = ", synthetic" if marker else ""
-    narrator.say(f"{counts.num_images} images in {source}, layout {layout.name}{synthetic}")
+    narrator.say(f"{listing.num_images} images in {source}, layout {layout.name}{synthetic}")
     options = resolve(options, layout)
-    refuse_unusable(layout, counts, options)
+    refuse_unusable(layout, listing, options)
     for note in layout.notes:
         narrator.say(note)
-    if options.split == "official" and not counts.num_per_official_split.get("validation"):
+    has_validation = listing.num_per_official_split()["validation"] > 0
+    if options.split == "official" and not has_validation:
         narrator.say(NO_VALIDATION)
     previous = found.manifest or found.previous
     # An interrupted update goes on as one, whether or not it is said again.
     update = update or found.manifest is None
-    stale = previous is None or state.is_stale(previous, counts.digest, options, source, dataset, update)
+    stale = previous is None or state.is_stale(previous, listing.digest, options, source, dataset, update)
     nothing_to_do = found.manifest is not None and not stale
     if nothing_to_do:
         narrator.say(f"{dataset} is up to date: nothing to do")
-    return Plan(source, dataset, options, layout, counts, marker is not None, found.manifest, previous, nothing_to_do)
+    return Plan(
+        source=source,
+        dataset=dataset,
+        options=options,
+        layout=layout,
+        listing=listing,
+        has_validation=has_validation,
+        placement=None if nothing_to_do else decide(listing.num_per_kind, options, layout.class_names, has_validation),
+        synthetic=marker is not None,
+        finished=found.manifest,
+        previous=previous,
+        nothing_to_do=nothing_to_do,
+    )

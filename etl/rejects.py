@@ -1,7 +1,7 @@
 """Images that cannot be used: each a row with its reason, and a limit to how many there may be."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,29 +11,21 @@ from etl.state import REJECTS_FOLDER
 from hvdcells import storage
 from hvdcells.errors import UserError
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
 _SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string())])
 _BATCH_ROWS = 10_000
 
 
-def write_rejects(rejected: "DataFrame | None", dataset: str) -> dict[str, int]:
-    """Write the rejected images to `rejects/` and return their number by reason.
-
-    Args:
-        rejected: `source`, `reason`; None where it is known that there are none, which saves a Spark job.
-        dataset: the dataset's location.
-    """
+def write_rejects(rejected: Iterable[tuple[str, str]], dataset: str) -> dict[str, int]:
+    """Write the rejected images, (source, reason), to `rejects/` and return their number by reason."""
     reasons: Counter[str] = Counter()
     with (
         files.new_file(storage.join(dataset, REJECTS_FOLDER, "rejects.parquet")) as path,
         pq.ParquetWriter(path, _SCHEMA) as writer,
     ):
         batch: list[tuple[str, str]] = []
-        for row in rejected.orderBy("source").toLocalIterator() if rejected is not None else ():
-            batch.append((row.source, row.reason))
-            reasons[row.reason] += 1
+        for source, reason in rejected:
+            batch.append((source, reason))
+            reasons[reason] += 1
             if len(batch) == _BATCH_ROWS:
                 writer.write_table(_table(batch))
                 batch = []

@@ -1,6 +1,6 @@
 """One row of a source's listing: what is known of an image before it is decoded."""
 
-from dataclasses import astuple, dataclass, fields
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -13,8 +13,7 @@ UNLABELLED = "unlabelled"
 REJECTED = "rejected"
 
 
-@dataclass(frozen=True)
-class ImageRow:
+class ImageRow(NamedTuple):
     """One image of the source. `status` is `listed` (to be decoded), `unlabelled` (left aside) or `rejected`."""
 
     source: str
@@ -33,13 +32,13 @@ class ImageRow:
 
 
 _ARROW = {int: pa.int64(), str: pa.string()}
-ROW_SCHEMA = pa.schema([pa.field(field.name, _ARROW[field.type]) for field in fields(ImageRow)])
+ROW_SCHEMA = pa.schema([pa.field(name, _ARROW[kind]) for name, kind in ImageRow.__annotations__.items()])
 ROW_COLUMNS = tuple(ROW_SCHEMA.names)
 
 
 def to_table(rows: list[ImageRow]) -> pa.Table:
     """Turn rows into an Arrow table of `ROW_SCHEMA`."""
-    columns = zip(*(astuple(row) for row in rows), strict=True) if rows else [[] for _ in ROW_COLUMNS]
+    columns = zip(*rows, strict=True) if rows else [[] for _ in ROW_COLUMNS]
     return pa.table(
         [pa.array(column, field.type) for column, field in zip(columns, ROW_SCHEMA, strict=True)], schema=ROW_SCHEMA
     )

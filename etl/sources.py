@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from etl import retries
 from hvdcells import storage
@@ -14,8 +14,7 @@ IMAGE_SUFFIXES = frozenset(
 """What OpenCV reads; other files are not images of the source."""
 
 
-@dataclass(frozen=True)
-class SourceFile:
+class SourceFile(NamedTuple):
     """One file: its path below the source, and what tells whether it has changed."""
 
     path: str

@@ -15,6 +15,8 @@ from hvdcells.manifest import IMAGES_FOLDER, MANIFEST_NAME, Manifest, ParquetFil
 WORK_FOLDER = "_work"
 REJECTS_FOLDER = "rejects"
 OVERVIEW_NAME = "overview.png"
+COMMON_METADATA = "_common_metadata"
+"""File of the images folder from which Petastorm learns what is in it."""
 _RUN_NAME = "run.json"
 _PREVIOUS_NAME = "previous-manifest.json"
 OURS = frozenset((WORK_FOLDER, SHARDS_FOLDER, IMAGES_FOLDER, REJECTS_FOLDER, MANIFEST_NAME, OVERVIEW_NAME))
@@ -78,6 +80,7 @@ def standing_on_refusal(dataset: str, finished: Manifest | None) -> Iterator[Non
         yield
     except UserError:
         if finished is not None:
+            remove_other_images(dataset, [file for split in finished.splits.values() for file in split.files])
             finish(dataset, finished)
         raise
 
@@ -112,12 +115,12 @@ def is_stale(
     return True
 
 
-def listing_folder(dataset: str) -> str:
-    """Location of the listing's chunks."""
-    return storage.join(dataset, WORK_FOLDER, "listing")
+def listing_folder(dataset: str, name: str = "listing") -> str:
+    """Location of the shards' parts of the listing."""
+    return storage.join(dataset, WORK_FOLDER, name)
 
 
-def old_files(previous: Manifest | None) -> dict[int, tuple[str, ...]]:
+def earlier_files(previous: Manifest | None) -> dict[int, tuple[str, ...]]:
     """Return the files of a dataset's earlier state by the number of their shard."""
     by_shard: dict[int, tuple[str, ...]] = {}
     for split in previous.splits.values() if previous else ():
@@ -151,11 +154,13 @@ def remove_other_images(dataset: str, keep: Iterable[ParquetFile]) -> int:
     wanted = {file.path for file in keep}
     fs, root = storage.filesystem(storage.join(dataset, IMAGES_FOLDER))
     fs.invalidate_cache()
+    metadata = f"{IMAGES_FOLDER}/{COMMON_METADATA}"
     size_bytes = 0
     for path, entry in retries.call(fs.find, root, detail=True).items():
-        if f"{IMAGES_FOLDER}/{path.removeprefix(root).lstrip('/')}" in wanted:
+        name = f"{IMAGES_FOLDER}/{path.removeprefix(root).lstrip('/')}"
+        if name in wanted:
             size_bytes += entry["size"]
-        else:
+        elif name != metadata:
             retries.call(fs.rm_file, path)
     return size_bytes
 

@@ -1,7 +1,9 @@
 """Checks at the edge, before any work begins."""
 
+from collections.abc import Mapping
+
 from etl.layouts import Layout
-from etl.listing import ListingCounts
+from etl.listing import Listing
 from etl.options import EtlOptions
 from etl.synthetic_marker import SyntheticMarker
 from hvdcells.errors import UserError
@@ -36,7 +38,7 @@ def refuse_unfinished_synthetic(source: str, marker: SyntheticMarker | None) -> 
         )
 
 
-def refuse_empty_training(images_per_split: dict[str, int]) -> None:
+def refuse_empty_training(images_per_split: Mapping[str, int]) -> None:
     """Refuse a split that leaves nothing to train on.
 
     Raises:
@@ -60,16 +62,17 @@ def resolve(options: EtlOptions, layout: Layout) -> EtlOptions:
     return options.model_copy(update={"layout": layout.name, "split": split, "crop": crop})
 
 
-def refuse_unusable(layout: Layout, counts: ListingCounts, options: EtlOptions) -> None:
+def refuse_unusable(layout: Layout, listing: Listing, options: EtlOptions) -> None:
     """Refuse a source that cannot become a dataset with these options.
 
     Raises:
         UserError: one class only, no labelled image, or `official` without official splits.
     """
-    classes = {name: counts.num_per_class.get(name, 0) for name in layout.class_names}
+    num_per_label = listing.num_per_label()
+    classes = {name: num_per_label[label] for label, name in enumerate(layout.class_names)}
     if not sum(classes.values()):
         raise UserError(
-            f"none of the {counts.num_images} images has a label ({counts.num_unlabelled} are published without)",
+            f"none of the {listing.num_images} images has a label ({listing.num_unlabelled} are published without)",
             f"images of the classes {' and '.join(layout.class_names)}",
             "name the folder that holds the training data too",
         )

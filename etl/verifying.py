@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from etl import decoding, files
 from etl.frames import persist, settings_for
+from etl.stored import decode_stored
 from hvdcells import storage
 from hvdcells.dataset import Dataset
 from hvdcells.manifest import IMAGES_FOLDER, Manifest
@@ -78,7 +79,12 @@ def verify(spark: "SparkSession", dataset: Dataset) -> list[Finding]:
 def _facts(spark: "SparkSession", dataset: Dataset) -> "DataFrame":
     manifest = dataset.manifest
     named = [
-        (split, storage.join(dataset.location, file.path), list(file.rows_per_row_group))
+        (
+            split,
+            storage.join(dataset.location, file.path),
+            list(file.rows_per_row_group),
+            file.fold,
+        )
         for split, summary in manifest.splits.items()
         for file in summary.files
     ]
@@ -89,17 +95,16 @@ def _facts(spark: "SparkSession", dataset: Dataset) -> "DataFrame":
         decoding.use_one_thread()
         for batch in batches:
             for entry in batch.to_pylist():
-                yield from _look_into(entry["split"], entry["location"], entry["sizes"], size, encoding, class_names)
+                yield from _look_into(entry, size, encoding, class_names)
 
     num_tasks = max(1, min(len(named), 8 * spark.sparkContext.defaultParallelism))
     entries = spark.sparkContext.parallelize(named, num_tasks)
-    ddl = "split string, location string, sizes array<int>"
+    ddl = "split string, location string, sizes array<int>, fold int"
     return spark.createDataFrame(entries, ddl).mapInArrow(look, _FACTS_DDL)
 
 
-def _look_into(
-    split: str, location: str, sizes: list[int], image_size: int, encoding: str, class_names: tuple[str, ...]
-) -> Iterator[pa.RecordBatch]:
+def _look_into(entry: dict, image_size: int, encoding: str, class_names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    split, location, sizes = entry["split"], entry["location"], entry["sizes"]
     try:
         with files.local_copy(location) as path, pq.ParquetFile(path) as parquet:
             if not parquet.schema_arrow.equals(arrow_schema()):
@@ -110,6 +115,8 @@ def _look_into(
                 yield _problem(split, f"{location}: row groups of {found} rows, the manifest says {sizes}")
             for index in range(parquet.num_row_groups):
                 rows = parquet.read_row_group(index).to_pylist()
+                if entry["fold"] != NO_FOLD and {row["fold"] for row in rows} != {entry["fold"]}:
+                    yield _problem(split, f"{location}: row group {index} holds other folds than the manifest says")
                 facts = [_fact(split, row, image_size, encoding, class_names, location) for row in rows]
                 columns = zip(*facts, strict=True)
                 arrays = [pa.array(values, field.type) for values, field in zip(columns, _FACTS_SCHEMA, strict=True)]
@@ -121,7 +128,7 @@ def _look_into(
 def _fact(split: str, row: dict, image_size: int, encoding: str, class_names: tuple[str, ...], location: str) -> tuple:
     problem, stored_hash = "", ""
     try:
-        pixels = decoding.decode_stored(row["image"], encoding)
+        pixels = decode_stored(row["image"], encoding)
         if pixels.shape != (image_size, image_size, 3) or pixels.dtype != "uint8":
             problem = f"{row['image_id']} in {location}: {pixels.dtype} of shape {pixels.shape}"
         else:

@@ -21,7 +21,7 @@ _CLASS_BY_LABEL_TEXT = {"0": "hem", "1": "all"}
 
 def recognises(inventory: Inventory) -> bool:
     """Whether the source is C-NMC: class folders or file names as there, or a preliminary test with its CSV."""
-    return inventory.num_cell_names > 0 or any(names.is_preliminary_test(path + "/x") for path in inventory.folders)
+    return inventory.has_cell_names or any(names.is_preliminary_test(path + "/x") for path in inventory.folders)
 
 
 def layout(source: str, inventory: Inventory) -> Layout:

@@ -7,6 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from etl import files
+from etl.narrating import Narrator
+from hvdcells.dataset import Dataset
+
 REAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SAMPLE = REAL_DATA / "cnmc2019-sample"
 FULL_MANIFEST = REAL_DATA / "cnmc2019-manifest.tsv"
@@ -56,3 +60,27 @@ def write_cnmc(root: Path, images_per_subject: int = 4, first_seed: int = 0) -> 
     with (root / "validation_data" / "C-NMC_test_prelim_phase_data_labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("Patient_ID", "new_names", "labels"), *lines])
     return seed - first_seed
+
+
+def rows_of(location):
+    """All rows in reading order, as (split, row)."""
+    manifest = Dataset.open(location).manifest
+    return [
+        (split, row)
+        for split, summary in manifest.splits.items()
+        for file in summary.files
+        for row in files.read_table(f"{location}/{file.path}").to_pylist()
+    ]
+
+
+class Listener(Narrator):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.said, self.stages = [], []
+
+    def say(self, text):
+        self.said.append(text)
+
+    def stage(self, name, num_images):
+        self.stages.append((name, num_images))

@@ -1,6 +1,7 @@
 """The commands as a user starts them, in processes of their own."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
-from etl.shards import SHARDS_FOLDER
+from etl.shards import SHARDS_FOLDER, num_shards_for, read_findings
 from etl.verifying import verify
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
@@ -71,25 +72,47 @@ def wait_for(condition, process, what):
         time.sleep(0.01)
 
 
+def finished_files(dataset):
+    """Findings of finished shards, and the Parquet files written before these."""
+    findings = set((dataset / SHARDS_FOLDER).glob("*.findings.parquet"))
+    return findings, {dataset / path for file in findings for path in read_findings(str(file))[1]}
+
+
+def all_are_decoded_and_some_written_anew(dataset):
+    findings, parquet = finished_files(dataset)
+    there = set(dataset.glob("images/split=*/part-*.parquet"))
+    return len(findings) == num_shards_for(NUM_KILLED) and bool(there - parquet)
+
+
+NUM_KILLED = 16 * 100 + 1
+
+
 def test_a_run_killed_twice_is_no_dataset_until_it_is_run_to_its_end(spark, tmp_path):
-    num_images = write_cnmc(tmp_path / "source", images_per_subject=40)
+    num_images = write_cnmc(tmp_path / "source", images_per_subject=100)
+    # A copy under another subject: after decoding, some files have to be written anew.
+    folds = tmp_path / "source" / "training_data"
+    shutil.copy(next((folds / "fold_0" / "all").glob("*.bmp")), folds / "fold_2" / "all" / "UID_90_1_1_all.bmp")
     dataset = tmp_path / "dataset"
     arguments = ("etl", tmp_path / "source", dataset, "--image-size", 16, "--crop", 40)
     finished = {}
-    for pattern in (f"{SHARDS_FOLDER}/*.findings.parquet", "images/split=*/*.parquet"):
+    for condition in (lambda: finished_files(dataset)[0], lambda: all_are_decoded_and_some_written_anew(dataset)):
         process = subprocess.Popen(
             command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
         try:
-            wait_for(lambda pattern=pattern: any(dataset.glob(pattern)), process, pattern)
+            wait_for(condition, process, "stage to be killed in")
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         with pytest.raises(UserError, match="no finished dataset"):
             Dataset.open(dataset)
-        finished |= {path: path.stat().st_mtime_ns for path in dataset.glob(pattern)}
+        findings, parquet = finished_files(dataset)
+        finished |= {path: path.stat().st_mtime_ns for path in findings | parquet}
     manifest = run_etl(spark, tmp_path / "source", dataset, EtlOptions.of(image_size=16, crop=40))
-    assert (manifest.listed, manifest.written) == (num_images, num_images)
+    assert (manifest.listed, manifest.written, manifest.dropped) == (num_images + 1, num_images, 1)
     # Nothing that was done was done again.
-    assert all(path.stat().st_mtime_ns == changed for path, changed in finished.items())
+    assert all(path in finished for path in (dataset / SHARDS_FOLDER).iterdir())
+    kept = [path for path in finished if path.exists()]
+    assert all(path.stat().st_mtime_ns == finished[path] for path in kept)
+    assert any(path.is_relative_to(dataset / "images") for path in kept)
     assert [finding for finding in verify(spark, Dataset.open(dataset)) if not finding.holds] == []

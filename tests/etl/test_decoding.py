@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from etl import decoding
-from etl.decoding import Unreadable, centre_square, content_hash, decode, decode_stored, encode, process, resize
+from etl.decoding import Unreadable, centre_square, content_hash, decode, process, resize
+from etl.stored import ImageColumn, decode_stored, encode
 from hvdcells.schema import unischema
 from tests.etl.cells import SAMPLE, cell, needs_sample
 
@@ -120,12 +121,33 @@ def test_petastorm_codecs_read_what_is_stored(encoding):
         decode_stored(stored[:-20], encoding)
 
 
-def test_channel_sums_are_exact():
+@pytest.mark.parametrize("encoding", ["raw", "png"])
+def test_a_column_is_what_the_stock_codecs_write_one_by_one(encoding):
+    squares = [resize(cell(seed, 48), 32) for seed in range(5)]
+    field = unischema(32, encoding).fields["image"]
+    column = ImageColumn(3, 32, encoding)
+    for members in (squares[:3], squares[3:]):  # its memory is used again
+        for square in members:
+            column.add(bgr(square))
+        found = [bytes(stored) for stored in column.take().to_pylist()]
+        assert found == [bytes(field.codec.encode(field, square)) for square in members]
+
+
+@pytest.mark.parametrize("side", [32, 48, 100])
+def test_an_image_is_processed_as_the_straightforward_way_does(side):
     content = encoded(bgr(cell(4, 64)))
-    done = process(content, 32, 48, "raw")
-    pixels = decode_stored(done.image, "raw").astype(np.int64)
-    assert done.channel_sums == tuple(pixels.sum(axis=(0, 1)))
-    assert done.channel_square_sums == tuple((pixels**2).sum(axis=(0, 1)))
+    done = process(content, 32, side)
+    pixels = decode(content)
+    square = resize(centre_square(pixels, side), 32)
+    np.testing.assert_array_equal(done.square, bgr(square))
+    assert done.content_hash == content_hash(bgr(pixels))
+    whole = square.astype(np.int64)
+    assert done.channel_sums == tuple(whole.sum(axis=(0, 1)))
+    assert done.channel_square_sums == tuple((whole**2).sum(axis=(0, 1)))
+    grey = cv2.resize(cv2.cvtColor(square, cv2.COLOR_RGB2GRAY), (32, 32), interpolation=cv2.INTER_AREA)
+    low = cv2.dct(grey.astype(np.float32))[:8, :8].ravel()
+    bits = "".join("1" if value > sorted(low)[32] else "0" for value in low)
+    assert done.perceptual_hash % 2**64 == int(bits, 2)
 
 
 def test_the_perceptual_hash_is_near_for_near_images_and_far_for_others():

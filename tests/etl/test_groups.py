@@ -1,17 +1,18 @@
 import csv
 from collections import Counter, defaultdict
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components as reference_components
 
-from etl.groups import connected_components, near_duplicates, with_groups
+from etl import repeats
+from etl.groups import connected_components, group_of
 from etl.layouts.cnmc import rows_of
-from etl.leakage import copies
+from etl.listing import Kind
 from etl.options import EtlOptions
-from etl.placing import place
+from etl.placing import Copy, Sharing, decide
 from etl.rows import LISTED, UNLABELLED
 from etl.sources import SourceFile
 from hvdcells.schema import CNMC_CLASS_NAMES
@@ -56,91 +57,65 @@ def test_random_graphs_agree_with_scipy(spark, seed):
     assert found == {f"n{node:03d}": first[wanted[node]] for node in set(ends.ravel().tolist())}
 
 
-def test_subjects_that_share_pixels_are_one_group(spark):
-    rows = [("a", "1", "x"), ("b", "2", "x"), ("c", "2", "y"), ("d", "3", "y"), ("e", "4", "z"), ("f", "4", "z")]
-    images = spark.createDataFrame(rows, "source string, subject string, content_hash string")
-    groups = {row.source: row.group for row in with_groups(images).collect()}
-    assert groups == {"a": "1", "b": "1", "c": "1", "d": "1", "e": "4", "f": "4"}
-    near = spark.createDataFrame([("1", "4")], "subject_a string, subject_b string")
-    assert {row.group for row in with_groups(images, near).collect()} == {"1"}
-
-
-def test_near_duplicates_are_those_within_some_bits_and_not_the_identical(spark):
-    def signed(value):
-        return value - 2**64 if value >= 2**63 else value
-
-    base = 0xF0F0_1234_5678_9ABC
-    rows = [
-        ("a", "1", "h1", signed(base)),
-        ("b", "2", "h2", signed(base ^ (1 << 63))),
-        ("c", "3", "h3", signed(base ^ 0b11)),
-        ("d", "4", "h1", signed(base)),
-        ("e", "5", "h5", signed(~base & (2**64 - 1))),
-    ]
-    images = spark.createDataFrame(rows, "source string, subject string, content_hash string, perceptual_hash long")
-
-    def pairs(bits):
-        return {(row.source_a, row.source_b) for row in near_duplicates(images, bits).collect()}
-
-    assert pairs(0) == set()
-    assert pairs(1) == {("a", "b"), ("b", "d")}
-    assert pairs(2) == {("a", "b"), ("b", "d"), ("a", "c"), ("c", "d")}
-    assert pairs(3) == pairs(2) | {("b", "c")}
+def test_a_group_is_named_for_its_first_subject(spark):
+    assert group_of(spark, []) == {}
+    assert group_of(spark, [("3", "2"), ("1", "2"), ("5", "4")]) == {
+        "1": "1",
+        "2": "1",
+        "3": "1",
+        "4": "4",
+        "5": "4",
+    }
 
 
 @pytest.fixture(scope="module")
-def real_images(spark):
-    """All images of the real data, with the hash of the file in place of that of the pixels.
-
-    An image of the final test set has no known subject: each is its own.
-    """
+def real_rows():
+    """All images of the real data by source, the hash of the file standing for that of the pixels."""
     with (SAMPLE / "validation_data" / "C-NMC_test_prelim_phase_data_labels.csv").open() as file:
         labels = {line["new_names"]: (line["Patient_ID"], line["labels"]) for line in csv.DictReader(file)}
     with FULL_MANIFEST.open() as file:
         lines = [line for line in csv.DictReader(file, delimiter="\t") if line["path"].endswith(".bmp")]
     files = [SourceFile(line["path"], int(line["bytes"]), line["sha256"]) for line in lines]
-    rows = [
-        (
-            row.status,
-            row.source,
-            row.subject or row.source,
-            row.label,
-            row.class_name,
-            row.official_split,
-            row.fold,
-            row.fingerprint,
-        )
-        for row in rows_of(files, labels)
-    ]
-    ddl = (
-        "status string, source string, subject string, label int, class_name string, official_split string, fold int, "
-        "content_hash string"
+    return {row.source: row for row in rows_of(files, labels)}
+
+
+@pytest.fixture(scope="module")
+def real_sets(real_rows):
+    """Sets of sources with the same pixels."""
+    rows = list(real_rows.values())
+    table = repeats.facts(0, range(len(rows)), [row.fingerprint[:32] for row in rows], [0] * len(rows))
+    return [[rows[index].source for _, index in members] for members in repeats.identical_sets(table)]
+
+
+@pytest.fixture(scope="module")
+def real_sharing(spark, real_rows, real_sets):
+    """What decoding the labelled images would tell."""
+    copies = tuple(
+        tuple(Copy(source, Kind.of(real_rows[source])) for source in members)
+        for members in real_sets
+        if all(real_rows[source].status == LISTED for source in members)
     )
-    frame = spark.createDataFrame(rows, ddl).persist()
-    yield frame
-    frame.unpersist()
+    joined = {pair for members in copies for pair in pairwise(sorted({copy.kind.subject for copy in members}))}
+    return Sharing(copies, group_of(spark, sorted(joined)))
 
 
 @needs_manifest
 @needs_sample
-def test_the_106_identical_pairs_of_the_real_data(spark, real_images):
-    rows = {row.source: row for row in real_images.collect()}
-    sets = copies(real_images.withColumnRenamed("official_split", "split"))
-    pairs = [(one[0], other[0]) for members in sets for one in members for other in members if one[0] < other[0]]
+def test_the_106_identical_pairs_of_the_real_data(real_rows, real_sets, real_sharing):
+    pairs = [pair for members in real_sets for pair in combinations(members, 2)]
     assert len(pairs) == 106
     # Two of the pairs lie within the final test set, the others within the training folds.
-    assert sum(rows[one].status == rows[other].status == UNLABELLED for one, other in pairs) == 2
-    pairs = [pair for pair in pairs if rows[pair[0]].status == LISTED]
-    assert sum(rows[one].subject != rows[other].subject for one, other in pairs) == 99
-    assert sum(rows[one].fold != rows[other].fold for one, other in pairs) == 94
+    assert sum(real_rows[one].status == real_rows[other].status == UNLABELLED for one, other in pairs) == 2
+    pairs = [(real_rows[one], real_rows[other]) for one, other in pairs if real_rows[one].status == LISTED]
+    assert sum(one.subject != other.subject for one, other in pairs) == 99
+    assert sum(one.fold != other.fold for one, other in pairs) == 94
 
-    grouped = with_groups(real_images).collect()
-    group_of = {row.subject: row.group for row in grouped}
-    assert all(group_of[rows[one].subject] == group_of[rows[other].subject] for one, other in pairs)
+    group = real_sharing.group_of
+    assert all(group.get(one.subject, one.subject) == group.get(other.subject, other.subject) for one, other in pairs)
     joined = defaultdict(set)
-    for subject, group in group_of.items():
-        joined[group].add(subject)
-    several = sorted(tuple(sorted(members)) for members in joined.values() if len(members) > 1)
+    for subject, name in group.items():
+        joined[name].add(subject)
+    several = sorted(tuple(sorted(members)) for members in joined.values())
     assert ("20", "21") in several
     assert ("51", "75", "78") in several
     assert ("H10", "H3") in several
@@ -150,31 +125,36 @@ def test_the_106_identical_pairs_of_the_real_data(spark, real_images):
 @needs_manifest
 @needs_sample
 @pytest.mark.parametrize("split", ["official", "grouped", "k-fold"])
-def test_no_strategy_leaves_a_copy_on_two_sides_of_the_real_data(spark, real_images, split):
-    options = EtlOptions.of(split=split)
-    placed = place(with_groups(real_images.where(f"status = '{LISTED}'")), options, CNMC_CLASS_NAMES).collect()
-    assert len(placed) == 12528
-    kept = [row for row in placed if not row.dropped]
-    side = (lambda row: (row.split, row.fold)) if split == "k-fold" else (lambda row: row.split)
-    for key in ("subject", "content_hash", *(() if split == "official" else ("group",))):
+def test_no_strategy_leaves_a_copy_on_two_sides_of_the_real_data(real_rows, real_sharing, split):
+    rows = [row for row in real_rows.values() if row.status == LISTED]
+    assert len(rows) == 12528
+    kinds = Counter(map(Kind.of, rows))
+    placement = decide(kinds, EtlOptions.of(split=split), CNMC_CLASS_NAMES, sharing=real_sharing)
+    placed = [(row, placement.place(row.source, row)) for row in rows]
+    kept = [(row, place) for row, place in placed if not place.dropped]
+    side = (lambda place: (place.split, place.fold)) if split == "k-fold" else (lambda place: place.split)
+    keys = {"subject": lambda row, _: row.subject, "pixels": lambda row, _: row.fingerprint}
+    if split != "official":
+        keys["group"] = lambda _, place: place.group
+    for name, key in keys.items():
         sides = defaultdict(set)
-        for row in kept:
-            sides[row[key]].add(side(row))
-        assert max(map(len, sides.values())) == 1, key
-    counts = Counter(row.split for row in kept)
+        for row, place in kept:
+            sides[key(row, place)].add(side(place))
+        assert max(map(len, sides.values())) == 1, name
+    counts = Counter(place.split for _, place in kept)
     if split == "official":
-        dropped = [row for row in placed if row.dropped]
-        assert {row.split for row in dropped} == {"train"}
+        dropped = [place for _, place in placed if place.dropped]
+        assert {place.split for place in dropped} == {"train"}
         assert counts["validation"] == 3553
         assert counts["test"] == 1867
         assert counts["train"] + len(dropped) == 7108
-        assert all(row.dropped == "the same pixels are also in validation" for row in dropped)
+        assert all(place.dropped == "the same pixels are also in validation" for place in dropped)
     if split == "grouped":
         assert len(kept) == 12528
         for label in (0, 1):
-            per_split = Counter(row.split for row in kept if row.label == label)
+            per_split = Counter(place.split for row, place in kept if row.label == label)
             assert abs(per_split["train"] / per_split.total() - 0.7) < 0.05
     if split == "k-fold":
-        folds = Counter((row.fold, row.label) for row in kept if row.split == "train")
+        folds = Counter((place.fold, row.label) for row, place in kept if place.split == "train")
         assert len(folds) == 10
         assert counts["test"] == 1867

@@ -9,7 +9,7 @@ import pytest
 from etl.layouts.detect import understand
 from etl.layouts.folders import class_level
 from etl.layouts.words import order_classes
-from etl.listing import count_rows
+from etl.listing import Listing
 from etl.options import EtlOptions
 from etl.rows import LISTED, REJECTED, UNLABELLED
 from etl.validating import refuse_overlap, refuse_unusable, resolve
@@ -207,12 +207,12 @@ def test_one_class_only_and_no_label_at_all(cnmc, tmp_path):
     shutil.copytree(cnmc / "training_data" / "fold_0" / "all", tmp_path / "one" / "all")
     layout = understand(str(tmp_path / "one"), AUTO)
     with pytest.raises(UserError, match="one class only"):
-        refuse_unusable(layout, count_rows(layout), resolve(AUTO, layout))
+        refuse_unusable(layout, Listing(layout), resolve(AUTO, layout))
     write_image(tmp_path / "none" / "C-NMC_test_final_phase_data" / "1.bmp", cell(1))
     write_image(tmp_path / "none" / "C-NMC_test_prelim_phase_data" / "UID_1_1_1_cat.bmp", cell(1))
     layout = understand(str(tmp_path / "none"), AUTO)
     with pytest.raises(UserError, match="none of the 2 images has a label"):
-        refuse_unusable(layout, count_rows(layout), resolve(AUTO, layout))
+        refuse_unusable(layout, Listing(layout), resolve(AUTO, layout))
 
 
 def test_wrong_options_are_reported_together():

@@ -9,28 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from etl import files, pipeline, shards
-from etl.narrating import Narrator
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.manifest import IMAGES_FOLDER
-from tests.etl.cells import SAMPLE, cell, needs_sample, write_cnmc, write_image
+from tests.etl.cells import SAMPLE, Listener, cell, needs_sample, rows_of, write_cnmc, write_image
 
 pytestmark = pytest.mark.spark
 
 SMALL = EtlOptions.of(image_size=16, crop=40)
-
-
-class Listener(Narrator):
-    def __init__(self):
-        self.said, self.stages = [], []
-
-    def say(self, text):
-        self.said.append(text)
-
-    def stage(self, name, num_images):
-        self.stages.append((name, num_images))
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +33,6 @@ def made(spark, source, tmp_path_factory):
     location = tmp_path_factory.mktemp("made") / "dataset"
     run_etl(spark, source, location, SMALL)
     return location
-
-
-def rows_of(location):
-    """All rows in reading order, as (split, row)."""
-    manifest = Dataset.open(location).manifest
-    return [
-        (split, row)
-        for split, summary in manifest.splits.items()
-        for file in summary.files
-        for row in files.read_table(f"{location}/{file.path}").to_pylist()
-    ]
 
 
 def test_a_dataset_holds_every_image_of_its_source_once(source, made):
@@ -228,10 +205,13 @@ def test_a_refused_update_leaves_the_dataset_as_it_was(spark, source, tmp_path):
     root, dataset = tmp_path / "source", tmp_path / "dataset"
     shutil.copytree(source, root)
     before = run_etl(spark, root, dataset, SMALL)
+    files_before = sorted(dataset.rglob("images/**/*"))
     (root / "training_data" / "fold_0" / "all" / "UID_1_90_1_all.bmp").write_bytes(b"")
-    with pytest.raises(UserError, match="1 of 65 images"):
+    write_image(root / "training_data" / "fold_0" / "all" / "UID_1_91_1_all.bmp", cell(1000))
+    with pytest.raises(UserError, match="1 of 66 images"):
         run_etl(spark, root, dataset, SMALL, update=True)
     assert Dataset.open(dataset).manifest == before
+    assert sorted(dataset.rglob("images/**/*")) == files_before
     assert len(rows_of(dataset)) == 64
 
 
@@ -272,7 +252,7 @@ def test_a_run_that_failed_goes_on_from_its_finished_shards(spark, source, tmp_p
         raise RuntimeError("the power went")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "write_all", broken)
+        patch.setattr(pipeline, "find_sharing", broken)
         with pytest.raises(RuntimeError, match="the power went"):
             run_etl(spark, source, dataset, SMALL)
     with pytest.raises(UserError, match="no finished dataset"):

@@ -1,52 +1,39 @@
 import pytest
 
+from etl.listing import Kind
 from etl.options import EtlOptions
-from etl.placing import drop_leaks, place
+from etl.placing import Copy, Sharing, decide
 from hvdcells.errors import UserError
 from hvdcells.schema import CNMC_CLASS_NAMES, NO_FOLD
 
-pytestmark = pytest.mark.spark
 
-DDL = "source string, subject string, `group` string, label int, content_hash string, official_split string, fold int"
-
-
-@pytest.fixture(autouse=True)
-def few_rows(spark):
-    from etl.frames import settings_for
-
-    with settings_for(spark, 1000):
-        yield
+def many(per_class=6, num_images=3):
+    return {Kind(f"{label}-{number}", label, "train", 0): num_images for label in (0, 1) for number in range(per_class)}
 
 
-def images(spark, rows):
-    return spark.createDataFrame(rows, DDL)
+def decided(kinds, has_validation=True, sharing=None, **options):
+    return decide(kinds, EtlOptions.of(**options), CNMC_CLASS_NAMES, has_validation, sharing)
 
 
-def many(spark, per_class=6):
-    rows = []
-    for label in (0, 1):
-        for number in range(per_class):
-            subject = f"{label}-{number}"
-            rows += [
-                (f"{subject}-{index}", subject, subject, label, f"{subject}{index}", "train", 0) for index in range(3)
-            ]
-    return images(spark, rows)
+def copies(*sets):
+    return tuple(tuple(Copy(source, kind) for source, kind in members) for members in sets)
 
 
-def test_copies_leave_the_side_that_is_trained_on(spark):
-    rows = [
-        ("a", "1", "1", 1, "x", "train", 0),
-        ("b", "2", "1", 1, "x", "validation", 2),
-        ("c", "3", "1", 1, "y", "validation", 2),
-        ("d", "4", "1", 1, "y", "test", NO_FOLD),
-        ("e", "5", "5", 1, "z", "train", 0),
-        ("f", "6", "5", 1, "z", "train", 1),
-        ("g", "7", "7", 0, "w", "train", 0),
-        ("h", "7", "7", 0, "v", "test", NO_FOLD),
-    ]
-    frame = images(spark, rows).withColumnRenamed("official_split", "split")
-    dropped = {row.source: row.dropped for row in drop_leaks(frame).collect()}
-    assert dropped == {
+def test_copies_leave_the_side_that_is_trained_on():
+    images = {
+        "a": Kind("1", 1, "train", 0),
+        "b": Kind("2", 1, "validation", 2),
+        "c": Kind("3", 1, "validation", 2),
+        "d": Kind("4", 1, "test", NO_FOLD),
+        "e": Kind("5", 1, "train", 0),
+        "f": Kind("6", 1, "train", 1),
+        "g": Kind("7", 0, "train", 0),
+        "h": Kind("7", 0, "test", NO_FOLD),
+    }
+    sharing = Sharing(copies=copies(*([(name, images[name]) for name in pair] for pair in ("ab", "cd", "ef"))))
+    kinds = dict.fromkeys(images.values(), 1)
+    placement = decided(kinds, sharing=sharing, split="official")
+    assert {name: placement.place(name, kind).dropped for name, kind in images.items()} == {
         "a": "the same pixels are also in validation",
         "b": "",
         "c": "the same pixels are also in test",
@@ -56,16 +43,22 @@ def test_copies_leave_the_side_that_is_trained_on(spark):
         "g": "its subject is also in test",
         "h": "",
     }
-    assert {row.dropped for row in drop_leaks(frame, keep_leaks=True).collect()} == {""}
+    kept = decided(kinds, sharing=sharing, split="official", keep_leaks=True)
+    assert {kept.place(name, kind).dropped for name, kind in images.items()} == {""}
 
 
-def test_official_takes_validation_from_training_subjects_where_the_source_has_none(spark):
-    placed = place(many(spark), EtlOptions.of(split="official"), CNMC_CLASS_NAMES, has_validation=False).collect()
-    sides = {}
-    for row in placed:
-        sides.setdefault((row.subject, row.label), set()).add(row.split)
-    assert all(len(splits) == 1 for splits in sides.values())
-    assert {(label, *splits) for (_, label), splits in sides.items()} == {
+def test_a_copy_whose_other_was_dropped_for_its_subject_stays():
+    train, both, test = Kind("1", 1, "train", 0), Kind("2", 1, "validation", 2), Kind("2", 1, "test", NO_FOLD)
+    sharing = Sharing(copies=copies([("a", train), ("b", both)]))
+    placement = decided({train: 1, both: 1, test: 1, Kind("3", 0, "train", 0): 1}, sharing=sharing, split="official")
+    assert placement.place("b", both).dropped == "its subject is also in test"
+    assert placement.place("a", train).dropped == ""
+
+
+def test_official_takes_validation_from_training_subjects_where_the_source_has_none():
+    kinds = many()
+    placement = decided(kinds, has_validation=False, split="official")
+    assert {(kind.label, placement.place("", kind).split) for kind in kinds} == {
         (0, "train"),
         (1, "train"),
         (0, "validation"),
@@ -73,26 +66,52 @@ def test_official_takes_validation_from_training_subjects_where_the_source_has_n
     }
 
 
-def test_folds_are_numbered_and_whole(spark):
-    placed = place(many(spark), EtlOptions.of(split="k-fold", num_folds=3), CNMC_CLASS_NAMES).collect()
-    folds = {}
-    for row in placed:
-        folds.setdefault(row.group, set()).add(row.fold)
-    assert all(len(fold) == 1 for fold in folds.values())
-    assert {fold for (fold,) in folds.values()} == {0, 1, 2}
+def test_folds_are_numbered_and_the_official_test_stays_apart():
+    test = Kind("9", 1, "test", NO_FOLD)
+    kinds = many() | {test: 5}
+    placement = decided(kinds, split="k-fold", num_folds=3)
+    places = {kind: placement.place("", kind) for kind in kinds}
+    assert (places[test].split, places[test].fold) == ("test", NO_FOLD)
+    assert {place.fold for kind, place in places.items() if kind != test} == {0, 1, 2}
+    assert {place.split for kind, place in places.items() if kind != test} == {"train"}
+
+
+@pytest.mark.parametrize("split", ["grouped", "k-fold"])
+def test_subjects_that_were_joined_stay_together(split):
+    kinds = many()
+    group_of = {"0-1": "0-1", "0-2": "0-1", "1-5": "0-1"}
+    placement = decided(kinds, sharing=Sharing(group_of=group_of), split=split, num_folds=3)
+    places = {placement.place("", kind) for kind in kinds if kind.subject in group_of}
+    assert len(places) == 1
+    assert places.pop().group == "0-1"
 
 
 @pytest.mark.parametrize(("split", "extra"), [("grouped", {}), ("k-fold", {"num_folds": 3})])
-def test_too_few_subjects_are_refused_by_name(spark, split, extra):
+def test_too_few_subjects_are_refused_by_name(split, extra):
     with pytest.raises(UserError, match="class 'hem' has 2 leakage groups") as error:
-        place(many(spark, per_class=2), EtlOptions.of(split=split, **extra), CNMC_CLASS_NAMES)
+        decided(many(per_class=2), split=split, **extra)
     assert "at least 3" in error.value.expected
 
 
-def test_the_seed_decides(spark):
+def test_an_empty_training_split_is_refused():
+    with pytest.raises(UserError, match="the training split is empty"):
+        decided({Kind("1", 0, "test", 0): 3, Kind("2", 1, "test", 0): 3}, split="official")
+
+
+def test_some_rejected_images_change_nothing_and_a_lost_subject_does():
+    kinds = many()
+    before = decided(kinds, split="grouped")
+    one = next(iter(kinds))
+    assert decided(kinds, sharing=Sharing(num_rejected={one: 2}), split="grouped") == before
+    assert one.subject not in decided(kinds, sharing=Sharing(num_rejected={one: 3}), split="grouped").part_of
+
+
+def test_the_seed_decides():
+    kinds = many(12)
+
     def splits(seed):
-        placed = place(many(spark, 12), EtlOptions.of(split="grouped", seed=seed), CNMC_CLASS_NAMES).collect()
-        return {row.source: row.split for row in placed}
+        placement = decided(kinds, split="grouped", seed=seed)
+        return tuple(placement.place("", kind).split for kind in kinds)
 
     assert splits(1) == splits(1)
-    assert len({tuple(sorted(splits(seed).items())) for seed in range(4)}) > 1
+    assert len({splits(seed) for seed in range(4)}) > 1

@@ -1,0 +1,80 @@
+"""Images with the same pixels and images that look the same, found among hashes. Plain numpy."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+FACT = np.dtype([("high", "u8"), ("low", "u8"), ("perceptual", "u8"), ("shard", "i4"), ("index", "i4")])
+"""An image: both halves of its content hash, its perceptual hash, its shard and its place in the shard's findings."""
+NUM_QUARTERS = 4
+MOST_SHARING = 1000
+_BITS_SET = np.array([number.bit_count() for number in range(2**16)], np.uint8)
+
+Image = tuple[int, int]
+"""Shard, and place in its findings."""
+
+
+def facts(
+    shard: int, indices: Sequence[int], content_hashes: Sequence[str], perceptual_hashes: Sequence[int]
+) -> np.ndarray:
+    """Return an array of `FACT` for images of a shard; content hashes are 32 hexadecimal digits."""
+    table = np.empty(len(indices), FACT)
+    halves = np.frombuffer(bytes.fromhex("".join(content_hashes)), ">u8").reshape(-1, 2)
+    table["high"], table["low"] = halves[:, 0], halves[:, 1]
+    table["perceptual"] = np.array(perceptual_hashes, np.int64).view(np.uint64)
+    table["shard"], table["index"] = shard, indices
+    return table
+
+
+def quarter_of(images: np.ndarray, quarter: int) -> np.ndarray:
+    """Return 16 bits of the perceptual hashes."""
+    return (images["perceptual"] >> np.uint64(16 * quarter)) & np.uint64(0xFFFF)
+
+
+def identical_sets(images: np.ndarray) -> list[list[Image]]:
+    """Return the sets of images with the same content hash."""
+    images = images[np.lexsort((images["index"], images["shard"], images["low"], images["high"]))]
+    as_before = (images["high"][1:] == images["high"][:-1]) & (images["low"][1:] == images["low"][:-1])
+    sets: list[list[Image]] = []
+    last = -1
+    for position in np.flatnonzero(as_before).tolist():
+        if position != last:
+            sets.append([_name(images[position])])
+        sets[-1].append(_name(images[position + 1]))
+        last = position + 1
+    return sets
+
+
+def near_pairs(images: np.ndarray, quarter: int, most_bits: int) -> set[tuple[Image, Image]]:
+    """Return the pairs that look the same and are not identical, among images that share a quarter of their hash.
+
+    Perceptual hashes that differ in at most `most_bits` ≤ 3 of 64 bits are equal in at least one of four quarters: only
+    images that share one are compared. A quarter that more than a thousand images share (blank ones, say) tells
+    nothing and would cost the square of their number: it is left out.
+    """
+    keys = quarter_of(images, quarter)
+    order = np.argsort(keys, kind="stable")
+    images, keys = images[order], keys[order]
+    _, first, sharing = np.unique(keys, return_index=True, return_counts=True)
+    last = np.repeat(first + sharing - 1, sharing)
+    position = np.flatnonzero(np.repeat(sharing <= MOST_SHARING, sharing))
+    found = []
+    step = 0
+    while len(position):
+        step += 1
+        position = position[position + step <= last[position]]
+        differing = images["perceptual"][position] ^ images["perceptual"][position + step]
+        near = position[_num_bits(differing) <= most_bits]
+        one, other = images[near], images[near + step]
+        differ = (one["high"] != other["high"]) | (one["low"] != other["low"])
+        found += zip(map(_name, one[differ]), map(_name, other[differ]), strict=True)
+    return {(min(pair), max(pair)) for pair in found}
+
+
+def _num_bits(values: np.ndarray) -> np.ndarray:
+    parts = values.view(np.uint16).reshape(-1, 4)
+    return sum(_BITS_SET[parts[:, number]] for number in range(4))
+
+
+def _name(image: np.void) -> Image:
+    return int(image["shard"]), int(image["index"])

@@ -51,20 +51,26 @@ def images_per_split(tallied: Sequence[Tally]) -> dict[str, int]:
 
 
 def summaries(
-    tallied: Sequence[Tally], written: Sequence[tuple[str, ParquetFile]], class_names: Sequence[str]
+    tallied: Sequence[Tally],
+    written: Sequence[tuple[str, ParquetFile]],
+    class_names: Sequence[str],
+    subjects_known: bool,
 ) -> dict[str, SplitSummary]:
-    """Summarize each split."""
+    """Summarize each split; subjects are named only where the source names them."""
     return {
         split: _summary(
             [tally for tally in tallied if tally.key.kept and tally.key.split == split],
             tuple(sorted((file for name, file in written if name == split), key=lambda file: file.path)),
             class_names,
+            subjects_known,
         )
         for split in SPLITS
     }
 
 
-def _summary(tallied: Sequence[Tally], parquet: tuple[ParquetFile, ...], class_names: Sequence[str]) -> SplitSummary:
+def _summary(
+    tallied: Sequence[Tally], parquet: tuple[ParquetFile, ...], class_names: Sequence[str], subjects_known: bool
+) -> SplitSummary:
     per_class = Counter(dict.fromkeys(class_names, 0))
     per_subject, per_fold = Counter(), Counter()
     class_of: dict[str, str] = {}
@@ -72,7 +78,7 @@ def _summary(tallied: Sequence[Tally], parquet: tuple[ParquetFile, ...], class_n
         per_class[key.class_name] += num
         if key.fold != NO_FOLD:
             per_fold[key.fold] += num
-        if key.subject:
+        if subjects_known:
             per_subject[key.subject] += num
             known = class_of.setdefault(key.subject, key.class_name)
             class_of[key.subject] = key.class_name if known == key.class_name else MIXED

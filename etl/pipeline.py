@@ -87,7 +87,7 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
     # ---- The description, and last of all the manifest: from then on it is a dataset.
     tallied = tally(entry for shard in made for entry in shard.tallies)
     written = [file for shard in made for file in shard.files]
-    splits = summaries(tallied, written, layout.class_names)
+    splits = summaries(tallied, written, layout.class_names, layout.subjects_known)
     parquet = [file for split in splits.values() for file in split.files]
     dropped = {source: reason for shard in made for source, reason in shard.dropped.items()}
     leaks = leakage.report(placement, found, tallied, dropped, layout.subjects_known, options.keep_leaks)

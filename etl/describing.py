@@ -42,14 +42,6 @@ def tally(images: Iterable[tuple[TallyKey, int, Sequence[int]]]) -> list[Tally]:
     return [Tally(key, num, tuple(sums)) for key, (num, *sums) in sorted(totals.items())]
 
 
-def images_per_split(tallied: Sequence[Tally]) -> dict[str, int]:
-    """Return the images of each split that are in the dataset."""
-    num_images = dict.fromkeys(SPLITS, 0)
-    for key, num, _ in tallied:
-        num_images[key.split] += num if key.kept else 0
-    return num_images
-
-
 def summaries(
     tallied: Sequence[Tally],
     written: Sequence[tuple[str, ParquetFile]],

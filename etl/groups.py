@@ -22,6 +22,8 @@ def group_of(spark: "SparkSession", joined: Sequence[tuple[str, str]]) -> dict[s
         spark: where components are found.
         joined: pairs of different subjects.
     """
+    if not joined:
+        return {}
     if len(joined) <= MOST_PAIRS_ON_THE_DRIVER:
         return _components_on_the_driver(joined)
     with settings_for(spark, len(joined)):

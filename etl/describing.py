@@ -42,58 +42,60 @@ def tally(images: Iterable[tuple[TallyKey, int, Sequence[int]]]) -> list[Tally]:
     return [Tally(key, num, tuple(sums)) for key, (num, *sums) in sorted(totals.items())]
 
 
-def images_per_split(tallied: Sequence[Tally]) -> dict[str, int]:
-    """Return the images of each split that are in the dataset."""
-    num_images = dict.fromkeys(SPLITS, 0)
-    for key, num, _ in tallied:
-        num_images[key.split] += num if key.kept else 0
-    return num_images
-
-
 def summaries(
-    tallied: Sequence[Tally], written: Sequence[tuple[str, ParquetFile]], class_names: Sequence[str]
+    tallied: Sequence[Tally],
+    written: Sequence[tuple[str, ParquetFile]],
+    class_names: Sequence[str],
+    subjects_known: bool,
 ) -> dict[str, SplitSummary]:
-    """Summarize each split."""
+    """Summarize each split; subjects are named only where the source names them."""
     return {
         split: _summary(
             [tally for tally in tallied if tally.key.kept and tally.key.split == split],
             tuple(sorted((file for name, file in written if name == split), key=lambda file: file.path)),
             class_names,
+            subjects_known,
         )
         for split in SPLITS
     }
 
 
-def fold_summaries(tallied: Sequence[Tally], class_names: Sequence[str], image_size: int) -> dict[str, FoldSummary]:
+def fold_summaries(
+    tallied: Sequence[Tally], class_names: Sequence[str], image_size: int, subjects_known: bool
+) -> dict[str, FoldSummary]:
     """Summarize each fold of the training split."""
     train = [tally for tally in tallied if tally.key.kept and tally.key.split == "train"]
     summaries = {}
     for fold in sorted({tally.key.fold for tally in train}):
         members = [tally for tally in train if tally.key.fold == fold]
         mean, std = channel_moments(members, image_size)
-        summaries[str(fold)] = FoldSummary(**_counts(members, class_names), channel_mean=mean, channel_std=std)
+        summaries[str(fold)] = FoldSummary(
+            **_counts(members, class_names, subjects_known), channel_mean=mean, channel_std=std
+        )
     return summaries
 
 
-def _summary(tallied: Sequence[Tally], parquet: tuple[ParquetFile, ...], class_names: Sequence[str]) -> SplitSummary:
+def _summary(
+    tallied: Sequence[Tally], parquet: tuple[ParquetFile, ...], class_names: Sequence[str], subjects_known: bool
+) -> SplitSummary:
     per_fold = Counter()
     for key, num, _ in tallied:
         if key.fold != NO_FOLD:
             per_fold[key.fold] += num
     return SplitSummary(
-        **_counts(tallied, class_names),
+        **_counts(tallied, class_names, subjects_known),
         images_per_fold={str(fold): num for fold, num in sorted(per_fold.items())},
         files=parquet,
     )
 
 
-def _counts(tallied: Sequence[Tally], class_names: Sequence[str]) -> dict[str, Any]:
-    """Return the fields of `ImageCounts`."""
+def _counts(tallied: Sequence[Tally], class_names: Sequence[str], subjects_known: bool) -> dict[str, Any]:
+    """Return the fields of `ImageCounts`; subjects are named where they are known."""
     per_class, per_subject = Counter(dict.fromkeys(class_names, 0)), Counter()
     class_of: dict[str, str] = {}
     for key, num, _ in tallied:
         per_class[key.class_name] += num
-        if key.subject:
+        if subjects_known:
             per_subject[key.subject] += num
             known = class_of.setdefault(key.subject, key.class_name)
             class_of[key.subject] = key.class_name if known == key.class_name else MIXED

@@ -87,7 +87,10 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
     # ---- The description, and last of all the manifest: from then on it is a dataset.
     tallied = tally(entry for shard in made for entry in shard.tallies)
     written = [file for shard in made for file in shard.files]
-    splits = summaries(tallied, written, layout.class_names)
+    splits = summaries(tallied, written, layout.class_names, layout.subjects_known)
+    by_fold = options.split == "k-fold"
+    described = layout.class_names, options.image_size, layout.subjects_known
+    folds = fold_summaries(tallied, *described) if by_fold else {}
     parquet = [file for split in splits.values() for file in split.files]
     dropped = {source: reason for shard in made for source, reason in shard.dropped.items()}
     leaks = leakage.report(placement, found, tallied, dropped, layout.subjects_known, options.keep_leaks)
@@ -106,7 +109,7 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
         channel_mean=mean,
         channel_std=std,
         splits=splits,
-        folds=fold_summaries(tallied, layout.class_names, options.image_size) if options.split == "k-fold" else {},
+        folds=folds,
         leakage=leaks,
         listed=listing.num_images,
         written=sum(split.images for split in splits.values()),

@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components as reference_components
 
-from etl import repeats
+from etl import groups, repeats
 from etl.groups import connected_components, group_of
 from etl.layouts.cnmc import rows_of
 from etl.listing import Kind
@@ -57,7 +57,9 @@ def test_random_graphs_agree_with_scipy(spark, seed):
     assert found == {f"n{node:03d}": first[wanted[node]] for node in set(ends.ravel().tolist())}
 
 
-def test_a_group_is_named_for_its_first_subject(spark):
+@pytest.mark.parametrize("most_on_the_driver", [groups.MOST_PAIRS_ON_THE_DRIVER, 0])
+def test_a_group_is_named_for_its_first_subject(spark, monkeypatch, most_on_the_driver):
+    monkeypatch.setattr(groups, "MOST_PAIRS_ON_THE_DRIVER", most_on_the_driver)
     assert group_of(spark, []) == {}
     assert group_of(spark, [("3", "2"), ("1", "2"), ("5", "4")]) == {
         "1": "1",

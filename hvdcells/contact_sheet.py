@@ -47,10 +47,9 @@ def draw_contact_sheet(
     axes[0, 0].set_title("as it is", fontsize=9)
     for column in range(num_variants):
         axes[0, column + 1].set_title(f"draw {column + 1}", fontsize=9)
+    title = f"Augmentation: {describe(experiment.augmentation)}; seed {experiment.seed}"
     notice = f"\n{SYNTHETIC_NOTICE}" if dataset.manifest.synthetic else ""
-    figure.suptitle(
-        f"Augmentation: {describe(experiment.augmentation)}; seed {experiment.seed}{notice}", fontsize=9, wrap=True
-    )
+    figure.suptitle(title + notice, fontsize=9, wrap=True)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=130)
     storage.write_bytes(location, png.getvalue())

@@ -42,7 +42,7 @@ class Ending:
 
 @contextmanager
 def all_end_together() -> Iterator[Ending]:
-    """Inside the block, `horovod.spark.run` ends all ranks soon after one has failed, and when the driver gets a signal.
+    """Inside the block, `horovod.spark.run` ends all ranks soon after one failed, and when the driver gets a signal.
 
     Signals are handled as before after the block.
     """

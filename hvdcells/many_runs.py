@@ -105,7 +105,7 @@ class RunsFolder:
 
 
 def train_unless_finished(run: RunDirectory, dataset: Dataset, experiment: Experiment, ranks: Ranks) -> RunDirectory:
-    """Train one run of several, unless that is done; what an interruption left half-done is trained anew."""
+    """Train one run of several, unless that is done; what was interrupted goes on from its checkpoint."""
     if storage.exists(run.finished):
         return run
     return train(
@@ -115,7 +115,7 @@ def train_unless_finished(run: RunDirectory, dataset: Dataset, experiment: Exper
         workers=ranks.workers,
         master=ranks.master,
         backend=ranks.backend,
-        overwrite=True,
+        resume=True,
     )
 
 

@@ -26,6 +26,9 @@ RANK_ENVIRONMENT = {
     # TensorFlow imports the Keras it is told to use. Our models are tf_keras models; Keras 3 would add its own
     # import and those of scikit-learn, matplotlib and pandas, together half of the whole (measured).
     "TF_USE_LEGACY_KERAS": "1",
+    # Horovod's 30 s end a run whose rank 0 takes longer to upload a model, or whose host pauses. A rank that has
+    # failed is noticed by its connections, not by this.
+    "HOROVOD_GLOO_TIMEOUT_SECONDS": "300",
 }
 """What a rank's process starts with, unless the driver's environment says otherwise."""
 RANK_MODULES = (

@@ -13,6 +13,11 @@ import psutil
 
 ROOT = Path(__file__).parent.parent
 MARK = "HVDCELLS_TEST_MARK"
+ENVIRONMENT = {
+    "PYTHONPATH": str(ROOT),
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "HOROVOD_GLOO_TIMEOUT_SECONDS": "600",  # a machine that is suspended during a test is no failure
+}
 
 
 class Command:
@@ -24,7 +29,7 @@ class Command:
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-m", "launch.cli", *map(str, arguments)],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **environment, MARK: self._mark},
+            env={**os.environ, **ENVIRONMENT, **environment, MARK: self._mark},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -34,10 +34,14 @@ class Ending:
             return "the Spark job failed"
         if self.exit_code is None:
             return f"the task of rank {self.rank} was lost"
-        if self.exit_code - 128 not in set(signal.Signals):
+        if not _is_signal(self.exit_code):
             return f"the process of rank {self.rank} ended with exit code {self.exit_code}"
         name = signal.Signals(self.exit_code - 128).name
         return f"the process of rank {self.rank} was killed by {name}" + " (out of memory?)" * (name == "SIGKILL")
+
+
+def _is_signal(exit_code: int | None) -> bool:
+    return exit_code is not None and exit_code - 128 in set(signal.Signals)
 
 
 @contextmanager
@@ -64,7 +68,10 @@ def all_end_together() -> Iterator[Ending]:
                 return exit_code, when
             finally:
                 if exit_code != 0:
-                    if ending.rank is None:
+                    # A rank that was killed is the cause, even where another noticed before Horovod heard of it.
+                    is_first_killed = _is_signal(exit_code) and not _is_signal(ending.exit_code)
+                    ended_by_itself = not any(event.is_set() for event in events)
+                    if ending.rank is None or (is_first_killed and ended_by_itself):
                         ending.rank, ending.exit_code = slot.rank, exit_code
                     timers.extend(threading.Timer(GRACE_SECONDS, event.set) for event in events)
                     for timer in timers[-len(events) :]:

@@ -123,13 +123,14 @@ def test_layers_draw_independently(dropout_masks):
     assert 0.1 < kept < 0.4  # two masks of one half leave a quarter; the same one twice would leave a half
 
 
-def steps_in(folder):
+def steps_in(folder, tag="loss"):
+    """Return the steps of a scalar, in the order in which they were written."""
     records = [
         tf.compat.v1.Event.FromString(record)
         for file in sorted(Path(folder).iterdir())
         for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
     ]
-    return [event.step for event in records if event.summary.value]
+    return [event.step for event in records for value in event.summary.value if value.tag == tag]
 
 
 @pytest.mark.parametrize("half_written", [False, True])

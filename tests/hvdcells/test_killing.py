@@ -47,7 +47,7 @@ def assert_each_epoch_is_there_once(run):
     directory = RunDirectory.at(run)
     every = list(range(1, EPOCHS + 1))
     assert [record["epoch"] for record in directory.read_metrics()] == every
-    steps = steps_in(directory.tensorboard)
+    steps = steps_in(directory.tensorboard, "validation/loss")
     assert sorted(set(steps)) == every
     assert len({steps.count(step) for step in steps}) == 1
     assert not [path for path in Path(run).rglob(".*") if path.is_file()], "left aside by a writer that was killed"

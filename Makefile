@@ -34,7 +34,7 @@ demo: $(STAMP) ## Run the main job on synthetic cells: images, ETL, two workers,
 test: $(STAMP) ## Run all tests
 	$(RUN)/pytest
 
-test-fast: $(STAMP) ## Run the tests that need no JVM and no ranks (under a minute)
+test-fast: $(STAMP) ## Run the tests that need no JVM and no ranks
 	$(RUN)/pytest -m "not spark and not ranks and not aws and not slow"
 
 lint: $(STAMP) ## Check style, format and the import arrows

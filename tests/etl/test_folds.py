@@ -10,16 +10,9 @@ from etl import files
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from hvdcells.dataset import Dataset
-from tests.etl.cells import cell, write_cnmc, write_image
+from tests.etl.cells import cell, write_image
 
 pytestmark = pytest.mark.spark
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    root = tmp_path_factory.mktemp("source")
-    write_cnmc(root)
-    return root
 
 
 def test_k_fold_files_hold_one_fold_each_and_validate_every_image_once(spark, source, tmp_path):

@@ -14,18 +14,11 @@ from etl.pipeline import run_etl
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.manifest import IMAGES_FOLDER
-from tests.etl.cells import SAMPLE, Listener, cell, needs_sample, rows_of, write_cnmc, write_image
+from tests.etl.cells import SAMPLE, Listener, cell, needs_sample, rows_of, write_image
 
 pytestmark = pytest.mark.spark
 
 SMALL = EtlOptions.of(image_size=16, crop=40)
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    root = tmp_path_factory.mktemp("source")
-    write_cnmc(root)
-    return root
 
 
 @pytest.fixture(scope="module")

@@ -12,18 +12,11 @@ from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.verifying import verify
 from hvdcells.dataset import Dataset
-from tests.etl.cells import Listener, cell, rows_of, write_cnmc, write_image
+from tests.etl.cells import Listener, cell, rows_of, write_image
 
 pytestmark = pytest.mark.spark
 
 SMALL = EtlOptions.of(image_size=16, crop=40)
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    root = tmp_path_factory.mktemp("source")
-    write_cnmc(root)
-    return root
 
 
 def test_where_pixels_tell_nothing_new_every_file_is_written_once(spark, source, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import hvdcells
 from hvdcells.backends import InProcess
 from hvdcells.cross_validating import spread
 from hvdcells.metrics import classification_scores
+from tests.hvdcells.interrupted import Interrupted
 from tests.small_dataset import write_small_dataset
 
 EXPERIMENT = hvdcells.recipes.small_cnn().override(
@@ -75,15 +76,6 @@ def test_spread_worked_out_by_hand():
 
 def test_it_goes_on_where_it_was_interrupted(tmp_path):
     dataset = write_folds(tmp_path / "dataset")
-
-    class Interrupted(InProcess):
-        runs_left = 1
-
-        def run(self, function, argument, logs):
-            if not self.runs_left:
-                raise KeyboardInterrupt
-            self.runs_left -= 1
-            return super().run(function, argument, logs)
 
     with pytest.raises(KeyboardInterrupt):
         hvdcells.cross_validate(dataset, tmp_path / "runs", EXPERIMENT, backend=Interrupted(), say=lambda _: None)

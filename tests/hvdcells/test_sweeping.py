@@ -8,6 +8,7 @@ import hvdcells
 from hvdcells.backends import InProcess
 from hvdcells.dataset import Dataset
 from launch.commands.runs_tables import print_sweep
+from tests.hvdcells.interrupted import Interrupted
 from tests.small_dataset import write_small_dataset
 
 EXPERIMENT = hvdcells.recipes.small_cnn().override(
@@ -58,15 +59,6 @@ def test_trials_come_best_first_and_a_failing_one_last(dataset, tmp_path, capsys
 
 
 def test_an_interrupted_sweep_goes_on(dataset, tmp_path):
-    class Interrupted(InProcess):
-        runs_left = 1
-
-        def run(self, function, argument, logs):
-            if not self.runs_left:
-                raise KeyboardInterrupt
-            self.runs_left -= 1
-            return super().run(function, argument, logs)
-
     vary = {"model.dropout": [0.0, 0.3]}
     with pytest.raises(KeyboardInterrupt):
         hvdcells.sweep(dataset, tmp_path / "runs", EXPERIMENT, vary, backend=Interrupted(), say=lambda _: None)

@@ -3,7 +3,7 @@
 import io
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
 from hvdcells.manifest import SYNTHETIC_NOTICE
 from hvdcells.many_runs import Ranks, RunsFolder, plan_of, scores_of, train_unless_finished
+from hvdcells.owner import sole_owner
 from hvdcells.run import check_trainable
+from hvdcells.training_share import open_for_training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
 
 SUMMARY_NAME = "cross-validation.json"
 OUT_OF_FOLD = "out-of-fold"
-CAVEAT = (
-    "The epoch of each fold was chosen on that fold, so these figures flatter a little. Folds share training images, "
-    "so the interval over folds is an approximation."
+CAVEAT = "Folds share training images, so the interval over folds is an approximation."
+CHOSEN = (
+    "The epoch of each fold was chosen on that fold, so these figures flatter a little; with training.select=last "
+    "none is chosen."
 )
+NOT_CHOSEN = "Each fold is judged by the model of its last epoch: nothing was chosen on it."
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class CrossValidation:
     spread: dict[str, Spread]
     pooled: "Evaluation"
     """Of all images together, each predicted by the model that did not train on it."""
+    caveat: str
+    """How far the figures can be trusted."""
 
 
 def cross_validate(
@@ -65,6 +71,7 @@ def cross_validate(
     workers: int = 2,
     master: str | None = None,
     backend: Backend | None = None,
+    conf: Mapping[str, str] | None = None,
     say: Callable[[str], None] = print,
 ) -> CrossValidation:
     """Train once for each fold of a dataset, on the other folds, and validate on it.
@@ -80,6 +87,7 @@ def cross_validate(
         workers: ranks; see `hvdcells.train`.
         master: Spark master; see `hvdcells.train`.
         backend: another way to run the ranks.
+        conf: Spark settings; see `hvdcells.train`.
         say: told what goes on, line by line.
 
     Raises:
@@ -87,15 +95,14 @@ def cross_validate(
             something else. Nothing is written then.
     """
     dataset = Dataset.open(dataset.location if isinstance(dataset, Dataset) else dataset)
-    ranks, folder = Ranks(workers, master, backend), RunsFolder.at(runs, SUMMARY_NAME)
+    ranks, folder = Ranks(workers, master, backend, conf), RunsFolder.at(runs, SUMMARY_NAME)
     folds = check_folds(dataset, experiment, ranks.num_workers)
     ranks.check()
     plan = plan_of(dataset, experiment, folds=folds)
     folder.check(plan)
-    folder.write({"plan": plan})
-
     per_fold = []
-    with ranks.one_session():
+    with sole_owner(folder.location), ranks.one_session():
+        folder.write({"plan": plan})
         for fold in folds:
             say(f"fold {fold}: {len(per_fold) + 1} of {len(folds)}")
             of_fold = experiment.override({"data.validation_fold": fold})
@@ -110,6 +117,7 @@ def cross_validate(
         per_fold=per_fold,
         spread=spread_over_folds(per_fold),
         pooled=evaluate_pooled(predictions, dataset),
+        caveat=f"{CHOSEN if experiment.training.select == 'best' else NOT_CHOSEN} {CAVEAT}",
     )
     parquet = io.BytesIO()
     predictions.to_parquet(parquet, index=False)
@@ -139,7 +147,8 @@ def check_folds(dataset: Dataset, experiment: Experiment, num_workers: int) -> l
     folds, problems = sorted(map(int, dataset.manifest.folds)), []
     for fold in folds:
         try:
-            check_trainable(Dataset.open(dataset.location, fold), num_workers)
+            of_fold = experiment.override({"data.validation_fold": fold})
+            check_trainable(open_for_training(dataset.location, of_fold), num_workers)
         except UserError as error:
             problems.append(UserError(f"fold {fold}: {error.given}", error.expected, error.remedy))
     raise_together(problems)
@@ -210,7 +219,7 @@ def to_dict(result: CrossValidation, plan: dict[str, Any], synthetic: bool) -> d
     spreads = {name: vars(value) for name, value in result.spread.items()}
     return {
         **notice,
-        "caveat": CAVEAT,
+        "caveat": result.caveat,
         "over_folds": spreads,
         "folds": result.per_fold,
         "pooled_out_of_fold": result.pooled.to_dict(),

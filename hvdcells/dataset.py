@@ -1,9 +1,9 @@
 """A finished dataset: its location and its manifest."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from hvdcells import storage
 from hvdcells.errors import UserError
@@ -11,9 +11,25 @@ from hvdcells.folds import with_validation_fold
 from hvdcells.manifest import MANIFEST_NAME, Manifest, SplitSummary
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 FOLDS_HINT = "; it has folds: `hvdcells cross-validate` takes each in turn, `--set data.validation_fold=0` one of them"
+
+
+class RowGroupPlace(NamedTuple):
+    """A row group of a split: where it is, and which of its images are used."""
+
+    path: str
+    """Of the Parquet file, below the dataset."""
+    number: int
+    """In its file."""
+    first_row: int
+    """Number of its first image in the split."""
+    num_rows: int
+    """Images that are used."""
+    chosen: "np.ndarray | None"
+    """Their places in the row group; None for all of them."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +40,9 @@ class Dataset:
     manifest: Manifest
     validation_fold: int | None = None
     """The fold that the manifest shows as validation split, the other folds being the training split."""
+    chosen_images: "Mapping[str, np.ndarray]" = field(default_factory=dict, compare=False)
+    """By split, booleans that name the images in use, in the order of the files; a split that is whole has none.
+    `training_share` draws them; the counts of the manifest are then theirs."""
 
     @classmethod
     def open(cls, location: str | os.PathLike, validation_fold: int | None = None) -> "Dataset":
@@ -71,12 +90,30 @@ class Dataset:
         return splits[name]
 
     def rows_per_row_group(self, split: str) -> list[int]:
-        """Return the images of every row group of a split, in the order of the manifest.
+        """Return the images of every row group of `row_groups`.
 
         Raises:
             UserError: the dataset has no images in that split.
         """
-        return [rows for file in self.split(split).files for rows in file.rows_per_row_group]
+        return [place.num_rows for place in self.row_groups(split)]
+
+    def row_groups(self, split: str) -> list[RowGroupPlace]:
+        """Return the row groups of a split of which images are used, in the order of the manifest.
+
+        Raises:
+            UserError: the dataset has no images in that split.
+        """
+        all_chosen, places = self.chosen_images.get(split), []
+        passed = first_row = 0
+        for file in self.split(split).files:
+            for number, num_rows in enumerate(file.rows_per_row_group):
+                chosen = None if all_chosen is None else all_chosen[passed : passed + num_rows].nonzero()[0]
+                passed += num_rows
+                num_used = num_rows if chosen is None else len(chosen)
+                if num_used:
+                    places.append(RowGroupPlace(file.path, number, first_row, num_used, chosen))
+                    first_row += num_used
+        return places
 
     def read_rows(self, split: str, columns: Sequence[str]) -> "pd.DataFrame":
         """Read columns other than `image` of a split, in the order of the manifest.
@@ -93,4 +130,5 @@ class Dataset:
         for file in self.split(split).files:
             with filesystem.open(storage.join(root, file.path)) as opened:
                 frames.append(pq.ParquetFile(opened).read(columns=list(columns)).to_pandas())
-        return pd.concat(frames, ignore_index=True)
+        rows = pd.concat(frames, ignore_index=True)
+        return rows[self.chosen_images[split]].reset_index(drop=True) if split in self.chosen_images else rows

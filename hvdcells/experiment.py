@@ -27,6 +27,9 @@ class Data(_Section):
     """Side of the square the model sees, in pixels; None for the size stored in the dataset."""
     validation_fold: int | None = Field(default=None, ge=0)
     """Of a dataset with folds (`hvdcells etl --split k-fold`): the fold to validate on, training on the others."""
+    train_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Share of the training images to train on, drawn with the experiment's seed: the same share of each class, and of
+    its subjects alike. Validation and test stay whole."""
     batch_size: int = Field(default=32, ge=1)
     """Images a rank takes per step; the global batch is this times the world size."""
     shuffle_buffer: int = Field(default=1024, ge=1)
@@ -148,6 +151,15 @@ class Training(_Section):
     """Epochs without a better validation score after which the run stops; None to run all epochs."""
     monitor: Literal["weighted_f1", "macro_f1", "auroc", "loss"] = "weighted_f1"
     """Validation score that names the best epoch."""
+    select: Literal["best", "last"] = "best"
+    """The epoch whose model is kept: the best by `monitor`, or the last, which chooses nothing by the validation
+    images. So their scores do not flatter, as a cross-validation wants it."""
+
+    @model_validator(mode="after")
+    def _nothing_is_chosen(self) -> "Training":
+        if self.select == "last" and self.early_stopping_patience is not None:
+            raise ValueError("early_stopping_patience chooses the epoch by its validation score; select=last does not")
+        return self
 
 
 class Communication(_Section):

@@ -6,7 +6,7 @@ goes on where it was interrupted.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from hvdcells.backends import Backend, HorovodOnSpark
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
+from hvdcells.owner import is_unused
 from hvdcells.run import train
 from hvdcells.run_directory import RunDirectory, write_json
 from hvdcells.spark import spark_session
@@ -28,6 +29,7 @@ class Ranks:
     workers: int = 2
     master: str | None = None
     backend: Backend | None = None
+    conf: Mapping[str, str] | None = None
 
     @property
     def num_workers(self) -> int:
@@ -40,7 +42,7 @@ class Ranks:
         Raises:
             UserError: the back end cannot run so many workers.
         """
-        (self.backend or HorovodOnSpark(self.workers, self.master)).check()
+        (self.backend or HorovodOnSpark(self.workers, self.master, conf=self.conf)).check()
 
     @contextmanager
     def one_session(self) -> Iterator[None]:
@@ -48,7 +50,7 @@ class Ranks:
         if self.backend is not None:
             yield
             return
-        with spark_session(self.master, self.workers):
+        with spark_session(self.master, self.workers, self.conf):
             yield
 
 
@@ -86,7 +88,7 @@ class RunsFolder:
         """
         kept = self.read()
         if kept is None:
-            if storage.is_empty(self.location):
+            if is_unused(self.location):
                 return
             raise UserError(
                 f"{self.location} already holds other files",
@@ -115,6 +117,7 @@ def train_unless_finished(run: RunDirectory, dataset: Dataset, experiment: Exper
         workers=ranks.workers,
         master=ranks.master,
         backend=ranks.backend,
+        conf=ranks.conf,
         resume=True,
     )
 

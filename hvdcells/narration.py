@@ -69,7 +69,7 @@ class Narrator:
         peak = scaled_learning_rate(experiment.optimizer.learning_rate, global_batch)
         _say(
             f"{experiment.name}: {num_parameters:,} parameters, {num_ranks} workers, global batch {global_batch}, "
-            f"peak learning rate {peak:.3g}, {sum(plan.images)} training images in {plan.num_steps} steps of "
+            f"peak learning rate {peak:.3g}, {_training_images(dataset)} in {plan.num_steps} steps of "
             f"{experiment.data.batch_size} per worker ({plan.padding} of weight zero to fill them)"
         )
         _say(
@@ -97,10 +97,11 @@ class Narrator:
             write_experiment(self._writer, self._experiment)
         rate = "–" if record["images_per_second"] is None else f"{record['images_per_second']:.0f}"
         width = len(str(self.num_epochs))
+        mark = "  best" if is_best and self._experiment.training.select == "best" else ""
         _say(
             f"epoch {epoch + 1:>{width}}/{self.num_epochs}  loss {record['loss']:.4f}  "
             f"validation loss {scores['loss']:.4f}  weighted F1 {scores['weighted_f1']:.4f}  "
-            f"{rate} images/s  {record['seconds']:.1f} s  [{line['split']}]{'  best' if is_best else ''}"
+            f"{rate} images/s  {record['seconds']:.1f} s  [{line['split']}]{mark}"
         )
 
     def _write_curves(self, epoch: int, line: dict[str, Any], scores: dict[str, Any]) -> None:
@@ -139,6 +140,14 @@ class Narrator:
     def _copy_events(self) -> None:
         for file in Path(self._events).iterdir():
             storage.write_bytes(storage.join(self.run.tensorboard, file.name), file.read_bytes())
+
+
+def _training_images(dataset: Dataset) -> str:
+    num_used = dataset.split("train").images
+    if "train" not in dataset.chosen_images:
+        return f"{num_used} training images"
+    num_images = len(dataset.chosen_images["train"])
+    return f"{num_used} of {num_images} training images ({num_used / num_images:.1%})"
 
 
 def bottleneck(record: dict[str, Any]) -> dict[str, Any]:

@@ -17,16 +17,16 @@ class Progress:
 
     epochs_done: int = 0
     best_epoch: int = 0
-    """Counted from 1; 0 before the first epoch."""
+    """Counted from 1; 0 before the first epoch. With `training.select=last`, the last one."""
     best_score: tuple[float, ...] | None = None
     """Of the best epoch, larger being better; see `training.monitored`."""
     records: list[dict[str, Any]] = field(default_factory=list)
     """The lines of `metrics.jsonl`; kept up to date on rank 0 only."""
 
-    def note(self, score: tuple[float, ...]) -> bool:
-        """Count an epoch as done; return whether it is the best so far."""
+    def note(self, score: tuple[float, ...], select: str = "best") -> bool:
+        """Count an epoch as done; return whether its model is to be kept: the best so far or, if told so, the last."""
         self.epochs_done += 1
-        is_best = self.best_score is None or score > self.best_score
+        is_best = select == "last" or self.best_score is None or score > self.best_score
         if is_best:
             self.best_epoch, self.best_score = self.epochs_done, score
         return is_best

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hvdcells.experiment import Communication
+from hvdcells.gpus import pin_gpu
 from hvdcells.horovod_settings import CommunicationSettings, Hardware, decide
+
+THREADS_VARIABLE = "HVDCELLS_THREADS"
+"""Cores of a rank, where Spark counts them (`spark.task.cpus`). Else ranks of a host share its cores evenly."""
 
 
 @dataclass
@@ -41,20 +45,19 @@ def import_tensorflow() -> None:
 
 
 def start_rank(communication: Communication, mixed_precision: bool) -> CommunicationSettings:
-    """Initialise Horovod, pin this rank to its device and give TensorFlow its share of the host's cores."""
+    """Initialise Horovod, pin this rank to its device and give TensorFlow its share of the host's cores.
+
+    Raises:
+        UserError: Spark gave this rank's task a GPU that TensorFlow does not see.
+    """
     import horovod.tensorflow as hvd
     import tensorflow as tf
     import tf_keras
 
     gloo_threads = init_horovod()
-    gpus = tf.config.list_physical_devices("GPU")
-    hardware: Hardware = "gpu" if gpus else "cpu"
-    if gpus:
-        gpu = gpus[hvd.local_rank() % len(gpus)]
-        tf.config.set_visible_devices(gpu, "GPU")
-        # A rank takes what it needs of its GPU, not all of it.
-        tf.config.experimental.set_memory_growth(gpu, True)
-    cores_per_rank = max(1, len(os.sched_getaffinity(0)) // hvd.local_size())
+    hardware: Hardware = "gpu" if pin_gpu(hvd.local_rank()) else "cpu"
+    stated = int(os.environ.get(THREADS_VARIABLE, 0))
+    cores_per_rank = stated or max(1, len(os.sched_getaffinity(0)) // hvd.local_size())
     settings = decide(communication, hardware, cores_per_rank)
     if settings.gloo_gives_way:
         give_way(gloo_threads)

@@ -24,7 +24,7 @@ from petastorm.reader import Reader
 from petastorm.workers_pool import EmptyResultError
 
 from hvdcells import storage
-from hvdcells.dataset import Dataset
+from hvdcells.dataset import Dataset, RowGroupPlace
 from hvdcells.decoding import RowGroupDecoder
 from hvdcells.reader_pool import OrderedThreadPool
 
@@ -70,15 +70,17 @@ class _RowGroupWorker(ArrowReaderWorker):
     def new_results_queue_reader() -> "_RowGroups":
         return _RowGroups()
 
-    def process(self, path: str, row_group: int, first_row: int, decoder: RowGroupDecoder) -> None:
-        load = partial(self._load, path, row_group, first_row, decoder)
-        self.publish_func(self._local_cache.get(first_row, load))
+    def process(self, path: str, place: RowGroupPlace, decoder: RowGroupDecoder) -> None:
+        load = partial(self._load, path, place, decoder)
+        self.publish_func(self._local_cache.get(place.first_row, load))
 
-    def _load(self, path: str, row_group: int, first_row: int, decoder: RowGroupDecoder) -> RowGroup:
-        table = self._open(path).read_row_group(row_group, columns=["image", "label"], use_threads=False)
-        images = decoder.decode(table.column("image"), where=f"{path}, row group {row_group}")
+    def _load(self, path: str, place: RowGroupPlace, decoder: RowGroupDecoder) -> RowGroup:
+        table = self._open(path).read_row_group(place.number, columns=["image", "label"], use_threads=False)
+        if place.chosen is not None:
+            table = table.take(place.chosen)
+        images = decoder.decode(table.column("image"), where=f"{path}, row group {place.number}")
         labels = table.column("label").to_numpy().astype(np.int32, copy=False)
-        return RowGroup(images, labels, np.arange(first_row, first_row + len(labels)))
+        return RowGroup(images, labels, np.arange(place.first_row, place.first_row + len(labels)))
 
     @cached_property
     def _open(self) -> Callable[[str], pq.ParquetFile]:
@@ -151,26 +153,13 @@ def open_reader(
     Raises:
         UserError: the Parquet does not hold what the manifest says.
     """
-    rows = dataset.rows_per_row_group(split)
-    first_rows = np.concatenate([[0], np.cumsum(rows)]).tolist()
-    manifest = dataset.manifest
-    decoder = RowGroupDecoder(manifest.image_size, manifest.image_encoding, input_size, most_rows=max(rows))
-    files = dataset.split(split).files
+    places, manifest = dataset.row_groups(split), dataset.manifest
+    most_rows = max(place.num_rows for place in places)
+    decoder = RowGroupDecoder(manifest.image_size, manifest.image_encoding, input_size, most_rows=most_rows)
     filesystem, root = storage.filesystem(dataset.location)
-    paths = [storage.join(root, file.path) for file in files]
-    places = [
-        (path, row_group)
-        for path, file in zip(paths, files, strict=True)
-        for row_group in range(len(file.rows_per_row_group))
-    ]
+    paths = [storage.join(root, file.path) for file in dataset.split(split).files]
     items = [
-        {
-            "path": places[index][0],
-            "row_group": places[index][1],
-            "first_row": first_rows[index],
-            "decoder": decoder,
-        }
-        for index in order
+        {"path": storage.join(root, places[index].path), "place": places[index], "decoder": decoder} for index in order
     ]
     with warnings.catch_warnings():
         # Petastorm 0.13 uses pyarrow's old dataset classes, which say so at every call, and warns that the field

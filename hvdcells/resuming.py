@@ -37,7 +37,8 @@ class EarlierRun:
             return "The run was stopped before its first checkpoint: it starts anew."
         score = self.progress.records[best - 1]["validation"][self.experiment.training.monitor]
         monitor = self.experiment.training.monitor.replace("_f1", " F1")
-        found = f"Found the checkpoint of epoch {done} of {planned} (best: epoch {best}, {monitor} {score:.4f})"
+        kept = f"best: epoch {best}, " if self.experiment.training.select == "best" else ""
+        found = f"Found the checkpoint of epoch {done} of {planned} ({kept}{monitor} {score:.4f})"
         if self.progress.is_over(self.experiment):
             return f"{found}: no epoch is left, the run is brought to its end."
         return f"{found}: going on with epoch {done + 1}."

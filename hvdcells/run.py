@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,14 @@ from hvdcells.errors import UserError, raise_together
 from hvdcells.evaluating import EvaluationJob, evaluate_best_epoch, evaluate_on_rank
 from hvdcells.experiment import Experiment
 from hvdcells.model_choice import settle_model
+from hvdcells.owner import sole_owner
 from hvdcells.progress import Progress
 from hvdcells.reporting import renew_report
 from hvdcells.resuming import EarlierRun, dataset_digest, find_earlier_run, own_experiment
 from hvdcells.run_directory import RunDirectory, write_json
 from hvdcells.shard_plan import check_enough_row_groups
 from hvdcells.training import TrainingJob, train_on_rank
+from hvdcells.training_share import with_training_share
 
 if TYPE_CHECKING:
     from hvdcells.evaluation import Evaluation
@@ -37,6 +39,7 @@ def train(
     workers: int | None = None,
     master: str | None = None,
     backend: Backend | None = None,
+    conf: Mapping[str, str] | None = None,
     overwrite: bool = False,
     resume: bool = False,
     began: float | None = None,
@@ -50,14 +53,16 @@ def train(
             when it goes on.
         workers: ranks; Spark starts by itself on this machine. None for 2, or for the run's own when it goes on.
         master: Spark master; None for this machine. An active Spark session is used as it is.
-        backend: another way to run the ranks; `workers` and `master` are then not used.
+        backend: another way to run the ranks; `workers`, `master` and `conf` are then not used.
+        conf: Spark settings of a session that is started here.
         overwrite: delete an earlier run at that place.
         resume: go on from the last whole checkpoint of the run at that place, as if it had never been stopped. A run
             stopped before its first checkpoint, or none at all, begins anew; a finished one is left as it is.
         began: `time.time()` at which the command began, for the start-up figures.
 
     Raises:
-        UserError: the dataset, the place, the experiment and the workers do not fit; nothing is left behind.
+        UserError: the dataset, the place, the experiment and the workers do not fit, or another process works on
+            the run; nothing is left behind.
         RankFailedError: a rank failed; `run.json` shows that the run is not whole.
     """
     called = time.time()
@@ -67,34 +72,50 @@ def train(
         raise UserError("resume and overwrite at once", "to go on with a run or to delete it", "leave one of them out")
     own = own_experiment(directory.location) if resume else None
     experiment = settle_model(experiment, directory) if experiment else own or recipes.small_cnn()
-    dataset = _by_fold(dataset, experiment)
+    dataset = with_training_share(_by_fold(dataset, experiment), experiment)
     asked_workers = backend.num_workers if backend else workers
-    earlier = find_earlier_run(directory, dataset, experiment, asked_workers) if resume else None
-    if earlier:
-        print(earlier.message, flush=True)  # noqa: T201 - as the ranks tell the rest
-        if earlier.is_finished:
-            return directory
-        workers = earlier.workers
-    backend = backend or HorovodOnSpark(workers or 2, master, experiment.communication)
-    check_trainable(dataset, backend.num_workers)
-    backend.check()
-    if earlier:
-        _go_on(directory, earlier)
-    else:
-        _begin(directory, dataset, experiment, backend, clear=overwrite or resume)
-    progress = earlier.progress if earlier else Progress()
-    job = TrainingJob(dataset.location, directory.location, experiment, began, progress)
-    results = backend.run(train_on_rank, job, directory.path("logs"))
+    if not (directory.is_begun() and (overwrite or resume)):
+        directory.check_free()
+    with sole_owner(directory.location):
+        earlier = find_earlier_run(directory, dataset, experiment, asked_workers) if resume else None
+        if earlier:
+            print(earlier.message, flush=True)  # noqa: T201 - as the ranks tell the rest
+            if earlier.is_finished:
+                return directory
+            workers = earlier.workers
+        backend = backend or HorovodOnSpark(workers or 2, master, experiment.communication, conf=conf)
+        check_trainable(dataset, backend.num_workers)
+        backend.check()
+        if earlier:
+            _go_on(directory, earlier)
+        else:
+            _begin(directory, dataset, experiment, backend, clear=overwrite or resume)
+        progress = earlier.progress if earlier else Progress()
+        job = TrainingJob(dataset.location, directory.location, experiment, began, progress)
+        results = backend.run(train_on_rank, job, directory.path("logs"))
+        _finish(directory, dataset, backend, results, called, began)
+    return directory
+
+
+def _finish(
+    directory: RunDirectory,
+    dataset: Dataset,
+    backend: Backend,
+    results: list[dict[str, Any]],
+    called: float,
+    began: float,
+) -> None:
+    """Make the run whole: what its ranks came to, the evaluation of its best epoch, the report."""
     digests = {result["weights_digest"] for result in results}
     if len(digests) != 1:
         raise RuntimeError("the ranks ended with different weights: the run is not to be trusted")
     start_up = {"train called": called - began, "ranks": [result.pop("start_up") for result in results]}
     if isinstance(backend, HorovodOnSpark):
         start_up["spark"] = backend.spark_ready - began
-    write_json(directory.finished, {"ranks": len(results), **results[0], "start_up_seconds": start_up})
+    hosts = [result.pop("host") for result in results]
+    write_json(directory.finished, {"ranks": len(results), "hosts": hosts, **results[0], "start_up_seconds": start_up})
     evaluate_best_epoch(directory, dataset)
     renew_report(directory)
-    return directory
 
 
 def evaluate(
@@ -105,6 +126,7 @@ def evaluate(
     workers: int = 1,
     master: str | None = None,
     backend: Backend | None = None,
+    conf: Mapping[str, str] | None = None,
 ) -> "Evaluation":
     """Evaluate the best model of a run on a split; predictions and scores go to the run directory.
 
@@ -115,6 +137,7 @@ def evaluate(
         workers: ranks; one runs in this process, more on Spark.
         master: Spark master; with it, one worker runs on Spark too.
         backend: another way to run the ranks.
+        conf: Spark settings of a session that is started here.
 
     Raises:
         UserError: no finished run, no dataset, no such split, or more workers than row groups.
@@ -127,7 +150,7 @@ def evaluate(
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     if backend is None:
         spark = workers > 1 or master is not None
-        backend = HorovodOnSpark(workers, master, experiment.communication) if spark else InProcess()
+        backend = HorovodOnSpark(workers, master, experiment.communication, conf=conf) if spark else InProcess()
     check_enough_row_groups(len(dataset.rows_per_row_group(split)), backend.num_workers)
     backend.check()
     job = EvaluationJob(dataset.location, directory.location, dataset.validation_fold, split, experiment)

@@ -8,6 +8,7 @@ from typing import Any
 from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
+from hvdcells.owner import OWNER_NAME, is_unused
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class RunDirectory:
             found = "already holds a finished run"
         elif storage.exists(self.run):
             found, others = "holds a run that did not finish", "give --resume to go on with it, "
-        elif not storage.is_empty(self.location):
+        elif not is_unused(self.location):
             found = "already holds other files"
         else:
             return
@@ -106,14 +107,20 @@ class RunDirectory:
             f"{others}name another run directory, or give --overwrite to delete what a run left there",
         )
 
+    def is_begun(self) -> bool:
+        """Whether a run is there, whole or not."""
+        return storage.exists(self.run) or storage.exists(self.finished)
+
     def clear(self) -> None:
-        """Delete an earlier run, whole or not.
+        """Delete an earlier run, whole or not; who owns the directory goes on to own it.
 
         Raises:
             UserError: what is there is no run; it is left alone.
         """
-        if storage.exists(self.run) or storage.exists(self.finished):
-            storage.remove(self.location)
+        if self.is_begun():
+            for name in storage.names_in(self.location):
+                if name != OWNER_NAME:
+                    storage.remove(self.path(name))
         self.check_free()
 
     def read_experiment(self) -> Experiment:

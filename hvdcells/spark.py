@@ -13,6 +13,8 @@ from hvdcells.errors import UserError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+LOG_OPTION = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'spark_log4j2.properties').as_uri()}"
+"""Of the driver's Java: warnings and errors alone."""
 LOCAL_CONF = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -21,8 +23,7 @@ LOCAL_CONF = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     # A driver of one machine lives for minutes: the quick compiler alone and the serial collector start it faster.
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto "
-    f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'spark_log4j2.properties').as_uri()}",
+    "spark.driver.extraJavaOptions": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto {LOG_OPTION}",
 }
 """Settings for Spark's local modes; a real cluster brings its own."""
 
@@ -63,8 +64,13 @@ def spark_session(
         conf: settings over the defaults.
 
     Raises:
-        UserError: Spark does not start with this master, or a session on another one is active.
+        UserError: Spark does not start with this master, or a session on another one, or with other settings, is
+            active.
     """
+    conf = conf or {}
+    # spark-submit would do this; a session made by Python knows the variable alone.
+    if "spark.pyspark.python" in conf:
+        os.environ["PYSPARK_PYTHON"] = conf["spark.pyspark.python"]
     # Without it, executors start another Python and die at import.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
@@ -81,6 +87,13 @@ def spark_session(
                 "no master, or that of the active session",
                 "stop the active session first, or leave the master out to use it",
             )
+        other = [key for key, value in conf.items() if active.conf.get(key, None) != value]
+        if other:
+            raise UserError(
+                f"the settings {', '.join(other)} while a Spark session without them is active",
+                "settings of the session that is to be used",
+                "stop the active session first, or leave the settings out to use it",
+            )
         yield active
         return
     builder = SparkSession.builder.appName("hvdcells")
@@ -91,7 +104,7 @@ def spark_session(
         if master.startswith("local"):
             for key, value in LOCAL_CONF.items():
                 builder = builder.config(key, value)
-    for key, value in (conf or {}).items():
+    for key, value in conf.items():
         builder = builder.config(key, value)
     try:
         session = builder.getOrCreate()

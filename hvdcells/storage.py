@@ -78,6 +78,24 @@ def write_bytes(location: str | os.PathLike, content: bytes) -> None:
     aside.replace(target)
 
 
+def create_text(location: str | os.PathLike, text: str) -> bool:
+    """Write a UTF-8 file where none is; return whether it was done. Of several writers at once, one succeeds.
+
+    On disk a reader may see it before it is written whole.
+    """
+    fs, path = filesystem(location)
+    try:
+        if not isinstance(fs, LocalFileSystem):
+            fs.pipe_file(path, text.encode("utf-8"), mode="create")
+            return True
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with Path(path).open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        return False
+    return True
+
+
 def write_text(location: str | os.PathLike, text: str) -> None:
     """Write a whole UTF-8 file so that no reader ever sees half of it."""
     write_bytes(location, text.encode("utf-8"))

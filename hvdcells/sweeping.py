@@ -11,9 +11,11 @@ from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
 from hvdcells.manifest import SYNTHETIC_NOTICE
 from hvdcells.many_runs import Ranks, RunsFolder, plan_of, scores_of, train_unless_finished
+from hvdcells.owner import sole_owner
 from hvdcells.run import check_trainable
 from hvdcells.search_space import draw_trials
 from hvdcells.training import monitored
+from hvdcells.training_share import open_for_training
 
 SUMMARY_NAME = "sweep.json"
 CAVEAT = (
@@ -66,6 +68,7 @@ def sweep(
     workers: int = 2,
     master: str | None = None,
     backend: Backend | None = None,
+    conf: Mapping[str, str] | None = None,
     say: Callable[[str], None] = print,
 ) -> Sweep:
     """Train an experiment with some of its fields varied, one run after another on one Spark session.
@@ -83,6 +86,7 @@ def sweep(
         workers: ranks; see `hvdcells.train`.
         master: Spark master; see `hvdcells.train`.
         backend: another way to run the ranks.
+        conf: Spark settings; see `hvdcells.train`.
         say: told what goes on, line by line.
 
     Raises:
@@ -90,11 +94,12 @@ def sweep(
             something else. Nothing is written then.
     """
     dataset = Dataset.open(dataset.location if isinstance(dataset, Dataset) else dataset)
-    ranks, folder = Ranks(workers, master, backend), RunsFolder.at(runs, SUMMARY_NAME)
+    ranks, folder = Ranks(workers, master, backend, conf), RunsFolder.at(runs, SUMMARY_NAME)
     drawn = draw_trials(vary, num_random, seed)
     experiments = check_trials(experiment, drawn)
-    for fold in sorted({each.data.validation_fold for each in experiments}, key=str):
-        check_trainable(Dataset.open(dataset.location, fold), ranks.num_workers)
+    seen = {(each.data.validation_fold, each.data.train_fraction, each.seed): each for each in experiments}
+    for each in seen.values():
+        check_trainable(open_for_training(dataset.location, each), ranks.num_workers)
     ranks.check()
     plan = plan_of(dataset, experiment, trials=drawn)
     folder.check(plan)
@@ -102,7 +107,7 @@ def sweep(
     width = max(3, len(str(len(drawn))))
     trials = [Trial(f"trial-{number:0{width}}", values) for number, values in enumerate(drawn, start=1)]
     result = Sweep(folder.location, folder.summary, experiment.training.monitor, trials)
-    with ranks.one_session():
+    with sole_owner(folder.location), ranks.one_session():
         for number, (trial, of_trial) in enumerate(zip(trials, experiments, strict=True)):
             write_sweep(folder, result, plan, dataset)
             say(f"{trial.name} of {len(trials)}: {in_words(trial.values)}")

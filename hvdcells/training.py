@@ -1,5 +1,6 @@
 """What one rank does to train. `train_on_rank` tells it from top to bottom."""
 
+import platform
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from hvdcells.progress import Progress
 from hvdcells.ranks import StartUp, import_tensorflow, start_rank
 from hvdcells.run_directory import RunDirectory
 from hvdcells.shard_plan import EpochPlan, plan_epoch
+from hvdcells.training_share import open_for_training
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
 
     Returns:
         `best_epoch` and `epochs` (done, with those before a resume), both counted from 1, `weights_digest` (SHA-256
-        of this rank's last weights: the same on every rank), `start_up` (seconds by part).
+        of this rank's last weights: the same on every rank), `start_up` (seconds by part), `host` (its
+        name).
 
     Raises:
         UserError: the dataset does not fit the experiment, or the loss is no longer finite.
@@ -54,7 +57,7 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
 
     start_up.done("imports")
     experiment, run = job.experiment, RunDirectory.at(job.run)
-    dataset = Dataset.open(job.dataset, experiment.data.validation_fold)
+    dataset = open_for_training(job.dataset, experiment)
     settings = start_rank(experiment.communication, experiment.training.mixed_precision)
     rank, num_ranks = hvd.rank(), hvd.size()
     start_up.done("horovod")
@@ -124,7 +127,7 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
             probabilities = probabilities_of(logits)
             scores = classification_scores(validation_labels, probabilities)
             scores["loss"] = mean_log_loss(logits, validation_labels)
-            is_best = progress.note(monitored(scores, experiment.training.monitor))
+            is_best = progress.note(monitored(scores, experiment.training.monitor), experiment.training.select)
             narrator.epoch_done(plan.epoch, record, scores, is_best)
             if rank == 0 and is_best:
                 predictions = validation_images.assign(logit=logits, probability=probabilities)
@@ -138,6 +141,7 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
         "epochs": progress.epochs_done,
         "weights_digest": weights_digest(model),
         "start_up": start_up.seconds,
+        "host": platform.node(),
     }
 
 

@@ -13,6 +13,9 @@ from launch.commands.demo import demo
 from launch.commands.etl import etl
 from launch.commands.evaluate import evaluate
 from launch.commands.find_rate import find_rate
+from launch.commands.launch_cluster import cluster
+from launch.commands.launch_environment import environment
+from launch.commands.launch_local import local
 from launch.commands.report import report
 from launch.commands.show import show
 from launch.commands.sweep import sweep
@@ -42,6 +45,11 @@ for command in (
     sweep,
 ):
     app.command()(command)
+
+launch = typer.Typer(no_args_is_help=True, help="Start all stages somewhere: on this machine, on a Spark cluster.")
+for command in (local, cluster, environment):
+    launch.command()(command)
+app.add_typer(launch, name="launch")
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import importlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ from hvdcells import storage
 from hvdcells.backends.base import forget_failures, note_failure, raise_noted_failure
 from hvdcells.backends.ending import all_end_together
 from hvdcells.backends.rank_server import rank_executable
+from hvdcells.backends.slots import wait_for_slots
 from hvdcells.backends.worker_output import WorkerOutput, output_as_it_comes
 from hvdcells.errors import UserError
 from hvdcells.experiment import Communication
 from hvdcells.horovod_settings import decide
+from hvdcells.ranks import THREADS_VARIABLE
 from hvdcells.spark import local_slots, spark_session
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ RANK_ENVIRONMENT = {
     "HOROVOD_GLOO_TIMEOUT_SECONDS": "300",
 }
 """What a rank's process starts with, unless the driver's environment says otherwise."""
+FORWARDED_PREFIXES = ("HOROVOD_", "NCCL_", "TF_", "HVDCELLS_")
+"""Of the driver's variables that go to ranks on other machines."""
 RANK_MODULES = (
     "hvdcells.ranks",
     "horovod.spark.task",
@@ -55,6 +59,7 @@ class HorovodOnSpark:
         master: Spark master for a session made here; None for this machine. An active session is borrowed.
         communication: Horovod options of the experiment.
         start_timeout_seconds: how long to wait for Spark to give all slots.
+        conf: Spark settings for a session made here.
     """
 
     def __init__(
@@ -63,11 +68,13 @@ class HorovodOnSpark:
         master: str | None = None,
         communication: Communication | None = None,
         start_timeout_seconds: int = 600,
+        conf: Mapping[str, str] | None = None,
     ) -> None:
         self.num_workers = num_workers
         self.master = master
         self.communication = communication or Communication()
         self.start_timeout_seconds = start_timeout_seconds
+        self.conf = conf or {}
         self.spark_ready: float | None = None
         """`time.time()` at which the last run's Spark session was there."""
 
@@ -96,8 +103,9 @@ class HorovodOnSpark:
         importing.start()
         serve = self._is_local and os.environ.get(RANK_SERVER_VARIABLE) != "0"
         executable = rank_executable(RANK_MODULES, {**RANK_ENVIRONMENT, **os.environ}) if serve else None
-        with spark_session(self.master, slots=self.num_workers) as spark:
+        with spark_session(self.master, self.num_workers, self.conf) as spark:
             self.spark_ready = time.time()
+            wait_for_slots(spark, self.num_workers, self.start_timeout_seconds)
             importing.join()
             return self._run(spark, executable, function, argument, logs)
 
@@ -124,9 +132,13 @@ class HorovodOnSpark:
         # Horovod asks whether gloo was built in by importing TensorFlow in a forked child of the driver: seconds of
         # every start, and a fork that can hang where the driver holds TensorFlow itself. A rank without gloo says so.
         horovod.runner.launch.gloo_built = lambda verbose=False: True
-        has_gpus = int(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) > 0
+        has_gpus = float(spark.conf.get("spark.task.resource.gpu.amount", "0")) > 0
         settings = decide(self.communication, "gpu" if has_gpus else "cpu", cores_per_rank=1)
-        environment = {**RANK_ENVIRONMENT, **os.environ, **settings.environment()}
+        is_local = spark.sparkContext.master.startswith("local")
+        environment = {**rank_environment(os.environ, is_local), **settings.environment()}
+        task_cpus = spark.conf.get("spark.task.cpus", None)
+        if task_cpus is not None:
+            environment[THREADS_VARIABLE] = task_cpus
         worker_log = WorkerOutput(shown=False)
         try:
             with _quiet_threads(), output_as_it_comes(), all_end_together() as ending:
@@ -135,7 +147,8 @@ class HorovodOnSpark:
                     args=(function, argument, logs),
                     num_proc=self.num_workers,
                     env=environment,
-                    executable=executable,
+                    # What Spark's own Python workers run: the driver's path is not that of another machine.
+                    executable=executable or spark.sparkContext.pythonExec,
                     use_gloo=True,
                     start_timeout=self.start_timeout_seconds,
                     stdout=WorkerOutput(shown=True),
@@ -148,6 +161,15 @@ class HorovodOnSpark:
             with suppress(OSError):
                 storage.write_text(storage.join(logs, "workers.log"), worker_log.text())
             raise_noted_failure(logs, ending.describe(), error)
+
+
+def rank_environment(environ: Mapping[str, str], is_local: bool) -> dict[str, str]:
+    """Return the variables of the driver that its ranks start with.
+
+    On another machine these are added to those of the Spark task, which knows its own paths, credentials and GPUs.
+    """
+    kept = environ if is_local else {key: environ[key] for key in environ if key.startswith(FORWARDED_PREFIXES)}
+    return {**RANK_ENVIRONMENT, **kept}
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import socket
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ NO_WEIGHTS_REMEDY = (
     "give the workers access to the network, or put the file into ~/.keras/models of the machine rank 0 runs on (see "
     "docs/models.md), or set model.weights to a weights file"
 )
+
+DOWNLOAD_SILENCE_SECONDS = 10.0
+"""How long a server may be silent while weights are downloaded."""
 
 
 def application(options: Model, input_size: int, imagenet: bool) -> tf_keras.Model:
@@ -30,7 +34,10 @@ def application(options: Model, input_size: int, imagenet: bool) -> tf_keras.Mod
     arguments: dict[str, Any] = {"input_shape": (input_size, input_size, 3), "include_top": False, "pooling": "avg"}
     if "alpha" in inspect.signature(build).parameters:
         arguments["alpha"] = options.width
+    waited_seconds = socket.getdefaulttimeout()
     try:
+        # Keras waits without end for a network that swallows everything, as a subnet without a way out does.
+        socket.setdefaulttimeout(DOWNLOAD_SILENCE_SECONDS if imagenet else waited_seconds)
         return build(weights="imagenet" if imagenet else None, **arguments)
     except ValueError as error:
         raise UserError(
@@ -47,6 +54,8 @@ def application(options: Model, input_size: int, imagenet: bool) -> tf_keras.Mod
             "a machine that Keras can download them to, once",
             NO_WEIGHTS_REMEDY,
         ) from error
+    finally:
+        socket.setdefaulttimeout(waited_seconds)
 
 
 def rescales_inside(backbone: str) -> bool:

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from pathlib import Path
 from typing import Any
 
 import tf_keras
@@ -69,6 +70,9 @@ def import_function(backbone: str) -> None:
 
 def _function(name: str) -> Any:
     module, _, function = name.partition(":")
+    # As `python` does, and an installed command does not.
+    if (folder := str(Path.cwd())) not in sys.path:
+        sys.path.append(folder)
     try:
         return getattr(importlib.import_module(module), function)
     except (ModuleNotFoundError, AttributeError) as error:

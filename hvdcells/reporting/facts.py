@@ -49,6 +49,11 @@ class RunFacts:
         """The epoch whose model is kept, from 1; in an unfinished run the best so far."""
         return _best_epoch(self.epochs)
 
+    @property
+    def keeps_last_epoch(self) -> bool:
+        """Whether the last epoch's model is kept, whatever its score."""
+        return self.experiment.get("training", {}).get("select") == "last"
+
 
 def gather(directory: RunDirectory) -> RunFacts:
     """Read a run directory, whole or not.
@@ -75,14 +80,9 @@ def gather(directory: RunDirectory) -> RunFacts:
         if facts is not None:
             splits.append(facts)
     known = {facts.evaluation.split for facts in splits}
-    if "test" not in known:
-        missing.append(
-            "The test split has not been evaluated: `hvdcells evaluate RUN --split test` does it and renews this "
-            "report. Validation scores flatter, since the best epoch was chosen by them."
-        )
     if "validation" not in known:
         missing.append("The run holds no validation predictions.")
-    return RunFacts(
+    facts = RunFacts(
         directory=directory,
         run=run,
         experiment=directory.read_json(directory.experiment),
@@ -92,6 +92,16 @@ def gather(directory: RunDirectory) -> RunFacts:
         splits=splits,
         missing=missing,
     )
+    if "test" not in known:
+        flatter = (
+            "" if facts.keeps_last_epoch else " Validation scores flatter, since the best epoch was chosen by them."
+        )
+        missing.insert(
+            0,
+            "The test split has not been evaluated: `hvdcells evaluate RUN --split test` does it and renews this "
+            f"report.{flatter}",
+        )
+    return facts
 
 
 def _open(noted: dict[str, Any], name: str, missing: list[str]) -> Dataset | None:

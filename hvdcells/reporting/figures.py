@@ -81,7 +81,7 @@ def _by_epoch(
         axes.plot(numbers, values, color=colour, label=name, marker="o", markersize=3)
     best = [epoch["epoch"] for epoch in epochs if epoch["best"]]
     if best:
-        axes.axvline(best[-1], color=CANCER_COLOUR, linestyle=":", label="best epoch")
+        axes.axvline(best[-1], color=CANCER_COLOUR, linestyle=":", label="epoch kept")
     axes.set_xlabel("epoch")
     axes.set_ylabel(what)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -15,6 +15,15 @@ Master = Annotated[
         show_default=False,
     ),
 ]
+Conf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--conf",
+        metavar="KEY=VALUE",
+        help="A Spark setting, such as spark.executor.memory=4g; may be repeated.",
+        show_default=False,
+    ),
+]
 Workers = Annotated[int, typer.Option(min=1, help="Ranks that train together; each takes one Spark task slot.")]
 
 Recipe = Annotated[str, typer.Option(help=f"One of: {', '.join(recipes.RECIPES)}.")]
@@ -40,11 +49,24 @@ def chosen_experiment(recipe: str | None, settings: list[str] | None, default: E
 
 
 def parse_settings(settings: list[str]) -> dict[str, str]:
-    """Turn `FIELD=VALUE` texts into a dictionary.
+    """Turn the `FIELD=VALUE` texts of --set into a dictionary.
 
     Raises:
         UserError: texts without an equals sign, or a field given twice.
     """
+    return _parse_pairs("--set", "FIELD=VALUE, each field once, such as --set optimizer.learning_rate=0.01", settings)
+
+
+def parse_conf(settings: list[str] | None) -> dict[str, str]:
+    """Turn the `KEY=VALUE` texts of --conf into a dictionary.
+
+    Raises:
+        UserError: texts without an equals sign, or a key given twice.
+    """
+    return _parse_pairs("--conf", "KEY=VALUE, each key once, such as --conf spark.executor.memory=4g", settings or [])
+
+
+def _parse_pairs(option: str, expected: str, settings: list[str]) -> dict[str, str]:
     problems, values = [], {}
     for setting in settings:
         field, equals, value = setting.partition("=")
@@ -52,9 +74,9 @@ def parse_settings(settings: list[str]) -> dict[str, str]:
         if not equals or not field or field in values:
             problems.append(
                 UserError(
-                    f"--set {setting}" + (" names a field a second time" if field in values else ""),
-                    "FIELD=VALUE, each field once, such as --set optimizer.learning_rate=0.01",
-                    "correct this --set",
+                    f"{option} {setting}" + (" is given a second time" if field in values else ""),
+                    expected,
+                    f"correct this {option}",
                 )
             )
         values[field] = value.strip()

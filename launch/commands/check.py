@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Master
+from launch.commands.arguments import Conf, Master, parse_conf
 
 
 def check(
     dataset: Annotated[str, typer.Argument(help="Dataset written by `hvdcells etl`: a folder or s3://….")],
     workers: Annotated[int, typer.Option(min=1, help="Spark tasks at once on this machine.")] = 2,
     master: Master = None,
+    conf: Conf = None,
 ) -> None:
     """Read all of a dataset and prove it sound; exit code 2 if it is not.
 
@@ -24,7 +25,7 @@ def check(
     from hvdcells.spark import spark_session
 
     opened = Dataset.open(dataset)
-    with spark_session(master, workers) as spark:
+    with spark_session(master, workers, parse_conf(conf)) as spark:
         findings = verify(spark, opened)
     table = Table("claim", "", "against it", title=f"{opened.manifest.written} images of {opened.location}")
     for finding in findings:

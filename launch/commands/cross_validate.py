@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Master, Recipe, Settings, Workers, chosen_experiment
+from launch.commands.arguments import Conf, Master, Recipe, Settings, Workers, chosen_experiment, parse_conf
 
 
 def cross_validate(
@@ -14,6 +14,7 @@ def cross_validate(
     recipe: Recipe = "small_cnn",
     settings: Settings = None,
     master: Master = None,
+    conf: Conf = None,
 ) -> None:
     """Train once for each fold, on the other folds, and validate on it: mean, deviation and interval over the folds.
 
@@ -28,6 +29,12 @@ def cross_validate(
 
     console = Console(highlight=False, soft_wrap=True)
     result = hvdcells.cross_validate(
-        dataset, runs, chosen_experiment(recipe, settings), workers=workers, master=master, say=console.rule
+        dataset,
+        runs,
+        chosen_experiment(recipe, settings),
+        workers=workers,
+        master=master,
+        conf=parse_conf(conf),
+        say=console.rule,
     )
     print_cross_validation(result, Dataset.open(dataset).manifest, console)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Master, Workers
+from launch.commands.arguments import Conf, Master, Workers, parse_conf
 
 IMAGE_SIZE = 96
 """What the small CNN takes, so that nothing is resized twice."""
@@ -17,6 +17,7 @@ def demo(
     workers: Workers = 2,
     seed: Annotated[int, typer.Option(help="Draws other cells and other first weights.")] = 0,
     master: Master = None,
+    conf: Conf = None,
 ) -> None:
     """Run everything once, on 480 synthetic cells: images → Spark ETL → two Horovod workers → F1 on unseen subjects.
 
@@ -38,7 +39,7 @@ def demo(
     console.rule("1. Synthetic cells in the layout of C-NMC 2019")
     summary = synthesize(images, seed=seed)
     console.print(summary.marker.notice, style="bold yellow")
-    with spark_session(master, workers) as spark:
+    with spark_session(master, workers, parse_conf(conf)) as spark:
         console.rule("2. Spark ETL: images → Parquet through Petastorm")
         manifest = run_etl(spark, images, dataset, EtlOptions(layout="cnmc", image_size=IMAGE_SIZE, seed=seed))
         for name, split in manifest.splits.items():

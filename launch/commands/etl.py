@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from launch.commands.arguments import Master
+from launch.commands.arguments import Conf, Master, parse_conf
 
 ADDRESS = "local, s3:// or any fsspec address"
 
@@ -63,6 +63,7 @@ def etl(
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Spark tasks at once on this machine.")] = 2,
     master: Master = None,
+    conf: Conf = None,
 ) -> None:
     """Turn labelled images into a dataset that can be trained on.
 
@@ -96,6 +97,7 @@ def etl(
         row_group_rows=row_group_rows,
         seed=seed,
     )
+    settings_of_spark = parse_conf(conf)
     console = Console(soft_wrap=True)
     began = time.monotonic()
     narrator = ScreenNarrator(console)
@@ -105,7 +107,7 @@ def etl(
         print_dataset(Dataset.open(dataset), console)
         return
     spark_began = time.monotonic()
-    with spark_session(master, workers) as spark, narrator:
+    with spark_session(master, workers, settings_of_spark) as spark, narrator:
         spark_seconds = time.monotonic() - spark_began
         manifest = carry_out(spark, plan, narrator)
         seconds = time.monotonic() - began - spark_seconds

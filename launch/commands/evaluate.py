@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Master
+from launch.commands.arguments import Conf, Master, parse_conf
 
 
 def evaluate(
@@ -17,6 +17,7 @@ def evaluate(
     workers: Annotated[int, typer.Option(min=1, help="1 predicts in this process, more on Spark.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     master: Master = None,
+    conf: Conf = None,
 ) -> None:
     """Evaluate a run on subjects its model has not seen: F1, sensitivity, specificity and AUROC.
 
@@ -29,7 +30,7 @@ def evaluate(
     from hvdcells import RunDirectory
     from launch.commands.tables import print_evaluation
 
-    evaluation = hvdcells.evaluate(run, dataset, split, workers=workers, master=master)
+    evaluation = hvdcells.evaluate(run, dataset, split, workers=workers, master=master, conf=parse_conf(conf))
     if as_json:
         typer.echo(json.dumps(evaluation.to_dict(), indent=1))
         return

@@ -28,11 +28,11 @@ def find_rate(
     from rich.table import Table
 
     from hvdcells import recipes
-    from hvdcells.dataset import Dataset
     from hvdcells.rate_finder import find_rate as find
+    from hvdcells.training_share import open_for_training
 
     experiment = recipes.by_name(recipe).override(parse_settings(settings or []))
-    curve = find(Dataset.open(dataset), experiment, num_steps=steps, lowest=lowest, highest=highest)
+    curve = find(open_for_training(dataset, experiment), experiment, num_steps=steps, lowest=lowest, highest=highest)
     console = Console(soft_wrap=True, highlight=False)
     table = Table("learning rate", "averaged loss")
     shown = max(1, len(curve.losses) // 20)

@@ -3,7 +3,6 @@
 from rich.console import Console
 from rich.table import Table
 
-from hvdcells.cross_validating import CAVEAT as FOLDS_CAVEAT
 from hvdcells.cross_validating import CrossValidation
 from hvdcells.manifest import SYNTHETIC_NOTICE, Manifest
 from hvdcells.sweeping import CAVEAT as SWEEP_CAVEAT
@@ -40,7 +39,7 @@ def print_cross_validation(result: CrossValidation, manifest: Manifest, console:
             f"Pooled out-of-fold predictions: weighted F1 {_number(result.pooled.by_image['weighted_f1'])} by image"
             f"{bounds}, {_number(by_subject['weighted_f1'])} by subject, {result.pooled.num_subjects} subjects."
         )
-    console.print(FOLDS_CAVEAT)
+    console.print(result.caveat)
     _print_end(manifest, result.summary, console)
     console.print(f"Predictions: {result.predictions}", markup=False)
 

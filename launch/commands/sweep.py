@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Master, Recipe, Settings, Workers, chosen_experiment
+from launch.commands.arguments import Conf, Master, Recipe, Settings, Workers, chosen_experiment, parse_conf
 
 
 def sweep(
@@ -27,6 +27,7 @@ def sweep(
     recipe: Recipe = "small_cnn",
     settings: Settings = None,
     master: Master = None,
+    conf: Conf = None,
 ) -> None:
     """Train a recipe with some fields varied, one trial after another, and compare them by the validation score.
 
@@ -52,6 +53,7 @@ def sweep(
         seed=seed,
         workers=workers,
         master=master,
+        conf=parse_conf(conf),
         say=console.rule,
     )
     print_sweep(result, Dataset.open(dataset).manifest, console)

@@ -1,5 +1,6 @@
 """`hvdcells train`: Horovod on Spark."""
 
+import shlex
 import signal
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import psutil
 import typer
 
 from hvdcells.recipes import RECIPES
-from launch.commands.arguments import Master, Settings, chosen_experiment
+from launch.commands.arguments import Conf, Master, Settings, chosen_experiment, parse_conf
 
 
 def train(
@@ -40,6 +41,7 @@ def train(
         ),
     ] = False,
     master: Master = None,
+    conf: Conf = None,
 ) -> None:
     """Train a classifier on a dataset: one ring-allreduce TensorFlow worker per Spark task.
 
@@ -59,8 +61,10 @@ def train(
     if list_fields:
         typer.echo(experiment.to_json(), nl=False)
         return
+    settings_of_spark = parse_conf(conf)
     console = Console(soft_wrap=True, highlight=False)
-    how_to_go_on = f"To go on: hvdcells train {dataset} {run} --resume" + (f" --master {master}" if master else "")
+    where = ["--master", master] * bool(master) + [word for setting in conf or [] for word in ("--conf", setting)]
+    how_to_go_on = f"To go on: {shlex.join(['hvdcells', 'train', dataset, run, '--resume', *where])}"
     try:
         directory = hvdcells.train(
             dataset,
@@ -68,6 +72,7 @@ def train(
             experiment,
             workers=workers,
             master=master,
+            conf=settings_of_spark,
             overwrite=overwrite,
             resume=resume,
             began=psutil.Process().create_time(),
@@ -81,6 +86,7 @@ def train(
         console.print(f"The run has failed. {how_to_go_on}", markup=False)
         raise
     finished = directory.read_json(directory.finished)
-    console.print(f"Best epoch: {finished['best_epoch']} of {finished['epochs']}. The run is in {directory.location}")
+    kept = "Best" if directory.read_experiment().training.select == "best" else "Kept"
+    console.print(f"{kept} epoch: {finished['best_epoch']} of {finished['epochs']}. The run is in {directory.location}")
     console.print(f"Report: {directory.report}")
     console.print(f"Next: hvdcells evaluate {run}")

@@ -25,8 +25,10 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path, file, words):
 def test_overwriting_deletes_a_run_and_nothing_else(tmp_path):
     run = RunDirectory.at(tmp_path / "run")
     write_json(run.run, {})
+    write_json(run.checkpoint(1), {})
+    (tmp_path / "run/owner.json").write_text("{}")
     run.clear()
-    assert not (tmp_path / "run").exists()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["owner.json"]
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/one.png").write_text("dear")
     with pytest.raises(UserError):

@@ -21,9 +21,9 @@ MEAN, STD, SIZE = (100.0, 90.0, 110.0), (50.0, 40.0, 60.0), 32
 FUNCTIONS = "tests.hvdcells.models.functions"
 BACKBONES = [
     "small_cnn",
-    "mobilenet_v2",
-    "efficientnet_b0",
-    "resnet50",
+    pytest.param("mobilenet_v2", marks=pytest.mark.slow),
+    pytest.param("efficientnet_b0", marks=pytest.mark.slow),
+    pytest.param("resnet50", marks=pytest.mark.slow),
     f"{FUNCTIONS}:keras3_features",
     f"{FUNCTIONS}:keras3_classifier",
     f"{FUNCTIONS}:tf_keras_features",

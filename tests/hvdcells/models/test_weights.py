@@ -18,7 +18,13 @@ def build(size=32, statistics=A, seed=0, **options):
 
 
 @pytest.mark.parametrize(
-    "backbone", ["small_cnn", "mobilenet_v2", "resnet50", "tests.hvdcells.models.functions:keras3_features"]
+    "backbone",
+    [
+        "small_cnn",
+        pytest.param("mobilenet_v2", marks=pytest.mark.slow),
+        pytest.param("resnet50", marks=pytest.mark.slow),
+        "tests.hvdcells.models.functions:keras3_features",
+    ],
 )
 def test_a_model_goes_on_as_it_was_on_other_sizes_and_statistics(backbone, tmp_path):
     source, location = build(backbone=backbone, seed=1), str(tmp_path / "model.keras")

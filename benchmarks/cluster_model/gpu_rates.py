@@ -1,0 +1,64 @@
+"""Images per second of one GPU: what the user measured, else what others published."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from hvdcells.errors import UserError, raise_together
+
+TABLE = Path(__file__).parent / "gpu_rates.json"
+
+
+@dataclass(frozen=True)
+class GpuRate:
+    """How fast one GPU trains a model, alone."""
+
+    images_per_second: float
+    batch_size: int
+    source: str
+
+
+def rates_for(model: str, batch_size: int, given: list[str]) -> dict[str, GpuRate]:
+    """Return the rate by GPU.
+
+    Args:
+        model: a model of the table of gradients; published rates are taken only for the very same one.
+        batch_size: per GPU, of the rates that are given.
+        given: `GPU=IMAGES_PER_SECOND`, measured by the user; they go before the published ones.
+
+    Raises:
+        UserError: one of them is not of that form, or there is no rate at all.
+    """
+    rates = {
+        row["gpu"]: GpuRate(row["images_per_second"], row["batch_size"], row["source"])
+        for row in _published()
+        if row["model"] == model
+    }
+    problems = []
+    for text in given:
+        gpu, _, number = text.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = 0.0
+        if gpu and 0 < value < float("inf"):
+            rates[gpu] = GpuRate(value, batch_size, "given")
+        else:
+            problems.append(
+                UserError(f"--gpu-rate {text}", "GPU=IMAGES_PER_SECOND, such as T4=150", "write it in that form")
+            )
+    raise_together(problems)
+    if not rates:
+        raise UserError(
+            f"no images per second of a GPU that trains {model}",
+            "a measured rate, or a model that others published one of: "
+            + ", ".join(sorted({row["model"] for row in _published()})),
+            "train for an epoch on one GPU and give the images/s that are printed: --gpu-rate T4=150",
+        )
+    return rates
+
+
+@cache
+def _published() -> list[dict]:
+    return json.loads(TABLE.read_text())["rates"]

@@ -1,0 +1,53 @@
+"""Task slots: whether Spark can run all ranks at once, asked of Spark itself before Horovod waits for them."""
+
+import time
+from typing import TYPE_CHECKING
+
+from hvdcells.errors import UserError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+FIRST_WORD_SECONDS = 5.0
+"""Executors that come up in this time need no word about it."""
+POLL_SECONDS = 0.2
+
+
+def num_slots(spark: "SparkSession") -> tuple[int, int]:
+    """Return how many tasks the session's executors run at once, and how many tasks of other jobs run there now.
+
+    GPUs and cores per task are taken into account. Executors that have not come up yet do not count.
+    """
+    context = spark.sparkContext._jsc.sc()
+    slots = context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile())
+    return slots, sum(executor.numRunningTasks() for executor in context.statusTracker().getExecutorInfos())
+
+
+def wait_for_slots(spark: "SparkSession", num_workers: int, timeout_seconds: float) -> None:
+    """Wait until every worker has a free slot; say what is missing after a few seconds, and whenever that changes.
+
+    Raises:
+        UserError: there are still too few when the time is over.
+    """
+    began, said = time.monotonic(), None
+    while True:
+        slots, busy = num_slots(spark)
+        if slots - busy >= num_workers:
+            return
+        waited = time.monotonic() - began
+        held = f", {busy} of them held by other jobs of this session" if busy else ""
+        found = f"Spark has given {slots} task slots{held}"
+        if waited >= timeout_seconds:
+            raise UserError(
+                f"{num_workers} workers on the Spark master {spark.sparkContext.master!r}: "
+                f"{found} in {timeout_seconds:g} s",
+                "a free slot for each worker, since all must run at the same time",
+                "use fewer --workers, end the applications that hold the cluster's cores or GPUs, or add machines; "
+                "the page of the Spark master, or `yarn application -list`, shows who holds what",
+            )
+        if waited >= FIRST_WORD_SECONDS and found != said:
+            print(  # noqa: T201 - as the ranks tell the rest
+                f"Waiting for {num_workers} workers: {found}. Giving up after {timeout_seconds:g} s.", flush=True
+            )
+            said = found
+        time.sleep(POLL_SECONDS)

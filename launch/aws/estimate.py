@@ -1,0 +1,106 @@
+"""What a launch will cost, about: from the dated table of machines and prices."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hvdcells.errors import UserError
+from launch.clusters.instances import Catalogue, Service
+
+HOURS_IN_A_MONTH = 730
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Machines of one kind that a launch asks for."""
+
+    role: str
+    """What they do there, such as "core"."""
+    instance_type: str
+    count: int
+    service: Service
+    spot: bool = False
+    ebs_gib: int = 0
+    """Disk of each."""
+    hours: float | None = None
+    """How long they run, where it is not the whole time."""
+
+
+@dataclass(frozen=True)
+class EstimateRow:
+    """The cost of one kind of machine."""
+
+    role: str
+    instance_type: str
+    count: int
+    market: str
+    hours: float
+    usd_per_hour: float
+    """All of them together, disks included."""
+    usd: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """About what a launch costs. Prices are entered by hand and change: it is no offer."""
+
+    rows: tuple[EstimateRow, ...]
+    usd_per_hour: float
+    usd: float
+    as_of: str
+    region: str
+    note: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON's types."""
+        return asdict(self) | {"rows": [asdict(row) for row in self.rows]}
+
+    def __str__(self) -> str:
+        return (
+            f"about {self.usd_per_hour:.2f} USD per hour, about {self.usd:.2f} USD in all "
+            f"(prices of {self.as_of}, {self.region}; S3, transfer and taxes not included)"
+        )
+
+
+def estimate(machines: Sequence[Machines], hours: float, prices: Catalogue) -> Estimate:
+    """Estimate the cost of machines that run for some hours.
+
+    Args:
+        machines: all that the launch asks for.
+        hours: how long it is expected to take.
+        prices: `launch.clusters.instances.catalogue()`.
+
+    Raises:
+        UserError: the hours are not above 0, or a machine is not in the table or has no price there.
+    """
+    if hours <= 0:
+        raise UserError(f"{hours:g} hours", "more than 0", "correct --hours")
+    rows = tuple(_row(group, hours if group.hours is None else group.hours, prices) for group in machines)
+    return Estimate(
+        rows=rows,
+        usd_per_hour=round(sum(row.usd_per_hour for row in rows), 4),
+        usd=round(sum(row.usd for row in rows), 4),
+        as_of=prices.as_of,
+        region=prices.region,
+        note=prices.note,
+    )
+
+
+def _row(group: Machines, hours: float, prices: Catalogue) -> EstimateRow:
+    machine = prices.usd_per_hour(group.instance_type, group.service, group.spot)
+    if machine is None:
+        raise UserError(
+            f"the price of {group.instance_type} under {group.service}: there is none in the table of {prices.as_of}",
+            "a machine that the service offers",
+            "choose another instance type, or give a table of your own that has it (--prices FILE)",
+        )
+    per_hour = group.count * (machine + group.ebs_gib * prices.ebs_gib_month_usd / HOURS_IN_A_MONTH)
+    return EstimateRow(
+        role=group.role,
+        instance_type=group.instance_type,
+        count=group.count,
+        market="spot" if group.spot else "on demand",
+        hours=hours,
+        usd_per_hour=round(per_hour, 4),
+        usd=round(per_hour * hours, 4),
+    )

@@ -1,0 +1,29 @@
+"""An estimate of cost on the screen."""
+
+from rich.console import Console
+from rich.table import Table
+
+from launch.aws.estimate import Estimate
+
+
+def print_estimate(estimate: Estimate, console: Console) -> None:
+    """Print what each kind of machine costs, and the sum."""
+    table = Table(title=f"About what it costs (prices of {estimate.as_of}, {estimate.region})")
+    for name in ("machines", "type"):
+        table.add_column(name)
+    for name in ("count", "market", "hours", "USD per hour", "USD"):
+        table.add_column(name, justify="right")
+    for row in estimate.rows:
+        table.add_row(
+            row.role,
+            row.instance_type,
+            str(row.count),
+            row.market,
+            f"{row.hours:g}",
+            f"{row.usd_per_hour:.3f}",
+            f"{row.usd:.2f}",
+        )
+    table.add_section()
+    table.add_row("all", "", "", "", "", f"{estimate.usd_per_hour:.3f}", f"{estimate.usd:.2f}")
+    console.print(table)
+    console.print(f"That is {estimate}.", highlight=False, soft_wrap=True)

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,4 +118,12 @@ def spark_session(
     try:
         yield session
     finally:
-        session.stop()
+        _stop(session)
+
+
+def _stop(session: "SparkSession") -> None:
+    if session.sparkContext.master.startswith("local"):
+        # Tasks that end while their executor is taken away, as after Ctrl-C, log traces that mean nothing.
+        with suppress(Exception):
+            session.sparkContext.setLogLevel("OFF")
+    session.stop()

@@ -38,11 +38,15 @@ def sole_owner(location: str) -> Iterator[None]:
     """Own a folder, local or in S3, in the block; where it was not there before and stays empty, it is removed.
 
     Raises:
-        UserError: another process that lives owns it, or has taken it over in the meantime.
+        UserError: another process that lives owns it, or has taken it over in the meantime; or this process cannot
+            write there.
     """
-    was_there = storage.exists(location)
     owner = _Owner(location)
-    owner.take()
+    try:
+        was_there = storage.exists(location)
+        owner.take()
+    except OSError as error:
+        raise _not_writable(location, error) from error
     ended = threading.Event()
     renewing = threading.Thread(target=owner.renew, args=(ended,), daemon=True, name="owner")
     renewing.start()
@@ -126,4 +130,12 @@ def _refusal(location: str, word: dict[str, Any]) -> UserError:
         "one process at a time",
         "wait until it ends, or stop it and give the command again. One that died with its machine is taken for dead "
         f"{DEAD_AFTER_SECONDS:.0f} s after it was last heard of",
+    )
+
+
+def _not_writable(location: str, error: OSError) -> UserError:
+    return UserError(
+        f"{location} cannot be written to: {type(error).__name__}: {error}",
+        "a place that this process may write to",
+        "name another place, or get the right to write there (in S3: s3:PutObject, s3:GetObject and s3:ListBucket)",
     )

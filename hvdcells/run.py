@@ -28,6 +28,7 @@ from hvdcells.training_share import with_training_share
 if TYPE_CHECKING:
     from hvdcells.evaluation import Evaluation
 
+START_TIMEOUT_SECONDS = 600
 VERSIONS_NOTED = ("horovod", "tensorflow", "tf-keras", "pyspark", "petastorm", "pyarrow", "numpy")
 
 
@@ -40,6 +41,7 @@ def train(
     master: str | None = None,
     backend: Backend | None = None,
     conf: Mapping[str, str] | None = None,
+    start_timeout_seconds: int = START_TIMEOUT_SECONDS,
     overwrite: bool = False,
     resume: bool = False,
     began: float | None = None,
@@ -55,6 +57,7 @@ def train(
         master: Spark master; None for this machine. An active Spark session is used as it is.
         backend: another way to run the ranks; `workers`, `master` and `conf` are then not used.
         conf: Spark settings of a session that is started here.
+        start_timeout_seconds: how long to wait for a task slot for each worker, and for the ranks to find each other.
         overwrite: delete an earlier run at that place.
         resume: go on from the last whole checkpoint of the run at that place, as if it had never been stopped. A run
             stopped before its first checkpoint, or none at all, begins anew; a finished one is left as it is.
@@ -83,16 +86,16 @@ def train(
             if earlier.is_finished:
                 return directory
             workers = earlier.workers
-        backend = backend or HorovodOnSpark(workers or 2, master, experiment.communication, conf=conf)
+        backend = backend or HorovodOnSpark(workers or 2, master, experiment.communication, start_timeout_seconds, conf)
         check_trainable(dataset, backend.num_workers)
-        backend.check()
-        if earlier:
-            _go_on(directory, earlier)
-        else:
-            _begin(directory, dataset, experiment, backend, clear=overwrite or resume)
-        progress = earlier.progress if earlier else Progress()
-        job = TrainingJob(dataset.location, directory.location, experiment, began, progress)
-        results = backend.run(train_on_rank, job, directory.path("logs"))
+        with backend.ready(dataset, directory.location):
+            if earlier:
+                _go_on(directory, earlier)
+            else:
+                _begin(directory, dataset, experiment, backend, clear=overwrite or resume)
+            progress = earlier.progress if earlier else Progress()
+            job = TrainingJob(dataset.location, directory.location, experiment, began, progress)
+            results = backend.run(train_on_rank, job, directory.path("logs"))
         _finish(directory, dataset, backend, results, called, began)
     return directory
 
@@ -152,9 +155,9 @@ def evaluate(
         spark = workers > 1 or master is not None
         backend = HorovodOnSpark(workers, master, experiment.communication, conf=conf) if spark else InProcess()
     check_enough_row_groups(len(dataset.rows_per_row_group(split)), backend.num_workers)
-    backend.check()
     job = EvaluationJob(dataset.location, directory.location, dataset.validation_fold, split, experiment)
-    evaluation = backend.run(evaluate_on_rank, job, directory.path("logs"))[0]
+    with backend.ready(dataset, directory.location):
+        evaluation = backend.run(evaluate_on_rank, job, directory.path("logs"))[0]
     renew_report(directory)
     return evaluation
 

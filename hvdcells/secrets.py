@@ -10,6 +10,8 @@ SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 """Names, of variables and settings and of the parts of a query, behind which a secret stands."""
+NO_SECRETS = {"PWD", "OLDPWD"}
+"""Variables of every shell: a folder, no password."""
 SHORTEST = 8
 """Shorter values of variables are no secrets but words such as `testing`."""
 _PASSWORD = re.compile(r"(?<=://)[^/\s@'\"<>]+@")
@@ -24,7 +26,7 @@ def without_secrets(text: str, environ: Mapping[str, str] | None = None) -> str:
     """
     environ = os.environ if environ is None else environ
     for name, value in environ.items():
-        if SECRET_NAME.search(name) and len(value) >= SHORTEST and value in text:
+        if SECRET_NAME.search(name) and name not in NO_SECRETS and len(value) >= SHORTEST and value in text:
             text = text.replace(value, HIDDEN)
     text = _PASSWORD.sub(f"{HIDDEN}@", text)
     return _QUERY.sub(lambda found: f"{found[1]}={HIDDEN}" if SECRET_NAME.search(found[1]) else found[0], text)

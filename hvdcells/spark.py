@@ -17,7 +17,6 @@ LOG_OPTION = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'spark_log4j
 """Of the driver's Java: warnings and errors alone."""
 LOCAL_CONF = {
     "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
     "spark.sql.shuffle.partitions": "8",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.driver.host": "127.0.0.1",
@@ -96,7 +95,8 @@ def spark_session(
             )
         yield active
         return
-    builder = SparkSession.builder.appName("hvdcells")
+    # Bars of Spark's stages would write over our own lines.
+    builder = SparkSession.builder.appName("hvdcells").config("spark.ui.showConsoleProgress", "false")
     submitted = "SPARK_ENV_LOADED" in os.environ and master is None
     if not submitted:
         master = master or f"local[{slots}]"

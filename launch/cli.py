@@ -10,6 +10,7 @@ from hvdcells.errors import UserError
 from launch.commands.check import check
 from launch.commands.cross_validate import cross_validate
 from launch.commands.demo import demo
+from launch.commands.doctor import doctor
 from launch.commands.etl import etl
 from launch.commands.evaluate import evaluate
 from launch.commands.find_rate import find_rate
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for command in (
     demo,
+    doctor,
     synthesize,
     etl,
     check,

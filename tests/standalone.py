@@ -31,6 +31,14 @@ def own_host() -> list[str]:
     return ["unshare", "--uts"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--uts"]
 
 
+def named_host(folder: Path, name: str, known: Sequence[str]) -> list[str]:
+    """Return what makes a command a host of its own with that name, which resolves the known names to loopback."""
+    hosts = folder / f"hosts-of-{name}"
+    hosts.write_text(f"127.0.0.1 localhost {' '.join(known)}\n")
+    script = f'hostname {name}; mount --bind {hosts} /etc/hosts; exec "$@"'
+    return [*own_host(), "--mount", "sh", "-c", script, "sh"]
+
+
 @contextmanager
 def standalone_cluster(folder: Path, workers: Sequence[WorkerHost]) -> Iterator[str]:
     """Start a master and workers on loopback; yield the master's address; end them all.
@@ -40,17 +48,17 @@ def standalone_cluster(folder: Path, workers: Sequence[WorkerHost]) -> Iterator[
         workers: the workers to start.
     """
     with ExitStack() as stack:
-        log = _start(stack, folder / "master", ["Master", "--host", "127.0.0.1", "--port", "0"], WorkerHost())
-        address = _wait_for(log, r"Starting Spark master at (spark://\S+)")
+        started = _start(stack, folder / "master", ["Master", "--host", "127.0.0.1", "--port", "0"], WorkerHost())
+        address = _wait_for(*started, r"Starting Spark master at (spark://\S+)")
         for number, worker in enumerate(workers):
             work = folder / f"worker-{number}"
             arguments = ["Worker", "--host", "127.0.0.1", "--port", "0", "--cores", str(worker.cores)]
             arguments += ["--memory", worker.memory, "--work-dir", str(work), address]
-            _wait_for(_start(stack, work, arguments, worker), "Successfully registered with (master)")
+            _wait_for(*_start(stack, work, arguments, worker), "Successfully registered with (master)")
         yield address
 
 
-def _start(stack: ExitStack, folder: Path, arguments: list[str], host: WorkerHost) -> Path:
+def _start(stack: ExitStack, folder: Path, arguments: list[str], host: WorkerHost) -> tuple[Path, subprocess.Popen]:
     import pyspark
 
     use_bundled_java()
@@ -76,13 +84,15 @@ def _start(stack: ExitStack, folder: Path, arguments: list[str], host: WorkerHos
             )
         )
     stack.callback(process.terminate)
-    return log
+    return log, process
 
 
-def _wait_for(log: Path, words: str) -> str:
+def _wait_for(log: Path, process: subprocess.Popen, words: str) -> str:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if found := re.search(words, log.read_text()):
             return found[1]
+        if process.poll() is not None:
+            break
         time.sleep(0.1)
-    raise AssertionError(f"no {words!r} in {START_SECONDS} s:\n{log.read_text()}")
+    raise AssertionError(f"no {words!r}, exit status {process.poll()}:\n{log.read_text()}")

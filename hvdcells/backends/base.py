@@ -3,9 +3,11 @@
 import json
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn, Protocol
 
 from hvdcells import storage
+from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
 
 CONSEQUENCES = ("HorovodInternalError", "Horovod has been shut down")
@@ -26,6 +28,17 @@ class Backend(Protocol):
 
         Raises:
             UserError: the back end cannot run so many workers.
+        """
+
+    def ready(self, dataset: Dataset | None = None, run: str | None = None) -> AbstractContextManager[None]:
+        """Hold what `run` needs in a `with` block, in which it is then known to start.
+
+        Args:
+            dataset: what the ranks will read.
+            run: location of the folder they will write to, which exists.
+
+        Raises:
+            UserError: the ranks cannot all start, or not work where they would.
         """
 
     def run(self, function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:

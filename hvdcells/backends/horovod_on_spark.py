@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
@@ -14,9 +15,11 @@ from hvdcells.backends.ending import all_end_together
 from hvdcells.backends.rank_server import rank_executable
 from hvdcells.backends.slots import wait_for_slots
 from hvdcells.backends.worker_output import WorkerOutput, output_as_it_comes
+from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Communication
 from hvdcells.horovod_settings import decide
+from hvdcells.preflight.quick import refuse_executors, refuse_settings
 from hvdcells.ranks import THREADS_VARIABLE
 from hvdcells.spark import local_slots, spark_session
 
@@ -49,6 +52,19 @@ RANK_MODULES = (
 """What ranks import before their first step."""
 RANK_SERVER_VARIABLE = "HVDCELLS_RANK_SERVER"
 """Set to 0, ranks on this machine are started by Horovod alone, as on a cluster."""
+SHORTEST_START_SECONDS = 60
+"""What Horovod has at least for its own start, however long Spark's slots have taken."""
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What `HorovodOnSpark.ready` holds."""
+
+    spark: "SparkSession"
+    executable: str | None
+    """What ranks are started with; None for Spark's own Python."""
+    began: float
+    """`time.monotonic()` at which the wait for Spark began."""
 
 
 class HorovodOnSpark:
@@ -58,7 +74,7 @@ class HorovodOnSpark:
         num_workers: the world size; each takes one Spark task slot.
         master: Spark master for a session made here; None for this machine. An active session is borrowed.
         communication: Horovod options of the experiment.
-        start_timeout_seconds: how long to wait for Spark to give all slots.
+        start_timeout_seconds: how long to wait for Spark to give all slots and for the ranks to find each other.
         conf: Spark settings for a session made here.
     """
 
@@ -77,6 +93,7 @@ class HorovodOnSpark:
         self.conf = conf or {}
         self.spark_ready: float | None = None
         """`time.time()` at which the last run's Spark session was there."""
+        self._ready: _Ready | None = None
 
     def check(self) -> None:
         """Refuse a number of workers for which the Spark master has no slots."""
@@ -94,10 +111,11 @@ class HorovodOnSpark:
                 f"use --workers {slots} or fewer, or a master with more slots, such as local[{self.num_workers}]",
             )
 
-    def run(self, function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
-        """Run `function(argument)` on every rank; see `Backend.run`."""
+    @contextmanager
+    def ready(self, dataset: Dataset | None = None, run: str | None = None) -> Iterator[None]:
+        """Hold a Spark session with a free slot for each worker; see `Backend.ready`."""
         self.check()
-        forget_failures(logs)
+        began = time.monotonic()
         # Importing Horovod takes as long as a third of the JVM's start, and the JVM does not need this process.
         importing = threading.Thread(target=importlib.import_module, args=("horovod.spark",))
         importing.start()
@@ -105,9 +123,23 @@ class HorovodOnSpark:
         executable = rank_executable(RANK_MODULES, {**RANK_ENVIRONMENT, **os.environ}) if serve else None
         with spark_session(self.master, self.num_workers, self.conf) as spark:
             self.spark_ready = time.time()
+            refuse_settings(spark)
             wait_for_slots(spark, self.num_workers, self.start_timeout_seconds)
+            refuse_executors(spark, self.num_workers, dataset, run)
             importing.join()
-            return self._run(spark, executable, function, argument, logs)
+            self._ready = _Ready(spark, executable, began)
+            try:
+                yield
+            finally:
+                self._ready = None
+
+    def run(self, function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
+        """Run `function(argument)` on every rank; see `Backend.run`."""
+        if self._ready is None:
+            with self.ready():
+                return self.run(function, argument, logs)
+        forget_failures(logs)
+        return self._run(self._ready, function, argument, logs)
 
     @property
     def _is_local(self) -> bool:
@@ -118,20 +150,14 @@ class HorovodOnSpark:
         master = active.sparkContext.master if active else self.master
         return "SPARK_ENV_LOADED" not in os.environ if master is None else master.startswith("local")
 
-    def _run(
-        self,
-        spark: "SparkSession",
-        executable: str | None,
-        function: Callable[..., Any],
-        argument: Any,
-        logs: str,
-    ) -> list[Any]:
+    def _run(self, ready: "_Ready", function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
         import horovod.runner.launch
         import horovod.spark
 
         # Horovod asks whether gloo was built in by importing TensorFlow in a forked child of the driver: seconds of
         # every start, and a fork that can hang where the driver holds TensorFlow itself. A rank without gloo says so.
         horovod.runner.launch.gloo_built = lambda verbose=False: True
+        spark, waited = ready.spark, time.monotonic() - ready.began
         has_gpus = float(spark.conf.get("spark.task.resource.gpu.amount", "0")) > 0
         settings = decide(self.communication, "gpu" if has_gpus else "cpu", cores_per_rank=1)
         is_local = spark.sparkContext.master.startswith("local")
@@ -148,9 +174,9 @@ class HorovodOnSpark:
                     num_proc=self.num_workers,
                     env=environment,
                     # What Spark's own Python workers run: the driver's path is not that of another machine.
-                    executable=executable or spark.sparkContext.pythonExec,
+                    executable=ready.executable or spark.sparkContext.pythonExec,
                     use_gloo=True,
-                    start_timeout=self.start_timeout_seconds,
+                    start_timeout=max(SHORTEST_START_SECONDS, int(self.start_timeout_seconds - waited)),
                     stdout=WorkerOutput(shown=True),
                     stderr=worker_log,
                     verbose=0,

@@ -1,7 +1,10 @@
 """One rank in this process: no Spark, no second process. For notebooks, tests and small evaluations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from hvdcells.dataset import Dataset
 
 
 class InProcess:
@@ -11,6 +14,11 @@ class InProcess:
 
     def check(self) -> None:
         """Nothing can be missing."""
+
+    @contextmanager
+    def ready(self, dataset: Dataset | None = None, run: str | None = None) -> Iterator[None]:
+        """Nothing has to be held ready."""
+        yield
 
     def run(self, function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
         """Run `function(argument)` and return its result as that of rank 0; exceptions pass through."""

@@ -42,6 +42,10 @@ def train(
     ] = False,
     master: Master = None,
     conf: Conf = None,
+    start_timeout: Annotated[
+        int,
+        typer.Option(min=1, help="Seconds to wait for a task slot for each worker, and for all to find each other."),
+    ] = 600,
 ) -> None:
     """Train a classifier on a dataset: one ring-allreduce TensorFlow worker per Spark task.
 
@@ -73,6 +77,7 @@ def train(
             workers=workers,
             master=master,
             conf=settings_of_spark,
+            start_timeout_seconds=start_timeout,
             overwrite=overwrite,
             resume=resume,
             began=psutil.Process().create_time(),

@@ -1,0 +1,90 @@
+"""What the doctor examines on the driver, before Spark starts."""
+
+import contextlib
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from packaging.requirements import Requirement
+
+from hvdcells import storage
+from hvdcells.dataset import Dataset
+from hvdcells.errors import UserError, UserErrors
+from hvdcells.preflight.findings import Finding
+from hvdcells.preflight.judging import judge_places
+from hvdcells.preflight.probe import access, reading, writing
+from hvdcells.preflight.quick import driver_facts, question, token_in
+from hvdcells.run import check_trainable
+
+
+def judge_requirements() -> Finding:
+    """Judge whether this environment holds the versions that hvdcells asks for."""
+    wrong = []
+    for line in requires("hvdcells") or []:
+        requirement = Requirement(line)
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            wrong.append(f"{requirement.name} is missing")
+            continue
+        if not requirement.specifier.contains(found, prereleases=True):
+            wrong.append(f"{requirement.name} {found} is not {requirement.specifier}")
+    if not wrong:
+        return Finding("packages", "driver", "ok", "as pyproject.toml asks")
+    return Finding("packages", "driver", "failed", ", ".join(wrong), "what pyproject.toml asks", "make setup")
+
+
+def failed(check: str, error: UserError) -> list[Finding]:
+    """Return a user's errors as findings of the driver."""
+    problems = error.problems if isinstance(error, UserErrors) else (error,)
+    return [Finding(check, "driver", "failed", each.given, each.expected, each.remedy) for each in problems]
+
+
+def open_dataset(location: str) -> tuple[Dataset | None, list[Finding]]:
+    """Open a dataset as training does, and judge whether its files are readable from here."""
+    try:
+        dataset = Dataset.open(location)
+    except UserError as error:
+        return None, failed("dataset", error)
+    except Exception as error:  # what an object store raises for missing rights
+        found = f"{location}: {type(error).__name__}: {error}"[:400]
+        remedy = "correct its name; in S3, get s3:ListBucket and s3:GetObject there"
+        return None, [Finding("dataset", "driver", "failed", found, "a dataset that can be read", remedy)]
+    asked = question(dataset, None, None)
+    facts = {**driver_facts(), "run": "unasked"}
+    return dataset, judge_places(
+        [facts | {"host": "driver", "readable": {p: access(reading(p)) for p in asked["readable"]}}]
+    )
+
+
+def judge_workers(dataset: Dataset, num_workers: int) -> list[Finding]:
+    """Judge whether a dataset has enough row groups, and both classes, for so many workers."""
+    try:
+        check_trainable(dataset, num_workers)
+    except UserError as error:
+        return failed("row groups", error)
+    counts = {split: len(dataset.rows_per_row_group(split)) for split in ("train", "validation")}
+    found = ", ".join(f"{count} in {split}" for split, count in counts.items())
+    return [Finding("row groups", "driver", "ok", f"{found}, for {num_workers} workers")]
+
+
+@contextlib.contextmanager
+def run_directory(location: str) -> Iterator[tuple[str | None, list[Finding]]]:
+    """Put a file into the run directory for the executors to find; yield its name, and whether that was possible.
+
+    What is made for it is removed again.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            if not storage.exists(location):
+                stack.callback(storage.remove, location)
+            token = stack.enter_context(token_in(location))
+        except Exception as error:  # what a disk or an object store raises for missing rights
+            found = f"write: {type(error).__name__}: {error}"[:400]
+            remedy = "name another place, or get the right to write there; in S3: s3:PutObject, s3:DeleteObject"
+            stack.pop_all()
+            yield None, [Finding("run directory", "driver", "failed", found, "a place to write to", remedy)]
+            return
+        facts = {**driver_facts(), "host": "driver", "readable": {}, "run": access(writing(location, token))}
+        yield token, judge_places([facts])

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,7 @@ class Narrator:
         if not self.is_root:
             return
         line = {"epoch": epoch + 1, **record, "validation": scores, "best": is_best, **bottleneck(record)}
+        line["ended"] = round(time.time(), 3)
         self.records.append(line)
         self._write_metrics()
         self._write_curves(epoch, line, scores)

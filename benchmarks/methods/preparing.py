@@ -35,7 +35,7 @@ def experiment_of(settings: Any) -> Experiment:
         data=Data(batch_size=settings.batch_per_worker),
         optimizer=Optimizer(name="adam", learning_rate=rate, warmup_epochs=0, schedule="constant"),
         augmentation=Augmentation(flips=False, quarter_turns=False),
-        training=Training(epochs=settings.epochs, class_weights="none"),
+        training=Training(epochs=settings.epochs, class_weights="none", select="last"),
     )
 
 

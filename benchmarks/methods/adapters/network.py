@@ -10,13 +10,15 @@ import numpy as np
 from benchmarks.methods.adapters.task import Outcome, Task, logistic
 
 
-def build(keras: Any, task: Task) -> Any:
-    """Build the network with its first weights: from images as they are, 0–255, to a logit."""
+def build(keras: Any, task: Task, gives_probabilities: bool = False) -> Any:
+    """Build the network with its first weights: from images as they are, 0–255, to a logit or a probability."""
     layers = keras.layers
     made = []
     for layer in task.network():
         options = {key: value for key, value in layer.items() if key not in ("kind", "input", "filters_in")}
         made.append(getattr(layers, layer["kind"])(**options))
+    if gives_probabilities:  # for methods that take losses by their names alone
+        made.append(layers.Activation("sigmoid"))
     model = keras.Sequential([layers.Input(task.images("validation").shape[1:]), *made])
     model.set_weights(task.weights())
     return model
@@ -31,14 +33,16 @@ def compile_model(keras: Any, model: Any, task: Task, optimizer: Any = None) -> 
 
 
 def probabilities(model: Any, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """Apply the network in this process alone."""
+    """Apply the network in this process alone; whether it gives logits or probabilities."""
     import tensorflow as tf
 
     forward = model.__dict__.setdefault(
         "_forward", tf.function(lambda x: model(tf.cast(x, tf.float32), training=False))
     )
     chunks = [forward(images[first : first + batch_size]) for first in range(0, len(images), batch_size)]
-    return logistic(np.concatenate([chunk.numpy() for chunk in chunks]))
+    outputs = np.concatenate([chunk.numpy() for chunk in chunks])
+    is_done = model.layers[-1].__class__.__name__ == "Activation"
+    return outputs.reshape(-1) if is_done else logistic(outputs)
 
 
 def epoch_recorder(keras: Any, task: Task, outcome: Outcome, num_images: int, writes: bool = True) -> Any:
@@ -70,3 +74,11 @@ def batches(task: Task, seed: int, repeat: bool = False) -> Any:
     data = data.repeat() if repeat else data
     data = data.batch(task.global_batch, drop_remainder=repeat)
     return data.map(lambda x, y: (tf.cast(x, tf.float32), y)).prefetch(2)
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens at now."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as opened:
+        return opened.getsockname()[1]

@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+RUN = "run"
+"""A run directory of this project in the outcome's folder: its metrics are the epochs."""
+
 
 class Task:
     """The folder `benchmarks.methods.preparing` wrote. Its `settings` are read as attributes.

@@ -11,10 +11,12 @@ from launch.commands.check import check
 from launch.commands.cross_validate import cross_validate
 from launch.commands.demo import demo
 from launch.commands.doctor import doctor
+from launch.commands.emr import emr as emr_commands
 from launch.commands.etl import etl
 from launch.commands.evaluate import evaluate
 from launch.commands.find_rate import find_rate
 from launch.commands.launch_cluster import cluster
+from launch.commands.launch_emr import emr
 from launch.commands.launch_environment import environment
 from launch.commands.launch_local import local
 from launch.commands.report import report
@@ -48,10 +50,13 @@ for command in (
 ):
     app.command()(command)
 
-launch = typer.Typer(no_args_is_help=True, help="Start all stages somewhere: on this machine, on a Spark cluster.")
-for command in (local, cluster, environment):
+launch = typer.Typer(
+    no_args_is_help=True, help="Start all stages somewhere: on this machine, on a Spark cluster, on AWS."
+)
+for command in (local, cluster, emr, environment):
     launch.command()(command)
 app.add_typer(launch, name="launch")
+app.add_typer(emr_commands, name="emr")
 
 
 def main() -> None:

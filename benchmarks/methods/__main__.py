@@ -65,13 +65,15 @@ def main(
         typer.Option(help=f"One of {', '.join(BY_NAME)}; may be repeated. Left out: all.", show_default=False),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each method; they take turns.")] = 3,
-    epochs: Annotated[int, typer.Option(min=2, help="Epochs of every run.")] = 6,
+    epochs: Annotated[int, typer.Option(min=2, help="Epochs of every run.")] = 8,
     wall_seconds: Annotated[
         float | None,
         typer.Option(help="Once more for each method and round, cut after so many seconds.", show_default=False),
     ] = None,
     workers: Annotated[int, typer.Option(min=1)] = 2,
-    batch_per_worker: Annotated[int, typer.Option(min=1)] = 32,
+    batch_per_worker: Annotated[
+        int, typer.Option(min=1, help="25 divides the synthetic set, so that no method drops or pads images.")
+    ] = 25,
     learning_rate: Annotated[float, typer.Option(help="Of Adam, constant.")] = 0.002,
     image_size: Annotated[int, typer.Option(help="Of the synthetic cells.")] = 64,
     seed: Annotated[int, typer.Option()] = 1,

@@ -42,6 +42,9 @@ def experiment_of(settings: Any) -> Experiment:
 def prepare(folder: Path, settings: Mapping[str, Any]) -> None:
     """Write the folder that adapters are handed as a `Task`. It takes TensorFlow: call it in a process of its own."""
     from benchmarks.methods.adapters.task import Task
+    from hvdcells.ranks import import_tensorflow
+
+    import_tensorflow()
     from hvdcells.models import build_model
 
     folder.mkdir(parents=True, exist_ok=True)

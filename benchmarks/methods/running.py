@@ -104,7 +104,8 @@ def _environment(method: Method, python: Path, workers: int, mark: str) -> dict[
         "PYTHONUNBUFFERED": "1",
         "PYSPARK_PYTHON": str(python),
         "PYSPARK_DRIVER_PYTHON": str(python),
-        "TF_USE_LEGACY_KERAS": "1",
+        # In environments of their own, TensorFlow is so old that its Keras is the right one.
+        **({"TF_USE_LEGACY_KERAS": "1"} if method.environment is None else {}),
         "TF_CPP_MIN_LOG_LEVEL": "2",
         # Every worker has its share of the cores: without it each would start threads for all of them.
         "TF_NUM_INTRAOP_THREADS": str(threads),

@@ -52,3 +52,18 @@ def _check_region(session: Any, service: str, region: str) -> None:
         f"a region that has it, such as {', '.join(close)}",
         "correct --region or AWS_DEFAULT_REGION (a region newer than this boto3 needs a newer boto3)",
     )
+
+
+def default_region() -> str:
+    """Return the region of the environment or of the AWS profile.
+
+    Raises:
+        UserError: there is none.
+    """
+    import boto3
+
+    with aws_errors("finding the region"):
+        region = boto3.Session().region_name
+    if region is None:
+        raise UserError("no region", "the AWS region of your buckets", "give --region or export AWS_DEFAULT_REGION")
+    return region

@@ -66,8 +66,8 @@ def environment_files(also: Sequence[str] = ()) -> dict[str, Path]:
             files |= _tree(path, f"lib/python{_version()}")
     site = f"lib/python{_version()}/site-packages"
     for name in (*OWN_PACKAGES, *also):
-        files |= _tree(_origin(name), site)
-    for each in _distributions():
+        files |= _tree(origin_of(name), site)
+    for each in required_distributions():
         for file in each.files or ():
             own = file.parts[0] == ".." or file.parts[0] in OWN_PACKAGES or file.name.startswith("_editable_impl")
             if own or file.as_posix().startswith(NOT_NEEDED):
@@ -152,7 +152,12 @@ def _of_nobody(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _origin(name: str) -> Path:
+def origin_of(name: str) -> Path:
+    """Return the folder of an importable package, or the file of a module.
+
+    Raises:
+        UserError: it cannot be imported.
+    """
     try:
         spec = importlib.util.find_spec(name.partition(".")[0])
     except ValueError:
@@ -188,7 +193,7 @@ def _with_compiled(path: Path, name: str) -> dict[str, Path]:
     return {name: path, f"{name.rpartition('/')[0]}/__pycache__/{compiled.name}": compiled}
 
 
-def _distributions() -> Iterable[Distribution]:
+def required_distributions() -> Iterable[Distribution]:
     """Return the installed distributions that the roots require, and so on."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name

@@ -66,6 +66,15 @@ def parse_conf(settings: list[str] | None) -> dict[str, str]:
     return _parse_pairs("--conf", "KEY=VALUE, each key once, such as --conf spark.executor.memory=4g", settings or [])
 
 
+def parse_pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    """Turn the `KEY=VALUE` texts of an option into a dictionary.
+
+    Raises:
+        UserError: texts without an equals sign, or a key given twice.
+    """
+    return _parse_pairs(option, f"KEY=VALUE, each key once, such as {option} team=haematology", texts or [])
+
+
 def _parse_pairs(option: str, expected: str, settings: list[str]) -> dict[str, str]:
     problems, values = [], {}
     for setting in settings:

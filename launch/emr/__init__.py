@@ -1,0 +1,1 @@
+"""Amazon EMR: the request for a GPU cluster, its steps, and what follows a cluster that runs."""

@@ -1,0 +1,46 @@
+"""The configuration of EMR's software: YARN that schedules GPUs and shows each container its own alone.
+
+After AWS's and NVIDIA's guides to the RAPIDS accelerator on EMR 7, without the accelerator itself: there YARN's
+isolation takes cgroups of version 1, which the bootstrap mounts at `CGROUP_ROOT`.
+"""
+
+from typing import Any
+
+from launch.clusters.spec import ClusterSpec
+
+CGROUP_ROOT = "/spark-rapids-cgroup"
+_EXECUTOR = "org.apache.hadoop.yarn.server.nodemanager.LinuxContainerExecutor"
+_CALCULATOR = "org.apache.hadoop.yarn.util.resource.DominantResourceCalculator"
+
+
+def classifications(cluster: ClusterSpec) -> list[dict[str, Any]]:
+    """Return the `Configurations` of a request."""
+    if not cluster.num_gpus:
+        return [_classification("spark-defaults", {"spark.dynamicAllocation.enabled": "false"})]
+    plugins, prefix = "yarn.nodemanager.resource-plugins", "yarn.nodemanager.linux-container-executor.cgroups"
+    yarn = {
+        plugins: "yarn.io/gpu",
+        "yarn.resource-types": "yarn.io/gpu",
+        f"{plugins}.gpu.allowed-gpu-devices": "auto",
+        f"{plugins}.gpu.path-to-discovery-executables": "/usr/bin",
+        f"{prefix}.mount": "true",
+        f"{prefix}.mount-path": CGROUP_ROOT,
+        f"{prefix}.hierarchy": "yarn",
+        "yarn.nodemanager.container-executor.class": _EXECUTOR,
+    }
+    inside = [
+        _classification("gpu", {"module.enabled": "true"}),
+        _classification("cgroups", {"root": CGROUP_ROOT, "yarn-hierarchy": "yarn"}),
+    ]
+    return [
+        # It brings NVIDIA's driver; the accelerator stays off as long as spark.plugins does not name it.
+        _classification("spark", {"enableSparkRapids": "true"}),
+        _classification("yarn-site", yarn),
+        {**_classification("container-executor", {}), "Configurations": inside},
+        _classification("capacity-scheduler", {"yarn.scheduler.capacity.resource-calculator": _CALCULATOR}),
+        _classification("spark-defaults", {"spark.dynamicAllocation.enabled": "false"}),
+    ]
+
+
+def _classification(name: str, properties: dict[str, str]) -> dict[str, Any]:
+    return {"Classification": name, "Properties": properties}

@@ -1,0 +1,110 @@
+"""The request `RunJobFlow`: a cluster, what it installs and what it does."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from launch.aws.estimate import Machines
+from launch.emr.classifications import classifications
+from launch.emr.options import EmrLaunch
+from launch.emr.steps import steps
+
+BOOTSTRAP = "bootstrap_emr.sh"
+SUMS = "SHA256SUMS"
+
+
+def bootstrap_location(launch: EmrLaunch) -> str:
+    """Return where the launch puts the bootstrap script."""
+    return f"{launch.environment.rstrip('/')}/{BOOTSTRAP}"
+
+
+def run_job_flow(launch: EmrLaunch, sums_digest: str) -> dict[str, Any]:
+    """Return the request, a pure function of what is launched.
+
+    Args:
+        launch: what is launched.
+        sums_digest: SHA-256 of the wheelhouse's list of checksums, which the bootstrap holds the nodes to.
+    """
+    arguments = [launch.environment.rstrip("/"), sums_digest, *["--gpu"] * bool(launch.cluster.num_gpus)]
+    return cluster_request(
+        launch,
+        name="hvdcells",
+        groups=instance_groups(launch),
+        bootstrap=[_action("hvdcells environment", bootstrap_location(launch), arguments)],
+        planned=steps(launch, "TERMINATE_CLUSTER"),
+        configurations=classifications(launch.cluster),
+    )
+
+
+def cluster_request(
+    launch: EmrLaunch,
+    name: str,
+    groups: Sequence[dict[str, Any]],
+    bootstrap: Sequence[dict[str, Any]],
+    planned: Sequence[dict[str, Any]],
+    configurations: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """Return a request for a cluster that ends by itself: after its last step, when one fails, or when it is idle."""
+    instances: dict[str, Any] = {
+        "InstanceGroups": list(groups),
+        "KeepJobFlowAliveWhenNoSteps": False,
+        "TerminationProtected": False,
+    }
+    if launch.subnet:
+        instances["Ec2SubnetId"] = launch.subnet
+    if launch.key_name:
+        instances["Ec2KeyName"] = launch.key_name
+    request: dict[str, Any] = {
+        "Name": name,
+        "ReleaseLabel": launch.release,
+        "Applications": [{"Name": "Hadoop"}, {"Name": "Spark"}],
+        "LogUri": f"{launch.logs.rstrip('/')}/",
+        "Instances": instances,
+        "BootstrapActions": list(bootstrap),
+        "Steps": list(planned),
+        "Configurations": list(configurations),
+        "ServiceRole": launch.service_role,
+        "JobFlowRole": launch.instance_profile,
+        "AutoTerminationPolicy": {"IdleTimeout": 60 * launch.idle_minutes},
+        "VisibleToAllUsers": True,
+        "Tags": [{"Key": key, "Value": value} for key, value in {"project": "hvdcells", **launch.tags}.items()],
+    }
+    if launch.security_configuration:
+        request["SecurityConfiguration"] = launch.security_configuration
+    return request
+
+
+def instance_groups(launch: EmrLaunch) -> list[dict[str, Any]]:
+    """Return one primary machine on demand, and the workers' machines at the price that is asked for."""
+    cluster = launch.cluster
+    market = "SPOT" if cluster.price_model == "spot" else "ON_DEMAND"
+    return [
+        instance_group("primary", "MASTER", cluster.primary_instance, 1, "ON_DEMAND", launch.ebs_gib),
+        instance_group("workers", "CORE", cluster.worker_instance, cluster.num_machines, market, launch.ebs_gib),
+    ]
+
+
+def machines(launch: EmrLaunch) -> list[Machines]:
+    """Return what the request costs by the hour."""
+    cluster = launch.cluster
+    spot = cluster.price_model == "spot"
+    return [
+        Machines("primary", cluster.primary_instance, 1, "emr", ebs_gib=launch.ebs_gib),
+        Machines("workers", cluster.worker_instance, cluster.num_machines, "emr", spot, launch.ebs_gib),
+    ]
+
+
+def instance_group(name: str, role: str, instance: str, count: int, market: str, ebs_gib: int) -> dict[str, Any]:
+    """Return machines of one kind, each with a disk."""
+    volume = {"VolumeSpecification": {"VolumeType": "gp3", "SizeInGB": ebs_gib}, "VolumesPerInstance": 1}
+    return {
+        "Name": name,
+        "InstanceRole": role,
+        "InstanceType": instance,
+        "InstanceCount": count,
+        "Market": market,
+        "EbsConfiguration": {"EbsBlockDeviceConfigs": [volume]},
+    }
+
+
+def _action(name: str, script: str, arguments: Sequence[str]) -> dict[str, Any]:
+    return {"Name": name, "ScriptBootstrapAction": {"Path": script, "Args": list(arguments)}}

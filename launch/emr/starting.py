@@ -1,0 +1,114 @@
+"""Starting on EMR: what is looked at first, what is uploaded, the one request that costs money."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from hvdcells.errors import UserError, raise_together
+from launch.aws.buckets import bucket_and_key, check_bucket, upload
+from launch.aws.errors import aws_errors
+from launch.aws.requests import check_request
+from launch.emr.options import EmrLaunch
+from launch.emr.request import BOOTSTRAP, SUMS, bootstrap_location, run_job_flow
+from launch.emr.steps import steps
+
+ASSETS = Path(__file__).parent.parent / "assets"
+READ_AT_LAUNCH = "0" * 64
+"""Stands in a dry run for the digest of a wheelhouse that is not asked for."""
+
+
+def planned_request(launch: EmrLaunch) -> dict[str, Any]:
+    """Return the request as a dry run shows it: checked for its form, with nothing asked of AWS.
+
+    Raises:
+        UserError: options that do not fit, or a request that EMR would refuse for its form.
+    """
+    launch.check()
+    request = run_job_flow(launch, READ_AT_LAUNCH)
+    check_request("emr", "RunJobFlow", request)
+    return request
+
+
+def start_cluster(launch: EmrLaunch, emr: Any, s3: Any) -> str:
+    """Start a cluster that does the launch's steps and ends; return its id.
+
+    Args:
+        launch: what is launched.
+        emr: a client of EMR.
+        s3: a client of S3.
+
+    Raises:
+        UserError: buckets or the wheelhouse are missing, or AWS refuses.
+    """
+    planned_request(launch)
+    check_places(launch, s3)
+    digest = wheelhouse_digest(s3, launch.environment)
+    upload(s3, ASSETS / BOOTSTRAP, bootstrap_location(launch), launch.kms_key)
+    with aws_errors("starting an EMR cluster"):
+        return emr.run_job_flow(**run_job_flow(launch, digest))["JobFlowId"]
+
+
+def attach_steps(launch: EmrLaunch, cluster_id: str, emr: Any, s3: Any) -> list[str]:
+    """Add the launch's steps to a cluster that runs, made by an earlier launch; return their ids.
+
+    A step that fails leaves the cluster to its others.
+
+    Raises:
+        UserError: no such cluster, or it does not take steps any more.
+    """
+    launch.check()
+    added = steps(launch, "CONTINUE")
+    request = {"JobFlowId": cluster_id, "Steps": added}
+    check_request("emr", "AddJobFlowSteps", request)
+    check_places(launch, s3)
+    with aws_errors(f"asking for the cluster {cluster_id}"):
+        state = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"]
+    if state.startswith("TERMINAT"):
+        raise UserError(
+            f"steps for the cluster {cluster_id}, which is {state.lower()}",
+            "a cluster that runs",
+            "leave --attach out, which starts one",
+        )
+    with aws_errors(f"adding steps to {cluster_id}"):
+        return emr.add_job_flow_steps(**request)["StepIds"]
+
+
+def check_places(launch: EmrLaunch, s3: Any) -> None:
+    """Refuse buckets that are missing, forbidden or in another region; all of them together."""
+    places = (launch.pipeline.source, launch.pipeline.dataset, launch.pipeline.run, launch.environment, launch.logs)
+    problems = []
+    for bucket in dict.fromkeys(bucket_and_key(place)[0] for place in places):
+        try:
+            check_bucket(s3, f"s3://{bucket}", launch.region)
+        except UserError as error:
+            problems.append(error)
+    raise_together(problems)
+
+
+def wheelhouse_digest(s3: Any, environment: str) -> str:
+    """Return the SHA-256 of a wheelhouse's list of checksums.
+
+    Raises:
+        UserError: there is no wheelhouse.
+    """
+    from botocore.exceptions import ClientError
+
+    bucket, key = bucket_and_key(f"{environment.rstrip('/')}/{SUMS}")
+    with aws_errors(f"reading s3://{bucket}/{key}"):
+        try:
+            listed = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("NoSuchKey", "404"):
+                raise
+            raise UserError(
+                f"no environment at {environment}: {SUMS} is not there",
+                "the wheels that nodes install from, built once",
+                f"hvdcells launch emr --build-environment --environment {environment} --logs s3://...",
+            ) from None
+    return hashlib.sha256(listed).hexdigest()
+
+
+def terminate(emr: Any, cluster_id: str) -> None:
+    """End a cluster, whatever it is doing."""
+    with aws_errors(f"terminating {cluster_id}"):
+        emr.terminate_job_flows(JobFlowIds=[cluster_id])

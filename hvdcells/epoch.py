@@ -30,7 +30,7 @@ def train_epoch(
 
     Returns:
         `phase` (what it trains), `loss` (mean over all images of all ranks), `images`, `images_per_second` (over all
-        ranks, without the phase's first step, which traces), `padding`, and per rank `input_seconds`,
+        ranks, without the phase's first step, which traces), `padding`, and per rank `rank_seconds`, `input_seconds`,
         `compute_seconds`, `communication_seconds` (what the step waited for: transfer, and ranks that were slower).
 
     Raises:
@@ -85,6 +85,8 @@ def train_epoch(
         "padding": plan.padding,
         "steps": plan.num_steps,
         "seconds": float(gathered[:, 1].max()),
+        # A rank that has written a checkpoint begins later than the others, who count their wait for it.
+        "rank_seconds": gathered[:, 1].tolist(),
         "images_per_second": timed_images / float(gathered[:, 1].max()) if timed_images else None,
         "input_seconds": gathered[:, 2].tolist(),
         "compute_seconds": gathered[:, 3].tolist(),

@@ -74,7 +74,7 @@ def main(
     batch_per_worker: Annotated[
         int, typer.Option(min=1, help="25 divides the synthetic set, so that no method drops or pads images.")
     ] = 25,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam, constant.")] = 0.002,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam, constant.")] = 0.001,
     image_size: Annotated[int, typer.Option(help="Of the synthetic cells.")] = 64,
     seed: Annotated[int, typer.Option()] = 1,
     limit_seconds: Annotated[float, typer.Option(help="A run that takes longer has failed.")] = 900.0,

@@ -57,7 +57,8 @@ def emr(
 ) -> None:
     """Images → dataset → trained model → scores → report on Amazon EMR.
 
-    The cluster ends after its last step, or when one fails. The same command goes on with a run that was interrupted. It needs wheels for its machines, built once:
+    The cluster ends after its last step, or when one fails. The same command goes on with a run that was interrupted.
+    It needs wheels for its machines, built once:
     --build-environment. See docs/launch-emr.md.
     """
     from rich.console import Console

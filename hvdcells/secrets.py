@@ -14,8 +14,15 @@ NO_SECRETS = {"PWD", "OLDPWD"}
 """Variables of every shell: a folder, no password."""
 SHORTEST = 8
 """Shorter values of variables are no secrets but words such as `testing`."""
+_CREDENTIALS = re.compile(r"://[^/\s@:]*:[^/\s@]*@")
+"""User and password in an address; a name alone before the @ is a container or a user of other file systems."""
 _PASSWORD = re.compile(r"(?<=://)[^/\s@'\"<>]+@")
 _QUERY = re.compile(r"(?<=[?&])([\w.%-]+)=([^&\s'\"<>]+)")
+
+
+def has_secrets(address: str) -> bool:
+    """Whether an address holds a password or a signature."""
+    return bool(_CREDENTIALS.search(address)) or any(SECRET_NAME.search(name) for name, _ in _QUERY.findall(address))
 
 
 def without_secrets(text: str, environ: Mapping[str, str] | None = None) -> str:

@@ -16,6 +16,9 @@ from typing import BinaryIO
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from hvdcells.errors import UserError
+from hvdcells.secrets import has_secrets, without_secrets
+
 ASIDE = re.compile(r"\..+\.[0-9a-f]{8}")
 """Names of files that are being written aside."""
 
@@ -39,7 +42,17 @@ def is_local(location: str | os.PathLike) -> bool:
 
 
 def absolute(location: str | os.PathLike) -> str:
-    """Make a local location absolute (executors have another working folder); leave a URL as it is."""
+    """Make a local location absolute (executors have another working folder); leave a URL as it is.
+
+    Raises:
+        UserError: it holds a password or a signature, which would end up in manifests, runs and reports.
+    """
+    if has_secrets(os.fspath(location)):
+        raise UserError(
+            f"the address {without_secrets(os.fspath(location))}",
+            "an address without password and without signature: it is written into what is made from it",
+            "give the rights another way, such as AWS_PROFILE, the AWS_ variables or the machine's role",
+        )
     fs, path = filesystem(location)
     return path if isinstance(fs, LocalFileSystem) else os.fspath(location).rstrip("/")
 

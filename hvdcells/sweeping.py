@@ -14,6 +14,7 @@ from hvdcells.many_runs import Ranks, RunsFolder, plan_of, scores_of, train_unle
 from hvdcells.owner import sole_owner
 from hvdcells.run import check_trainable
 from hvdcells.search_space import draw_trials
+from hvdcells.secrets import without_secrets
 from hvdcells.training import monitored
 from hvdcells.training_share import open_for_training
 
@@ -150,7 +151,7 @@ def _carry_out(trial: Trial, folder: RunsFolder, dataset: Dataset, experiment: E
         return replace(
             trial,
             state="failed",
-            error=error.given if isinstance(error, UserError) else f"{type(error).__name__}: {error}",
+            error=without_secrets(error.given if isinstance(error, UserError) else f"{type(error).__name__}: {error}"),
         )
     return replace(trial, state="finished", scores=scores_of(run))
 

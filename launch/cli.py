@@ -2,11 +2,13 @@
 
 import os
 import sys
+import traceback
 
 import typer
 
 from hvdcells.backends import RankFailedError
 from hvdcells.errors import UserError
+from hvdcells.secrets import without_secrets
 from launch.commands.check import check
 from launch.commands.cross_validate import cross_validate
 from launch.commands.demo import demo
@@ -73,12 +75,17 @@ def main() -> None:
         # The rank's own trace is in the message; the driver's says nothing more.
         _print_error(f"error: {error}")
         sys.exit(1)
+    except Exception:
+        _print_error(traceback.format_exc())
+        sys.exit(1)
 
 
 def _print_error(text: str) -> None:
+    """Print to standard error; what it holds ends up in the logs of whoever started the command."""
     from rich.console import Console
 
-    Console(stderr=True, soft_wrap=True).print(text, style="red", markup=False, highlight=False)
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(without_secrets(text), style="red", markup=False, highlight=False)
 
 
 if __name__ == "__main__":

@@ -156,4 +156,4 @@ def _status(path: str, base: str) -> tuple[int, str]:
 
 def resolve(path: str, base: str) -> str:
     """Return the location of an image: its own if it is absolute or an address, else below `base`."""
-    return path if "://" in path or path.startswith("/") else storage.join(base, path)
+    return storage.absolute(path) if "://" in path or path.startswith("/") else storage.join(base, path)

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, Protocol
 from hvdcells import storage
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
+from hvdcells.secrets import without_secrets
 
 CONSEQUENCES = ("HorovodInternalError", "Horovod has been shut down")
 """Words of the errors with which Horovod ends the ranks that had not failed themselves."""
@@ -57,9 +58,9 @@ class Backend(Protocol):
 
 def note_failure(logs: str, rank: int | str, error: BaseException) -> None:
     """Leave word of a rank's failure where the driver finds it, since all it gets is an exit code."""
-    note: dict[str, Any] = {"rank": rank, "trace": "".join(traceback.format_exception(error))}
+    note: dict[str, Any] = {"rank": rank, "trace": without_secrets("".join(traceback.format_exception(error)))}
     if isinstance(error, UserError):
-        note["user_error"] = [error.given, error.expected, error.remedy]
+        note["user_error"] = [without_secrets(part) for part in (error.given, error.expected, error.remedy)]
     storage.write_text(storage.join(logs, f"failure-of-rank-{rank}.json"), json.dumps(note))
 
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+from hvdcells.secrets import without_secrets
+
 RANK_PREFIX = re.compile(r"^\[(\d+)\]<(stdout|stderr)>:")
 
 
@@ -29,7 +31,7 @@ class WorkerOutput:
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             # To standard output as it is at this moment: a test or a notebook may have replaced it.
-            print(RANK_PREFIX.sub("", line), flush=True)  # noqa: T201
+            print(without_secrets(RANK_PREFIX.sub("", line)), flush=True)  # noqa: T201
         return len(text)
 
     def flush(self) -> None:
@@ -37,7 +39,7 @@ class WorkerOutput:
 
     def text(self) -> str:
         """Return what was kept."""
-        return self._kept
+        return without_secrets(self._kept)
 
 
 @contextmanager

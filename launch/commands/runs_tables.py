@@ -8,6 +8,7 @@ from hvdcells.manifest import SYNTHETIC_NOTICE, Manifest
 from hvdcells.sweeping import CAVEAT as SWEEP_CAVEAT
 from hvdcells.sweeping import Sweep
 
+_FOLD_SCORES = ("weighted_f1", "macro_f1", "cancer_f1", "sensitivity", "specificity", "auroc")
 _SWEEP_SCORES = ("weighted_f1", "macro_f1", "auroc", "loss")
 
 
@@ -15,17 +16,22 @@ def print_cross_validation(result: CrossValidation, manifest: Manifest, console:
     """Print each fold, the spread over them, and the pooled scores."""
     from hvdcells.metrics import SCORE_NAMES, score_label
 
-    table = Table(title=f"{len(result.per_fold)} folds, {result.pooled.by_image['images']} images")
-    table.add_column("score")
+    # Two tables, each within 80 columns however many folds there are.
+    labels = {name: score_label(name, manifest.class_names) for name in SCORE_NAMES}
+    folds = Table(title=f"{len(result.per_fold)} folds, {result.pooled.by_image['images']} images")
+    folds.add_column("fold")
+    for name in _FOLD_SCORES:
+        folds.add_column(labels[name], justify="right")
     for scores in result.per_fold:
-        table.add_column(f"fold {scores['fold']}", justify="right")
+        folds.add_row(str(scores["fold"]), *(_number(scores[name]) for name in _FOLD_SCORES))
+    console.print(folds)
+    table = Table("score", title="Over the folds")
     for name in ("mean", "deviation", "95 % interval", "pooled"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for name in SCORE_NAMES:
         spread = result.spread[name]
         table.add_row(
-            score_label(name, manifest.class_names),
-            *(_number(scores[name]) for scores in result.per_fold),
+            labels[name],
             _number(spread.mean),
             _number(spread.std),
             f"{spread.low:.3f}–{spread.high:.3f}" if spread.low is not None else "–",

@@ -8,7 +8,7 @@ from hvdcells.manifest import SYNTHETIC_NOTICE, Manifest
 from hvdcells.sweeping import CAVEAT as SWEEP_CAVEAT
 from hvdcells.sweeping import Sweep
 
-_FOLD_SCORES = ("weighted_f1", "macro_f1", "cancer_f1", "sensitivity", "specificity", "auroc")
+_FOLD_SCORES = ("weighted_f1", "cancer_f1", "sensitivity", "specificity", "auroc")
 _SWEEP_SCORES = ("weighted_f1", "macro_f1", "auroc", "loss")
 
 

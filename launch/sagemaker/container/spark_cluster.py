@@ -1,0 +1,134 @@
+"""A Spark standalone cluster over the hosts of a job: the master on the first host, a worker on each.
+
+Horovod's ranks start in Spark's executors, as on any other cluster: no MPI and no logins between the containers.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from hvdcells.spark import use_bundled_java
+from launch.clusters.spark_settings import DISCOVERY_SCRIPT, Stage, spark_settings
+from launch.clusters.spec import ClusterSpec
+from launch.sagemaker.container.contract import Container
+
+PORT_VARIABLE = "HVDCELLS_SPARK_PORT"
+"""Another port of the master than 7077."""
+FIRST_HOST_SECONDS = 900.0
+"""How long the others wait for the first host's master."""
+GONE_SECONDS = 30.0
+"""A master that does not answer for so long has ended, and the job with it."""
+POLL_SECONDS = 2.0
+
+
+class NoMasterError(Exception):
+    """The first host's Spark master never came up."""
+
+
+def port() -> int:
+    """Return the master's port."""
+    return int(os.environ.get(PORT_VARIABLE, "7077"))
+
+
+@contextmanager
+def master_and_worker(container: Container, spec: ClusterSpec) -> Iterator[str]:
+    """Run the master and this host's worker in the block; yield the master's address."""
+    with ExitStack() as stack:
+        host = container.current_host
+        _start(stack, ["master.Master", "--host", host, "--port", str(port())])
+        _start_worker(stack, container, spec)
+        yield master_address(container)
+
+
+def lend(container: Container, spec: ClusterSpec, check: Callable[[], None]) -> None:
+    """Run this host's worker until the first host's master has come and gone.
+
+    Args:
+        container: this one.
+        spec: the cluster.
+        check: called while waiting; ends it by raising.
+
+    Raises:
+        NoMasterError: the master did not come.
+    """
+    deadline = time.monotonic() + FIRST_HOST_SECONDS
+    while not _answers(container.hosts[0]):
+        check()
+        if time.monotonic() > deadline:
+            raise NoMasterError(f"no Spark master on {container.hosts[0]}:{port()} in {FIRST_HOST_SECONDS:.0f} s")
+        time.sleep(POLL_SECONDS)
+    with ExitStack() as stack:
+        _start_worker(stack, container, spec)
+        seen = time.monotonic()
+        while time.monotonic() - seen < GONE_SECONDS:
+            check()
+            time.sleep(POLL_SECONDS)
+            if _answers(container.hosts[0]):
+                seen = time.monotonic()
+
+
+def master_address(container: Container) -> str:
+    """Return what `--master` takes."""
+    return f"spark://{container.hosts[0]}:{port()}"
+
+
+def session_words(container: Container, spec: ClusterSpec, stage: Stage) -> list[str]:
+    """Return the options of an `hvdcells` command that runs on the cluster."""
+    settings = {
+        **spark_settings(spec, stage),
+        "spark.driver.host": container.current_host,
+        "spark.driver.bindAddress": container.current_host,
+        "spark.ui.enabled": "false",
+    }
+    words = [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
+    return ["--master", master_address(container), *words]
+
+
+def _answers(host: str) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port()), timeout=5):
+        return True
+    return False
+
+
+def _start_worker(stack: ExitStack, container: Container, spec: ClusterSpec) -> None:
+    gpus = {
+        "spark.worker.resource.gpu.amount": str(spec.num_gpus),
+        "spark.worker.resource.gpu.discoveryScript": str(DISCOVERY_SCRIPT),
+    }
+    options = " ".join(f"-D{key}={value}" for key, value in gpus.items()) if spec.num_gpus else ""
+    # Spark counts the executors' heaps alone against this.
+    words = ["worker.Worker", "--host", container.current_host, "--cores", str(spec.vcpus)]
+    words += ["--memory", f"{int(spec.memory_gib * 1024)}m", master_address(container)]
+    _start(stack, words, {"SPARK_WORKER_OPTS": options, "SPARK_WORKER_DIR": str(_work_folder())})
+
+
+def _work_folder() -> Path:
+    folder = Path(f"/tmp/hvdcells-spark-{os.getpid()}")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _start(stack: ExitStack, words: list[str], environment: dict[str, str] | None = None) -> None:
+    import pyspark
+
+    use_bundled_java()
+    home = Path(pyspark.__file__).parent
+    name, *rest = words
+    command = [str(home / "bin/spark-class"), f"org.apache.spark.deploy.{name}", "--webui-port", "0", *rest]
+    more = {"SPARK_HOME": str(home), "SPARK_NO_DAEMONIZE": "1", "SPARK_DAEMON_MEMORY": "512m", **(environment or {})}
+    process = subprocess.Popen(command, env={**os.environ, **more}, stdout=subprocess.DEVNULL)
+    stack.callback(_end, process)
+
+
+def _end(process: subprocess.Popen) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
                     f"the container's command {' '.join(arguments)!r}", "train, or process COMMAND", "correct the job"
                 )
             if not container.is_first:
-                lend(container, spec, commands.check)
+                lend(container, spec, "train" if is_training else "etl", commands.check)
             elif is_training:
                 train(container, spec, commands)
             else:
@@ -70,7 +70,7 @@ def train(container: Container, spec: ClusterSpec, commands: Commands) -> None:
     if len(container.hosts) == 1:
         _run_all(commands, task.commands([]))
     else:
-        with master_and_worker(container, spec):
+        with master_and_worker(container, spec, "train"):
             _run_all(commands, task.commands(session_words(container, spec, "train")))
     run = RunDirectory.at(task.run)
     print(kept_line(run.read_metrics(), run.read_json(run.finished)["best_epoch"]), flush=True)  # noqa: T201
@@ -82,7 +82,7 @@ def process(container: Container, spec: ClusterSpec, commands: Commands, words: 
     if len(container.hosts) == 1:
         commands.run([*words, "--workers", str(max(1, spec.vcpus - 1))])
         return
-    with master_and_worker(container, spec):
+    with master_and_worker(container, spec, "etl"):
         commands.run([*words, *session_words(container, spec, "etl")])
 
 

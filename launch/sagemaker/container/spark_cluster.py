@@ -7,12 +7,13 @@ import contextlib
 import os
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from hvdcells.spark import use_bundled_java
+from hvdcells.spark import LOG_OPTION, use_bundled_java
 from launch.clusters.spark_settings import DISCOVERY_SCRIPT, Stage, spark_settings
 from launch.clusters.spec import ClusterSpec
 from launch.sagemaker.container.contract import Container
@@ -36,21 +37,21 @@ def port() -> int:
 
 
 @contextmanager
-def master_and_worker(container: Container, spec: ClusterSpec) -> Iterator[str]:
+def master_and_worker(container: Container, spec: ClusterSpec, stage: Stage) -> Iterator[str]:
     """Run the master and this host's worker in the block; yield the master's address."""
     with ExitStack() as stack:
-        host = container.current_host
-        _start(stack, ["master.Master", "--host", host, "--port", str(port())])
-        _start_worker(stack, container, spec)
+        _start(stack, container, ["master.Master", "--host", container.current_host, "--port", str(port())])
+        _start_worker(stack, container, spec, stage)
         yield master_address(container)
 
 
-def lend(container: Container, spec: ClusterSpec, check: Callable[[], None]) -> None:
+def lend(container: Container, spec: ClusterSpec, stage: Stage, check: Callable[[], None]) -> None:
     """Run this host's worker until the first host's master has come and gone.
 
     Args:
         container: this one.
         spec: the cluster.
+        stage: of the work.
         check: called while waiting; ends it by raising.
 
     Raises:
@@ -63,7 +64,7 @@ def lend(container: Container, spec: ClusterSpec, check: Callable[[], None]) -> 
             raise NoMasterError(f"no Spark master on {container.hosts[0]}:{port()} in {FIRST_HOST_SECONDS:.0f} s")
         time.sleep(POLL_SECONDS)
     with ExitStack() as stack:
-        _start_worker(stack, container, spec)
+        _start_worker(stack, container, spec, stage)
         seen = time.monotonic()
         while time.monotonic() - seen < GONE_SECONDS:
             check()
@@ -95,32 +96,38 @@ def _answers(host: str) -> bool:
     return False
 
 
-def _start_worker(stack: ExitStack, container: Container, spec: ClusterSpec) -> None:
+def _start_worker(stack: ExitStack, container: Container, spec: ClusterSpec, stage: Stage) -> None:
     gpus = {
         "spark.worker.resource.gpu.amount": str(spec.num_gpus),
         "spark.worker.resource.gpu.discoveryScript": str(DISCOVERY_SCRIPT),
     }
     options = " ".join(f"-D{key}={value}" for key, value in gpus.items()) if spec.num_gpus else ""
-    # Spark counts the executors' heaps alone against this.
-    words = ["worker.Worker", "--host", container.current_host, "--cores", str(spec.vcpus)]
+    # As many cores as this host's executors take: Spark would put more of them on the host that comes first.
+    each = 1 if stage == "etl" else spec.executors_per_machine
+    cores = each * int(spark_settings(spec, stage)["spark.executor.cores"])
+    # Spark counts the executors' heaps alone against this memory.
+    words = ["worker.Worker", "--host", container.current_host, "--cores", str(cores)]
     words += ["--memory", f"{int(spec.memory_gib * 1024)}m", master_address(container)]
-    _start(stack, words, {"SPARK_WORKER_OPTS": options, "SPARK_WORKER_DIR": str(_work_folder())})
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hvdcells-spark-", ignore_cleanup_errors=True))
+    _start(stack, container, words, {"SPARK_WORKER_OPTS": options, "SPARK_WORKER_DIR": folder})
 
 
-def _work_folder() -> Path:
-    folder = Path(f"/tmp/hvdcells-spark-{os.getpid()}")
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-def _start(stack: ExitStack, words: list[str], environment: dict[str, str] | None = None) -> None:
+def _start(stack: ExitStack, container: Container, words: list[str], environment: dict[str, str] | None = None) -> None:
     import pyspark
 
     use_bundled_java()
     home = Path(pyspark.__file__).parent
     name, *rest = words
     command = [str(home / "bin/spark-class"), f"org.apache.spark.deploy.{name}", "--webui-port", "0", *rest]
-    more = {"SPARK_HOME": str(home), "SPARK_NO_DAEMONIZE": "1", "SPARK_DAEMON_MEMORY": "512m", **(environment or {})}
+    more = {
+        "SPARK_HOME": str(home),
+        "SPARK_NO_DAEMONIZE": "1",
+        "SPARK_DAEMON_MEMORY": "512m",
+        "SPARK_DAEMON_JAVA_OPTS": LOG_OPTION,
+        # Pages and ports on the hosts' own network alone.
+        "SPARK_LOCAL_IP": socket.gethostbyname(container.current_host),
+        **(environment or {}),
+    }
     process = subprocess.Popen(command, env={**os.environ, **more}, stdout=subprocess.DEVNULL)
     stack.callback(_end, process)
 

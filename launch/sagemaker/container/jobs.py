@@ -36,8 +36,8 @@ class TrainingTask:
         train = ["train", self.dataset, self.run, "--resume", "--recipe", self.recipe, *workers, *changes, *where]
         if self.evaluate is None:
             return [train]
-        # A dataset that lies elsewhere the next time is the same one; the run remembers where it was trained.
-        judge = ["evaluate", self.run, "--dataset", self.dataset, "--split", self.evaluate, *workers, *where]
+        # In one process on the first host: starting ranks would take longer than a test split does.
+        judge = ["evaluate", self.run, "--dataset", self.dataset, "--split", self.evaluate]
         return [train, judge]
 
 
@@ -67,11 +67,15 @@ def training_task(container: Container, environ: Mapping[str, str], num_slots: i
         problems.append(
             UserError("no dataset", f"an input channel named {DATASET!r}, or s3://…", f"add it, or set {DATASET}")
         )
-    for place in filter(None, (dataset, run)):
-        try:
-            storage.absolute(place)
-        except UserError as error:
-            problems.append(error)
+    problems += [
+        UserError(
+            f"the address {without_secrets(place)}",
+            "no password and no signature in it: it is written into the run",
+            "leave it out; rights come from the job's role",
+        )
+        for place in filter(None, (dataset, run))
+        if without_secrets(place) != place
+    ]
     raise_together(problems)
     return TrainingTask(dataset, run, recipe, given, workers, own.get("evaluate"))
 

@@ -1,6 +1,7 @@
 """`hvdcells launch sagemaker`: the stages as jobs of Amazon SageMaker."""
 
 import json
+import shlex
 from typing import Annotated, Any, Literal
 
 import typer
@@ -27,6 +28,9 @@ def sagemaker(
     machines: Annotated[int, typer.Option(min=1, help="Machines of a training.")] = 1,
     etl_instance: Annotated[str, typer.Option(help="Machines of the ETL.")] = "ml.m5.2xlarge",
     etl_machines: Annotated[int, typer.Option(min=1, help="Machines of the ETL.")] = 1,
+    etl_arguments: Annotated[
+        str | None, _option("More words for `hvdcells etl`, in quotes.", metavar="'--image-size 96 ...'")
+    ] = None,
     vary: Annotated[
         list[str] | None,
         _option("What a tuning varies, as in `hvdcells sweep`; may be repeated.", "--vary", metavar="FIELD=VALUES"),
@@ -86,6 +90,7 @@ def sagemaker(
         machines=machines,
         etl_instance=etl_instance,
         etl_machines=etl_machines,
+        etl_arguments=tuple(shlex.split(etl_arguments or "")),
         tuning=Tuning(tuple(vary or ()), jobs, parallel, strategy),
         spot=spot,
         max_hours=max_hours,

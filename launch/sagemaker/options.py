@@ -50,6 +50,7 @@ class SageMakerLaunch:
         machines: training machines.
         etl_instance: type of the ETL's machines.
         etl_machines: machines of the ETL.
+        etl_arguments: more words for `hvdcells etl`, such as `--image-size`.
         tuning: of the stage `tune`.
         spot: train on spot machines, which may be taken away; SageMaker starts the job again and it goes on.
         max_hours: of a job; SageMaker stops it then.
@@ -73,6 +74,7 @@ class SageMakerLaunch:
     machines: int = 1
     etl_instance: str = "m5.2xlarge"
     etl_machines: int = 1
+    etl_arguments: tuple[str, ...] = ()
     tuning: Tuning = Tuning()
     spot: bool = False
     max_hours: float = 12.0

@@ -26,7 +26,7 @@ def processing_request(launch: SageMakerLaunch, name: str) -> dict[str, Any]:
         "AppSpecification": {
             "ImageUri": launch.image,
             "ContainerEntrypoint": [*ENTRY, "process"],
-            "ContainerArguments": ["etl", launch.pipeline.source, launch.pipeline.dataset],
+            "ContainerArguments": ["etl", launch.pipeline.source, launch.pipeline.dataset, *launch.etl_arguments],
         },
         "ProcessingResources": {
             "ClusterConfig": {

@@ -3,7 +3,6 @@
 Horovod's ranks start in Spark's executors, as on any other cluster: no MPI and no logins between the containers.
 """
 
-import contextlib
 import os
 import socket
 import subprocess
@@ -12,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Literal
 
 from hvdcells.spark import LOG_OPTION, use_bundled_java
 from launch.clusters.spark_settings import DISCOVERY_SCRIPT, Stage, spark_settings
@@ -22,8 +22,8 @@ PORT_VARIABLE = "HVDCELLS_SPARK_PORT"
 """Another port of the master than 7077."""
 FIRST_HOST_SECONDS = 900.0
 """How long the others wait for the first host's master."""
-GONE_SECONDS = 30.0
-"""A master that does not answer for so long has ended, and the job with it."""
+GONE_SECONDS = {"silent": 30.0, "refuses": 6.0}
+"""The master has ended, and the job with it, when its host is silent for so long, or has no master for so long."""
 POLL_SECONDS = 2.0
 
 
@@ -58,18 +58,19 @@ def lend(container: Container, spec: ClusterSpec, stage: Stage, check: Callable[
         NoMasterError: the master did not come.
     """
     deadline = time.monotonic() + FIRST_HOST_SECONDS
-    while not _answers(container.hosts[0]):
+    while _master_of(container.hosts[0]) != "there":
         check()
         if time.monotonic() > deadline:
             raise NoMasterError(f"no Spark master on {container.hosts[0]}:{port()} in {FIRST_HOST_SECONDS:.0f} s")
         time.sleep(POLL_SECONDS)
     with ExitStack() as stack:
         _start_worker(stack, container, spec, stage)
-        seen = time.monotonic()
-        while time.monotonic() - seen < GONE_SECONDS:
+        seen, master = time.monotonic(), "there"
+        while master == "there" or time.monotonic() - seen < GONE_SECONDS[master]:
             check()
             time.sleep(POLL_SECONDS)
-            if _answers(container.hosts[0]):
+            master = _master_of(container.hosts[0])
+            if master == "there":
                 seen = time.monotonic()
 
 
@@ -90,10 +91,14 @@ def session_words(container: Container, spec: ClusterSpec, stage: Stage) -> list
     return ["--master", master_address(container), *words]
 
 
-def _answers(host: str) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((host, port()), timeout=5):
-        return True
-    return False
+def _master_of(host: str) -> Literal["there", "refuses", "silent"]:
+    try:
+        with socket.create_connection((host, port()), timeout=5):
+            return "there"
+    except ConnectionRefusedError:
+        return "refuses"
+    except OSError:
+        return "silent"
 
 
 def _start_worker(stack: ExitStack, container: Container, spec: ClusterSpec, stage: Stage) -> None:

@@ -18,7 +18,12 @@ LAUNCHES = {
     "etl": (launch(stages=("etl",)), "etl"),
     "etl_on_three": (
         launch(
-            stages=("etl",), etl_machines=3, encrypt_traffic=True, subnets=("subnet-0a",), security_groups=("sg-0a",)
+            etl_arguments=("--image-size", "96"),
+            stages=("etl",),
+            etl_machines=3,
+            encrypt_traffic=True,
+            subnets=("subnet-0a",),
+            security_groups=("sg-0a",),
         ),
         "etl",
     ),

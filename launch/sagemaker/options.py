@@ -14,7 +14,7 @@ from launch.stages import Pipeline
 JobStage = Literal["etl", "train", "tune"]
 STAGES: tuple[JobStage, ...] = ("etl", "train", "tune")
 LONGEST_HOURS = 28 * 24
-LONGEST_PROCESSING_HOURS = 5 * 24
+LONGEST_PROCESSING_HOURS = 9 * 24
 _ECR = re.compile(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?/\S+")
 
 

@@ -61,7 +61,7 @@ def test_all_that_is_wrong_is_told_together():
         subnets=("subnet-0a",),
         stages=("etl", "train", "tune"),
         spot=True,
-        max_hours=200,
+        max_hours=300,
         max_wait_hours=1,
         tuning=Tuning(("model.dropout=0,0.2",), 1, 2),
     )

@@ -76,7 +76,7 @@ def sagemaker(
     from launch.commands.estimate_table import print_estimate
     from launch.commands.sagemaker import follow_to_the_end, how_to_stop
     from launch.sagemaker import requests, starting
-    from launch.sagemaker.kinds import new_name
+    from launch.sagemaker.kinds import KINDS, new_name
     from launch.sagemaker.options import Tuning
 
     launch = _launch(
@@ -117,7 +117,12 @@ def sagemaker(
         del planned["etl"]
     last = list(planned)[-1]
     for stage in planned:
-        name = starting.start_job(stage, planned[stage], service)
+        name = planned[stage][KINDS[stage].name_key]
+        try:
+            starting.start_job(stage, planned[stage], service)
+        except KeyboardInterrupt:
+            console.print(f"{stage}: the job {name} may have started.\n{how_to_stop(name, launch.region)}")
+            raise typer.Exit(130) from None
         typer.echo(name)
         console.print(f"{stage}: the job starts; it ends its machines by itself.\n{how_to_stop(name, launch.region)}")
         if stage != last or wait:

@@ -1,5 +1,6 @@
 """What a user asks of SageMaker."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,13 @@ class Tuning:
     jobs: int = 12
     parallel: int = 2
     strategy: Literal["Bayesian", "Random", "Grid"] = "Bayesian"
+
+    @property
+    def num_trainings(self) -> int:
+        """Trainings in all; a grid has as many as it has combinations."""
+        if self.strategy != "Grid":
+            return self.jobs
+        return math.prod(len(choices) for choices in parse_space(self.vary).values() if isinstance(choices, list))
 
 
 @dataclass(frozen=True)
@@ -140,11 +148,11 @@ class SageMakerLaunch:
                     "correct --max-wait-hours",
                 )
             )
-        if "tune" in self.stages and not 1 <= self.tuning.parallel <= self.tuning.jobs:
+        if "tune" in self.stages and not 1 <= self.tuning.parallel <= self.tuning.num_trainings:
             problems.append(
                 UserError(
-                    f"--parallel {self.tuning.parallel} of --jobs {self.tuning.jobs}",
-                    "at least 1, at most --jobs",
+                    f"--parallel {self.tuning.parallel} of {self.tuning.num_trainings} trainings",
+                    "at least 1, at most all of them: --jobs, or the combinations of a grid",
                     "correct them",
                 )
             )
@@ -159,6 +167,8 @@ class SageMakerLaunch:
                 if not self.tuning.vary:
                     raise UserError("a tuning of no field", "at least one --vary", "name what to vary")
                 for name, choices in parse_space(self.tuning.vary).items():
+                    if self.tuning.strategy == "Grid" and not isinstance(choices, list):
+                        raise UserError(f"a range for {name} in a grid", "lists of values", "give values, or no grid")
                     for value in choices if isinstance(choices, list) else choices.support():
                         experiment.override({name: value})
                     if name in settings:

@@ -1,6 +1,7 @@
 """The requests for processing, training and tuning jobs: pure functions of what is launched and of the job's name."""
 
 import json
+import math
 from typing import Any
 
 from hvdcells import storage
@@ -81,7 +82,7 @@ def machines(launch: SageMakerLaunch, hours: float, etl_hours: float) -> list[Ma
     """
     count, spot, disk = launch.machines, launch.spot, launch.volume_gib
     trained = instance_name(launch.instance)
-    all_trainings = hours * -(-launch.tuning.jobs // max(1, launch.tuning.parallel))
+    all_trainings = hours * math.ceil(launch.tuning.num_trainings / max(1, launch.tuning.parallel))
     rows = {
         "etl": Machines("etl", instance_name(launch.etl_instance), launch.etl_machines, "sagemaker", hours=etl_hours),
         "train": Machines("training", trained, count, "sagemaker", spot, disk, hours),

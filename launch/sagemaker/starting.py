@@ -1,8 +1,10 @@
 """Starting jobs on SageMaker: what is looked at first, and the requests that cost money."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from hvdcells.errors import UserError, raise_together
+from hvdcells.secrets import without_secrets
 from launch.aws.buckets import bucket_and_key, check_bucket
 from launch.aws.errors import aws_errors
 from launch.aws.requests import check_request
@@ -25,8 +27,35 @@ def planned_requests(launch: SageMakerLaunch, names: dict[JobStage, str]) -> dic
     launch.check()
     requests = {stage: KINDS[stage].request(launch, names[stage]) for stage in launch.stages}
     for stage, request in requests.items():
+        check_no_secrets(request)
         check_request("sagemaker", KINDS[stage].operation, request)
     return requests
+
+
+def check_no_secrets(request: dict[str, Any]) -> None:
+    """Refuse a request with a password, a signed address or the value of a secret variable anywhere in it.
+
+    Raises:
+        UserError: the words that hold it, without it.
+    """
+    for word in _texts(request):
+        if (hidden := without_secrets(word)) != word:
+            raise UserError(
+                f"a secret in the request: {hidden}",
+                "none: whoever may describe the job reads it",
+                "leave it out; the jobs have the rights of their role",
+            )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
 
 
 def check_places(launch: SageMakerLaunch, s3: Any) -> None:
@@ -70,7 +99,7 @@ def has_dataset(launch: SageMakerLaunch, s3: Any) -> bool:
 
 
 def start_job(stage: JobStage, request: dict[str, Any], sagemaker: Any) -> str:
-    """Start one job; return its name.
+    """Start one job; return its name, which is in the request already.
 
     Raises:
         UserError: AWS refuses.

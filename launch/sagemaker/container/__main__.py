@@ -24,7 +24,7 @@ from launch.clusters.spark_settings import DISCOVERY_SCRIPT
 from launch.clusters.spec import ClusterSpec
 from launch.sagemaker.container.commands import CommandFailedError, Commands, StoppedError
 from launch.sagemaker.container.contract import ROOT, ROOT_VARIABLE, Container
-from launch.sagemaker.container.jobs import training_task
+from launch.sagemaker.container.jobs import TrainingTask, training_task
 from launch.sagemaker.container.spark_cluster import lend, master_and_worker, session_words
 from launch.sagemaker.metrics import kept_line
 
@@ -44,10 +44,12 @@ def main(arguments: list[str]) -> int:
                 raise UserError(
                     f"the container's command {' '.join(arguments)!r}", "train, or process COMMAND", "correct the job"
                 )
+            # On every host: what is wrong with the values ends them all at once.
+            task = training_task(container, os.environ, spec.num_executors) if is_training else None
             if not container.is_first:
                 lend(container, spec, "train" if is_training else "etl", commands.check)
-            elif is_training:
-                train(container, spec, commands)
+            elif task is not None:
+                train(container, spec, commands, task)
             else:
                 process(container, spec, commands, arguments[1:])
     except StoppedError:
@@ -63,9 +65,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def train(container: Container, spec: ClusterSpec, commands: Commands) -> None:
+def train(container: Container, spec: ClusterSpec, commands: Commands, task: TrainingTask) -> None:
     """Train, judge and put the model where SageMaker uploads it from."""
-    task = training_task(container, os.environ, spec.num_executors)
     _wait_for_earlier_owner(task.run, commands)
     if len(container.hosts) == 1:
         _run_all(commands, task.commands([]))

@@ -170,6 +170,17 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_stop_it(aws, hvdcells, monkeypatc
     assert aws.jobs().training_jobs[name].training_job_status == "InProgress"
 
 
+def test_ctrl_c_while_a_job_is_asked_for_names_it(aws, hvdcells, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with_dataset(aws)
+    monkeypatch.setattr("launch.sagemaker.starting.start_job", interrupted)
+    done = hvdcells(*ALL, "--stages", "train")
+    assert done.exit_code == 130
+    assert re.search(r"hvdcells sagemaker stop hvdcells-train-[\w-]+ --region us-east-1", done.stderr)
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [

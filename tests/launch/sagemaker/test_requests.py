@@ -88,6 +88,14 @@ def test_a_tuning_is_looked_at_before_it_costs(vary, words):
         launch(stages=("tune",), tuning=Tuning(vary), pipeline=pipeline).check()
 
 
+def test_a_grid_has_its_combinations():
+    grid = Tuning(("model.dropout=0,0.2", "data.batch_size=16,32,64"), 1, 3, "Grid")
+    assert grid.num_trainings == 6
+    launch(stages=("tune",), tuning=grid).check()
+    with pytest.raises(UserError, match="in a grid"):
+        launch(stages=("tune",), tuning=Tuning(("model.dropout=0..0.5",), 1, 1, "Grid")).check()
+
+
 def test_an_image_of_another_region_is_refused():
     with pytest.raises(UserError, match="eu-west-1"):
         launch(region="eu-west-1").check()
@@ -139,6 +147,25 @@ def test_a_dry_run_asks_nothing_of_aws(hvdcells, monkeypatch):
     assert list(printed["requests"]) == ["etl", "train", "tune"]
     assert printed["estimate"]["usd"] > 0
     assert "planted" not in done.output
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {
+            "pipeline": Pipeline(
+                "s3://a/i", "s3://a/d", "s3://a/r", "small_cnn", ["model.weights=s3://me:planted-1@b/w"]
+            )
+        },
+        {"tags": {"url": "https://host/x?X-Amz-Signature=planted-1"}},
+        {"tags": {"note": "planted-word"}},
+    ],
+)
+def test_no_secret_gets_into_a_request(options, monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "planted-word")
+    with pytest.raises(UserError, match="a secret in the request") as caught:
+        planned_requests(launch(stages=("train",), **options), {"train": "x"})
+    assert "planted" not in str(caught.value)
 
 
 def test_addresses_with_secrets_are_refused_and_not_repeated(hvdcells):

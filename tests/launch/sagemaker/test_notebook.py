@@ -1,11 +1,25 @@
 """The notebook, run whole in its local mode."""
 
+import io
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
 
 NOTEBOOK = Path(__file__).parents[3] / "launch" / "notebooks" / "sagemaker.ipynb"
+
+
+def arrays(model):
+    """By name the rank and the bytes of all arrays of a Keras file."""
+    import h5py
+
+    found = {}
+    with zipfile.ZipFile(model) as packed, h5py.File(io.BytesIO(packed.read("model.weights.h5"))) as weights:
+        weights.visititems(
+            lambda name, item: found.update({name: (item.ndim, item[()].tobytes())}) if hasattr(item, "ndim") else None
+        )
+    return found
 
 
 def test_it_is_kept_without_outputs():
@@ -35,12 +49,14 @@ def test_it_goes_from_images_to_a_tuned_model(tmp_path, monkeypatch):
         re.findall(r"^(frozen backbone|tuned): weighted F1 ([01]\.\d{4}) on \d+ images$", printed, re.MULTILINE)
     )
     assert set(scores) == {"frozen backbone", "tuned"}
-    runs = tmp_path / "work"
-    # The first epochs have trained the head alone: the backbone is that of the earlier run.
-    assert (runs / "frozen" / "finished.json").is_file()
-    assert len(list((runs / "tuned").glob("*/*/finished.json"))) == 2
-    assert (
-        not list((runs / "tuned").glob("*/*/evaluation/test.json"))
-        or len(list((runs / "tuned").glob("*/*/evaluation/test.json"))) == 1
-    )  # the best one alone was judged
-    assert not list((runs / "opt-ml").glob("*/output/failure"))
+    work = tmp_path / "work"
+    # The head alone was trained: the kernels of the backbone are those of the earlier run.
+    earlier, frozen = (arrays(work / run / "model.keras") for run in ("earlier-run", "frozen"))
+    assert {name for name, (rank, _) in earlier.items() if rank == 4}
+    assert {name for name, (rank, _) in frozen.items() if rank == 4 and frozen[name] != earlier[name]} == set()
+    assert frozen != earlier
+    assert len(list(work.glob("tuned/*/*/finished.json"))) == 2
+    assert len(list(work.glob("tuned/*/*/evaluation/test.json"))) == 1  # the best one's
+    (tuned, _) = (arrays(file) for file in work.glob("tuned/*/*/model.keras"))
+    assert {name for name, (rank, _) in tuned.items() if rank == 4 and tuned[name] != frozen[name]}
+    assert not list(work.glob("opt-ml/*/output/failure"))

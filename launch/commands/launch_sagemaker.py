@@ -8,6 +8,8 @@ import typer
 
 from launch.commands.arguments import Recipe, Settings, parse_pairs
 
+EXPECTED = {"image": "an image in ECR", "role": "the ARN of a role"}
+
 
 def _option(help: str, *names: str, **more: Any) -> Any:
     """An option that need not be given."""
@@ -147,7 +149,7 @@ def _launch(
 
     asked = [word.strip() for word in stages.split(",")]
     problems = [
-        UserError(f"no --{name}", "it", f"give --{name}")
+        UserError(f"no --{name}", EXPECTED.get(name, "an s3:// address"), f"give --{name}")
         for name, value in needed.items()
         if not value and (name != "source" or "etl" in asked)
     ]

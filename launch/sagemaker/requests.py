@@ -84,7 +84,9 @@ def machines(launch: SageMakerLaunch, hours: float, etl_hours: float) -> list[Ma
     trained = instance_name(launch.instance)
     all_trainings = hours * math.ceil(launch.tuning.num_trainings / max(1, launch.tuning.parallel))
     rows = {
-        "etl": Machines("etl", instance_name(launch.etl_instance), launch.etl_machines, "sagemaker", hours=etl_hours),
+        "etl": Machines(
+            "etl", instance_name(launch.etl_instance), launch.etl_machines, "sagemaker", False, disk, etl_hours
+        ),
         "train": Machines("training", trained, count, "sagemaker", spot, disk, hours),
         "tune": Machines("tuning", trained, count * launch.tuning.parallel, "sagemaker", spot, disk, all_trainings),
     }

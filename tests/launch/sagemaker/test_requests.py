@@ -117,7 +117,8 @@ def test_the_cost_counts_every_job_and_machine():
     prices = catalogue()
     asked = launch(stages=STAGES, machines=2, etl_machines=3, tuning=Tuning(("model.dropout=0,0.2",), 7, 3), spot=True)
     rows = {row.role: row for row in estimate(machines(asked, 2.0, 0.5), 2.0, prices).rows}
-    assert rows["etl"].usd == pytest.approx(3 * 0.5 * prices.named("m5.2xlarge").sagemaker_usd, rel=1e-3)
+    hourly = prices.named("m5.2xlarge").sagemaker_usd + 100 * prices.ebs_gib_month_usd / 730
+    assert rows["etl"].usd == pytest.approx(3 * 0.5 * hourly, abs=1e-3)
     assert rows["etl"].market == "on demand"
     assert rows["training"].count == 2
     assert rows["tuning"].count == 6

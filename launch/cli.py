@@ -21,7 +21,9 @@ from launch.commands.launch_cluster import cluster
 from launch.commands.launch_emr import emr
 from launch.commands.launch_environment import environment
 from launch.commands.launch_local import local
+from launch.commands.launch_sagemaker import sagemaker
 from launch.commands.report import report
+from launch.commands.sagemaker import sagemaker as sagemaker_commands
 from launch.commands.show import show
 from launch.commands.sweep import sweep
 from launch.commands.synthesize import synthesize
@@ -55,10 +57,11 @@ for command in (
 launch = typer.Typer(
     no_args_is_help=True, help="Start all stages somewhere: on this machine, on a Spark cluster, on AWS."
 )
-for command in (local, cluster, emr, environment):
+for command in (local, cluster, emr, sagemaker, environment):
     launch.command()(command)
 app.add_typer(launch, name="launch")
 app.add_typer(emr_commands, name="emr")
+app.add_typer(sagemaker_commands, name="sagemaker")
 
 
 def main() -> None:

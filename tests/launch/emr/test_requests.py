@@ -18,8 +18,15 @@ LAUNCHES = {
     "cpu": [*PLACES, "--gpus", "0", "--workers", "3", "--recipe", "small_cnn", "--set", "training.epochs=5"],
     "bench": [*PLACES, "--gpus", "8", "--bench", "1,2,4,8", "--logs", "s3://logs/emr"],
     "keep": [*PLACES, "--gpus", "2", "--keep", "--idle-minutes", "45", "--security-configuration", "encrypted"],
-    "build_environment": ["--build-environment", "--environment", "s3://cells/hvdcells/environment"]
-    + ["--logs", "s3://cells/hvdcells/logs", "--kms-key", "alias/cells"],
+    "build_environment": [
+        "--build-environment",
+        "--environment",
+        "s3://cells/hvdcells/environment",
+        "--logs",
+        "s3://cells/hvdcells/logs",
+        "--kms-key",
+        "alias/cells",
+    ],
     "attach": [*PLACES, "--gpus", "4", "--attach", "j-2AXXXXXXGAPLF"],
 }
 

@@ -46,7 +46,8 @@ as_root chown "$(id -u):$(id -g)" "$prefix"
 python3.11 -m venv --clear "$prefix"
 # All of them and nothing else: which wheels belong together was settled when they were built.
 "$prefix/bin/python" -m pip install --quiet --no-index --no-deps --no-cache-dir --disable-pip-version-check "$work"/*.whl
-assets=$("$prefix/bin/python" -c 'from importlib.util import find_spec; print(find_spec("launch").submodule_search_locations[0])')/assets
+# Isolated: of the launch packages about, the one that was just installed.
+assets=$("$prefix/bin/python" -I -c 'from importlib.util import find_spec; print(find_spec("launch").submodule_search_locations[0])')/assets
 install -m 755 "$assets/discover_gpus.sh" "$prefix/discover_gpus.sh"
 install -m 644 "$assets/submit.py" "$prefix/submit.py"
 

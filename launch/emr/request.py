@@ -10,6 +10,8 @@ from launch.emr.steps import steps
 
 BOOTSTRAP = "bootstrap_emr.sh"
 SUMS = "SHA256SUMS"
+NOTEBOOKS = ("Livy", "JupyterEnterpriseGateway")
+"""What EMR Studio's notebooks reach a cluster through; on those that are kept."""
 OWN_TAGS = {"project": "hvdcells", "for-use-with-amazon-emr-managed-policies": "true"}
 """The second one is what AWS's policy AmazonEMRServicePolicy_v2 lets EMR's role act on."""
 
@@ -58,7 +60,7 @@ def cluster_request(
     request: dict[str, Any] = {
         "Name": name,
         "ReleaseLabel": launch.release,
-        "Applications": [{"Name": "Hadoop"}, {"Name": "Spark"}],
+        "Applications": [{"Name": name} for name in ("Hadoop", "Spark", *NOTEBOOKS * launch.keep)],
         "LogUri": f"{launch.logs.rstrip('/')}/",
         "Instances": instances,
         "EbsRootVolumeSize": ROOT_GIB,

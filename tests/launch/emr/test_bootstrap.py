@@ -42,9 +42,7 @@ class Node:
 
     def sum_up(self) -> str:
         """Write SHA256SUMS over all wheels, as the build does, and return its own digest."""
-        lines = [
-            f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in self.store.glob("*.whl")
-        ]
+        lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in self.store.glob("*.whl")]
         (self.store / "SHA256SUMS").write_text("".join(sorted(lines)))
         return hashlib.sha256((self.store / "SHA256SUMS").read_bytes()).hexdigest()
 
@@ -149,4 +147,3 @@ def test_the_own_wheel_is_the_same_each_time_and_brings_what_is_not_python():
     }
     assert expected <= members
     assert not any("__pycache__" in member for member in members)
-

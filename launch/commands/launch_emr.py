@@ -14,45 +14,73 @@ BUILD_HOURS = 0.75
 """For the estimate of building the environment: a guess."""
 
 
+PLACES, CLUSTER, ACCOUNT = "Places", "Cluster", "Account"
+"""Headings of the help."""
+
+
 def _option(help: str, *names: str, **more: Any) -> Any:
     """An option that need not be given."""
     return typer.Option(*names, help=help, show_default=False, **more)
 
 
 def emr(
-    source: Annotated[str | None, _option("Images: s3://....")] = None,
-    dataset: Annotated[str | None, _option("Where the dataset goes, or is: s3://....")] = None,
-    run: Annotated[str | None, _option("Where the run goes, or is: s3://....")] = None,
+    source: Annotated[str | None, _option("Images: s3://....", rich_help_panel=PLACES)] = None,
+    dataset: Annotated[str | None, _option("Where the dataset goes, or is: s3://....", rich_help_panel=PLACES)] = None,
+    run: Annotated[str | None, _option("Where the run goes, or is: s3://....", rich_help_panel=PLACES)] = None,
     environment: Annotated[
-        str | None, _option("Wheels that nodes install from: s3://.... Left out: beside the run.")
+        str | None,
+        _option("Wheels that nodes install from: s3://.... Left out: beside the run.", rich_help_panel=PLACES),
     ] = None,
-    logs: Annotated[str | None, _option("Where EMR writes logs: s3://.... Left out: beside the run.")] = None,
-    gpus: Annotated[int, typer.Option(min=0, help="GPUs in all, a worker each; 0 for a cluster of CPUs.")] = 4,
-    workers: Annotated[int | None, _option("Workers, without GPUs.", min=1)] = None,
+    logs: Annotated[
+        str | None, _option("Where EMR writes logs: s3://.... Left out: beside the run.", rich_help_panel=PLACES)
+    ] = None,
+    gpus: Annotated[
+        int, typer.Option(min=0, help="GPUs in all, a worker each; 0 for a cluster of CPUs.", rich_help_panel=CLUSTER)
+    ] = 4,
+    workers: Annotated[int | None, _option("Workers, without GPUs.", min=1, rich_help_panel=CLUSTER)] = None,
     instance: Annotated[
-        str | None, _option("Workers' machines. Left out: g4dn.xlarge, or m5.2xlarge without GPUs.")
+        str | None,
+        _option("Workers' machines. Left out: g4dn.xlarge, or m5.2xlarge without GPUs.", rich_help_panel=CLUSTER),
     ] = None,
-    primary: Annotated[str, typer.Option(help="The machine that drives.")] = "m5.xlarge",
-    spot: Annotated[bool, typer.Option("--spot", help="Workers on spot machines, which may be taken away.")] = False,
+    primary: Annotated[str, typer.Option(help="The machine that drives.", rich_help_panel=CLUSTER)] = "m5.xlarge",
+    spot: Annotated[
+        bool, typer.Option("--spot", help="Workers on spot machines, which may be taken away.", rich_help_panel=CLUSTER)
+    ] = False,
     bench: Annotated[
-        str | None, _option("Train for three epochs on each of these numbers of workers instead: 1,2,4,8.")
+        str | None,
+        _option("Train for three epochs on each of these numbers of workers instead: 1,2,4,8."),
     ] = None,
     recipe: Recipe = "mobilenet_v2",
     settings: Settings = None,
-    region: Annotated[str | None, _option("Left out: that of the environment or the AWS profile.")] = None,
-    release: Annotated[str, typer.Option(help="EMR's release label.")] = "emr-7.11.0",
-    subnet: Annotated[str | None, _option("Id of a subnet.")] = None,
-    service_role: Annotated[str, typer.Option(help="Role that EMR acts in.")] = "EMR_DefaultRole",
-    instance_profile: Annotated[str, typer.Option(help="Profile with the machines' rights.")] = "EMR_EC2_DefaultRole",
-    key_name: Annotated[str | None, _option("EC2 key pair for logins.")] = None,
-    security_configuration: Annotated[str | None, _option("EMR's security configuration.")] = None,
-    kms_key: Annotated[str | None, _option("KMS key for what is uploaded; else S3's own keys.")] = None,
-    ebs_gib: Annotated[int, typer.Option(min=32, help="Disk of each machine.")] = 100,
+    region: Annotated[
+        str | None, _option("Left out: that of the environment or the AWS profile.", rich_help_panel=ACCOUNT)
+    ] = None,
+    release: Annotated[str, typer.Option(help="EMR's release label.", rich_help_panel=CLUSTER)] = "emr-7.11.0",
+    subnet: Annotated[str | None, _option("Id of a subnet.", rich_help_panel=ACCOUNT)] = None,
+    service_role: Annotated[
+        str, typer.Option(help="Role that EMR acts in.", rich_help_panel=ACCOUNT)
+    ] = "EMR_DefaultRole",
+    instance_profile: Annotated[
+        str, typer.Option(help="Profile with the machines' rights.", rich_help_panel=ACCOUNT)
+    ] = "EMR_EC2_DefaultRole",
+    key_name: Annotated[str | None, _option("EC2 key pair for logins.", rich_help_panel=ACCOUNT)] = None,
+    security_configuration: Annotated[
+        str | None, _option("EMR's security configuration.", rich_help_panel=ACCOUNT)
+    ] = None,
+    kms_key: Annotated[
+        str | None, _option("KMS key for what is uploaded; else S3's own keys.", rich_help_panel=ACCOUNT)
+    ] = None,
+    ebs_gib: Annotated[int, typer.Option(min=32, help="Disk of each machine.", rich_help_panel=CLUSTER)] = 100,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the cluster after its steps, for more (--attach).")
+        bool,
+        typer.Option("--keep", help="Keep the cluster after its steps, for more (--attach).", rich_help_panel=CLUSTER),
     ] = False,
-    idle_minutes: Annotated[int, typer.Option(help="With --keep: EMR ends the cluster after so long.")] = 30,
-    tag: Annotated[list[str] | None, _option("May be repeated.", "--tag", metavar="KEY=VALUE")] = None,
+    idle_minutes: Annotated[
+        int, typer.Option(help="With --keep: EMR ends the cluster after so long.", rich_help_panel=CLUSTER)
+    ] = 30,
+    tag: Annotated[
+        list[str] | None, _option("May be repeated.", "--tag", metavar="KEY=VALUE", rich_help_panel=ACCOUNT)
+    ] = None,
     hours: Annotated[float, typer.Option(help="For the estimate of cost alone.")] = 2.0,
     prices: Annotated[str | None, _option("A table of machines and prices of your own.")] = None,
     attach: Annotated[str | None, _option("Add the steps to a cluster that runs.", metavar="CLUSTER_ID")] = None,

@@ -24,7 +24,8 @@ def test_the_notebook_is_kept_without_outputs():
 def test_the_notebook_goes_from_images_to_scores(tmp_path):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     [number] = [number for number, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", [])]
-    given = f"PLACE = {str(tmp_path / 'place')!r}; IMAGE_SIZE = 48; SUBJECTS = 8; IMAGES_PER_SUBJECT = 6; CHANGES = {SHORT!r}"
+    given = f"IMAGE_SIZE, SUBJECTS, IMAGES_PER_SUBJECT, CHANGES = 48, 8, 6, {SHORT}"
+    given += f"\nPLACE = {str(tmp_path / 'place')!r}"
     notebook.cells.insert(number + 1, nbformat.v4.new_code_cell(given))
     done = NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
     done.execute()

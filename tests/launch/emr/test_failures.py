@@ -58,11 +58,11 @@ def test_a_launch_that_is_refused_leaves_nothing(emr, run, code, message, words)
 
 def test_all_places_are_looked_at_before_anything_costs_money(emr, run):
     storage = client("s3", "us-east-1")
-    storage.create_bucket(Bucket="far", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    places = ["--source", "s3://none/images", "--dataset", "s3://far/dataset", "--run", "s3://cells/runs/one"]
+    storage.create_bucket(Bucket="cells-far", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    places = ["--source", "s3://none/images", "--dataset", "s3://cells-far/dataset", "--run", "s3://cells/runs/one"]
     told = refused(run("launch", "emr", *places))
     assert "aws s3 mb" in told
-    assert "the bucket far is in eu-west-1" in told
+    assert "the bucket cells-far is in eu-west-1" in told
     told = refused(run("launch", "emr", *PLACES, "--environment", "s3://cells/elsewhere"))
     assert "--build-environment --environment s3://cells/elsewhere" in told
     told = refused(run("launch", "emr", *PLACES, "--region", "eu-west-1"))

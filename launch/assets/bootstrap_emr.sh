@@ -27,9 +27,11 @@ as_root() {
 command -v python3.11 >/dev/null || as_root dnf install --quiet --assumeyes python3.11 python3.11-pip
 command -v python3.11 >/dev/null || fail "there is no python3.11"
 
+# Gigabytes of wheels: not into the memory that Amazon Linux keeps /tmp in.
+export TMPDIR=${TMPDIR:-/var/tmp}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-aws s3 sync --only-show-errors --exclude 'build/*' "$wheelhouse" "$work"
+aws s3 sync --only-show-errors --exclude '*' --include '*.whl' --include SHA256SUMS --exclude 'build/*' "$wheelhouse" "$work"
 [[ -f $work/SHA256SUMS ]] || fail "no environment at $wheelhouse: build it with hvdcells launch emr --build-environment"
 found=$(sha256sum "$work/SHA256SUMS" | cut -d' ' -f1)
 [[ $found == "$digest" ]] || fail "the environment at $wheelhouse is not the one this cluster was launched with"
@@ -42,9 +44,10 @@ done
 as_root mkdir -p "$prefix"
 as_root chown "$(id -u):$(id -g)" "$prefix"
 python3.11 -m venv --clear "$prefix"
-"$prefix/bin/python" -m pip install --quiet --no-index --no-cache-dir --disable-pip-version-check \
-  --find-links "$work" --requirement "$work/requirements.txt"
-assets=$("$prefix/bin/python" -c 'from importlib.util import find_spec; print(find_spec("launch").submodule_search_locations[0])')/assets
+# All of them and nothing else: which wheels belong together was settled when they were built.
+"$prefix/bin/python" -m pip install --quiet --no-index --no-deps --no-cache-dir --disable-pip-version-check "$work"/*.whl
+# Isolated: of the launch packages about, the one that was just installed.
+assets=$("$prefix/bin/python" -I -c 'from importlib.util import find_spec; print(find_spec("launch").submodule_search_locations[0])')/assets
 install -m 755 "$assets/discover_gpus.sh" "$prefix/discover_gpus.sh"
 install -m 644 "$assets/submit.py" "$prefix/submit.py"
 

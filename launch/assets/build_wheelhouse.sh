@@ -3,8 +3,8 @@
 #
 #   build_wheelhouse.sh STAGED WHEELHOUSE ENCRYPTION [KMS_KEY]
 #
-# STAGED is the s3:// address with requirements.txt, hvdcells' wheel and build_horovod_nccl.sh; the wheels, the
-# requirements and SHA256SUMS, which is written last, go to WHEELHOUSE. ENCRYPTION is AES256 or aws:kms.
+# STAGED is the s3:// address with requirements.txt, hvdcells' wheel and build_horovod_nccl.sh; the wheels and
+# SHA256SUMS, which is written last, go to WHEELHOUSE. ENCRYPTION is AES256 or aws:kms.
 set -euo pipefail
 
 staged=${1:?STAGED is missing}
@@ -17,6 +17,7 @@ as_root() {
 }
 
 as_root dnf install --quiet --assumeyes python3.11 python3.11-pip python3.11-devel gcc-c++ make git-core
+export TMPDIR=${TMPDIR:-/var/tmp}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 aws s3 cp --only-show-errors --recursive "$staged" "$work/staged"
@@ -38,15 +39,8 @@ HOROVOD_CUDA_HOME=$("$python" -c 'import nvidia; print(list(nvidia.__path__)[0])
 export HOROVOD_CUDA_HOME
 bash "$work/staged/build_horovod_nccl.sh" "$python" "$work/wheels"
 
-{
-  cat "$work/requirements.txt"
-  for name in horovod hvdcells; do
-    wheel=$(basename "$(echo "$work"/wheels/"$name"-*.whl)")
-    version=${wheel#"$name"-}
-    echo "$name==${version%%-*}"
-  done
-} >"$work/wheels/requirements.txt"
 (cd "$work/wheels" && sha256sum -- * >"$work/SHA256SUMS")
-aws s3 sync --only-show-errors --delete --exclude 'build/*' --exclude SHA256SUMS "${encryption[@]}" "$work/wheels" "$wheelhouse"
+aws s3 sync --only-show-errors --delete --exclude '*' --include '*.whl' --exclude 'build/*' \
+  "${encryption[@]}" "$work/wheels" "$wheelhouse"
 aws s3 cp --only-show-errors "${encryption[@]}" "$work/SHA256SUMS" "$wheelhouse/SHA256SUMS"
 echo "built $(wc -l <"$work/SHA256SUMS") files for $wheelhouse"

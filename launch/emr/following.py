@@ -1,19 +1,28 @@
 """A cluster that runs: what it is doing, what it has printed, and its end."""
 
-import gzip
+import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from hvdcells.errors import UserError
-from launch.aws.buckets import bucket_and_key
 from launch.aws.errors import aws_errors
 
 ENDED = ("TERMINATED", "TERMINATED_WITH_ERRORS")
 STEP_ENDED = ("COMPLETED", "FAILED", "CANCELLED", "INTERRUPTED")
 IDLE = "WAITING"
 POLL_SECONDS = 15.0
+_UNKNOWN = re.compile(r"cluster id .*not valid", re.IGNORECASE)
+_REMEDIES = {
+    r"quota|limit": "the account may not have so many of these machines: ask for fewer or others, or raise the quota "
+    "(AWS console: Service Quotas, EC2, 'Running On-Demand G and VT instances'; for --spot 'All G and VT Spot ...')",
+    r"capacity|spot": "AWS has no such machines free: try another --instance, another --subnet, or without --spot",
+    r"bootstrap": "the nodes' environment was not installed: `hvdcells emr logs {id} --log bootstrap` says why",
+    r"permission|authori[sz]ed|denied|role": "a role lacks a right: compare it with launch/assets/iam in the package",
+}
+"""What to do about a cluster that ended, by words of the reason that EMR gives."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +55,36 @@ class ClusterState:
         return self.state in ENDED or (self.state == IDLE and done)
 
     @property
+    def remedy(self) -> str | None:
+        """What to do about a cluster that EMR ended, where its reason tells."""
+        found = (told for words, told in _REMEDIES.items() if re.search(words, self.reason, re.IGNORECASE))
+        remedy = next(found, None) if self.state in ENDED and self.failed else None
+        return remedy and remedy.replace("{id}", self.id)
+
+    @property
     def failed(self) -> bool:
         """Whether a step failed, or the cluster ended with errors."""
         bad = [step for step in self.steps if step.state in ("FAILED", "CANCELLED", "INTERRUPTED")]
         return bool(bad) or self.state == "TERMINATED_WITH_ERRORS"
+
+
+@contextmanager
+def cluster_errors(cluster_id: str) -> Iterator[None]:
+    """Turn what EMR refuses of a cluster into a `UserError`; one that it does not know is told as such."""
+    from botocore.exceptions import ClientError
+
+    with aws_errors(f"asking for the cluster {cluster_id}"):
+        try:
+            yield
+        except ClientError as error:
+            told = error.response["Error"]
+            if not _UNKNOWN.search(told.get("Message", "")):
+                raise
+            raise UserError(
+                f"the cluster {cluster_id}: {told['Message']} ({told['Code']})",
+                "the id of a cluster of this account and region, such as j-2AXXXXXXGAPLF",
+                "correct it, or --region; `aws emr list-clusters --active` lists those that run",
+            ) from None
 
 
 def state_of(emr: Any, cluster_id: str) -> ClusterState:
@@ -58,7 +93,7 @@ def state_of(emr: Any, cluster_id: str) -> ClusterState:
     Raises:
         UserError: no such cluster in this region, or no right to ask.
     """
-    with aws_errors(f"asking for the cluster {cluster_id}"):
+    with cluster_errors(cluster_id):
         cluster = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
         pages = emr.get_paginator("list_steps").paginate(ClusterId=cluster_id)
         found = [step for page in pages for step in page.get("Steps", [])]
@@ -114,32 +149,3 @@ def _lines(state: ClusterState) -> Iterator[tuple[str, str]]:
         took = f" after {step.seconds:.0f} s" if step.state in STEP_ENDED and step.seconds is not None else ""
         why = f" ({step.reason})" if step.reason else ""
         yield step.id, f"  step {number} of {len(state.steps)}, {step.name}: {step.state.lower()}{took}{why}"
-
-
-def step_logs(s3: Any, state: ClusterState, step: StepState, name: str = "stdout") -> str:
-    """Return what a step has printed, as far as EMR has copied it to S3 (some minutes late).
-
-    Raises:
-        UserError: the cluster writes no logs, or this one is not there yet.
-    """
-    if not state.logs:
-        raise UserError(
-            f"the logs of {state.id}: it was started without a place for them",
-            "a cluster with a log address",
-            "start clusters with --logs s3://...",
-        )
-    # EMR answers with the scheme of Hadoop's old client.
-    bucket, key = bucket_and_key(state.logs)
-    prefix = "/".join(filter(None, [key, state.id, "steps", step.id, name]))
-    with aws_errors(f"reading the logs of {step.name}"):
-        listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
-        bodies = [(each["Key"], s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read()) for each in listed]
-    if not bodies:
-        raise UserError(
-            f"{name} of {step.name} is not at s3://{bucket}/{prefix}",
-            "a log that EMR has copied: it does so every five minutes and when a step ends",
-            "wait, or look at another one: --log stderr, --log controller",
-        )
-    return "".join(
-        (gzip.decompress(body) if key.endswith(".gz") else body).decode("utf-8", "replace") for key, body in bodies
-    )

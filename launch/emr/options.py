@@ -1,5 +1,6 @@
 """What a user asks of EMR."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hvdcells.errors import UserError, raise_together
@@ -9,6 +10,8 @@ from launch.stages import Pipeline
 
 RELEASE = "emr-7.11.0"
 """Amazon Linux 2023 and Spark 3.5."""
+ROOT_GIB = 60
+"""The system's disk: the environment with CUDA's libraries takes several GiB, packed and unpacked at once."""
 OLD_NETWORK = ("p2.", "p3.", "g3.", "g3s.", "m4.", "c4.", "r4.")
 """Machines before Nitro, which name their network interface otherwise than the others."""
 
@@ -25,8 +28,9 @@ class EmrLaunch:
         region: where the machines run.
         release: EMR's release label.
         bench: numbers of workers to train with for a few epochs each, instead of the stages after the ETL.
+        keep: the cluster stays after its steps, for more of them, until it has been idle for `idle_minutes`.
         idle_minutes: EMR ends a cluster that has had nothing to do for so long.
-        ebs_gib: disk of each machine.
+        ebs_gib: disk of each machine for data, beside that of its system (`ROOT_GIB`).
         subnet: id of a subnet; None for that of the default network.
         service_role: name of the role that EMR acts in.
         instance_profile: name of the profile whose rights the machines have.
@@ -43,6 +47,7 @@ class EmrLaunch:
     region: str
     release: str = RELEASE
     bench: tuple[int, ...] = ()
+    keep: bool = False
     idle_minutes: int = 30
     ebs_gib: int = 100
     subnet: str | None = None
@@ -59,19 +64,7 @@ class EmrLaunch:
         Raises:
             UserError: all that is wrong, together.
         """
-        problems = []
-        places = {
-            "--source": self.pipeline.source,
-            "--dataset": self.pipeline.dataset,
-            "--run": self.pipeline.run,
-            "--environment": self.environment,
-            "--logs": self.logs,
-        }
-        for option, place in places.items():
-            try:
-                bucket_and_key(place)
-            except UserError as error:
-                problems.append(UserError(f"{option}: {error.given}", error.expected, error.remedy))
+        problems = list(self._wrong_addresses())
         workers, primary = self.cluster.worker_instance, self.cluster.primary_instance
         if workers.startswith(OLD_NETWORK) != primary.startswith(OLD_NETWORK):
             problems.append(
@@ -95,3 +88,25 @@ class EmrLaunch:
                 UserError(f"--idle-minutes {self.idle_minutes}", "1 to 10080, a week", "correct --idle-minutes")
             )
         raise_together(problems)
+
+    def check_addresses(self) -> None:
+        """Refuse places that are not plain addresses in S3.
+
+        Raises:
+            UserError: all of them, together; what is secret in them is left out.
+        """
+        raise_together(self._wrong_addresses())
+
+    def _wrong_addresses(self) -> Iterator[UserError]:
+        places = {
+            "--source": self.pipeline.source,
+            "--dataset": self.pipeline.dataset,
+            "--run": self.pipeline.run,
+            "--environment": self.environment,
+            "--logs": self.logs,
+        }
+        for option, place in places.items():
+            try:
+                bucket_and_key(place)
+            except UserError as error:
+                yield UserError(f"{option}: {error.given}", error.expected, error.remedy)

@@ -5,11 +5,15 @@ from typing import Any
 
 from launch.aws.estimate import Machines
 from launch.emr.classifications import classifications
-from launch.emr.options import EmrLaunch
+from launch.emr.options import ROOT_GIB, EmrLaunch
 from launch.emr.steps import steps
 
 BOOTSTRAP = "bootstrap_emr.sh"
 SUMS = "SHA256SUMS"
+NOTEBOOKS = ("Livy", "JupyterEnterpriseGateway")
+"""What EMR Studio's notebooks reach a cluster through; on those that are kept."""
+OWN_TAGS = {"project": "hvdcells", "for-use-with-amazon-emr-managed-policies": "true"}
+"""The second one is what AWS's policy AmazonEMRServicePolicy_v2 lets EMR's role act on."""
 
 
 def bootstrap_location(launch: EmrLaunch) -> str:
@@ -30,7 +34,7 @@ def run_job_flow(launch: EmrLaunch, sums_digest: str) -> dict[str, Any]:
         name="hvdcells",
         groups=instance_groups(launch),
         bootstrap=[_action("hvdcells environment", bootstrap_location(launch), arguments)],
-        planned=steps(launch, "TERMINATE_CLUSTER"),
+        planned=steps(launch, "CANCEL_AND_WAIT" if launch.keep else "TERMINATE_CLUSTER"),
         configurations=classifications(launch.cluster),
     )
 
@@ -43,10 +47,10 @@ def cluster_request(
     planned: Sequence[dict[str, Any]],
     configurations: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    """Return a request for a cluster that ends by itself: after its last step, when one fails, or when it is idle."""
+    """Return a request for a cluster that ends by itself: after its last step or when one fails; kept, when idle."""
     instances: dict[str, Any] = {
         "InstanceGroups": list(groups),
-        "KeepJobFlowAliveWhenNoSteps": False,
+        "KeepJobFlowAliveWhenNoSteps": launch.keep,
         "TerminationProtected": False,
     }
     if launch.subnet:
@@ -56,18 +60,20 @@ def cluster_request(
     request: dict[str, Any] = {
         "Name": name,
         "ReleaseLabel": launch.release,
-        "Applications": [{"Name": "Hadoop"}, {"Name": "Spark"}],
+        "Applications": [{"Name": name} for name in ("Hadoop", "Spark", *NOTEBOOKS * launch.keep)],
         "LogUri": f"{launch.logs.rstrip('/')}/",
         "Instances": instances,
+        "EbsRootVolumeSize": ROOT_GIB,
         "BootstrapActions": list(bootstrap),
         "Steps": list(planned),
         "Configurations": list(configurations),
         "ServiceRole": launch.service_role,
         "JobFlowRole": launch.instance_profile,
-        "AutoTerminationPolicy": {"IdleTimeout": 60 * launch.idle_minutes},
         "VisibleToAllUsers": True,
-        "Tags": [{"Key": key, "Value": value} for key, value in {"project": "hvdcells", **launch.tags}.items()],
+        "Tags": [{"Key": key, "Value": value} for key, value in {**OWN_TAGS, **launch.tags}.items()],
     }
+    if launch.keep:
+        request["AutoTerminationPolicy"] = {"IdleTimeout": 60 * launch.idle_minutes}
     if launch.security_configuration:
         request["SecurityConfiguration"] = launch.security_configuration
     return request
@@ -86,10 +92,10 @@ def instance_groups(launch: EmrLaunch) -> list[dict[str, Any]]:
 def machines(launch: EmrLaunch) -> list[Machines]:
     """Return what the request costs by the hour."""
     cluster = launch.cluster
-    spot = cluster.price_model == "spot"
+    spot, disks_gib = cluster.price_model == "spot", launch.ebs_gib + ROOT_GIB
     return [
-        Machines("primary", cluster.primary_instance, 1, "emr", ebs_gib=launch.ebs_gib),
-        Machines("workers", cluster.worker_instance, cluster.num_machines, "emr", spot, launch.ebs_gib),
+        Machines("primary", cluster.primary_instance, 1, "emr", ebs_gib=disks_gib),
+        Machines("workers", cluster.worker_instance, cluster.num_machines, "emr", spot, disks_gib),
     ]
 
 

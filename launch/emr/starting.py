@@ -8,6 +8,7 @@ from hvdcells.errors import UserError, raise_together
 from launch.aws.buckets import bucket_and_key, check_bucket, upload
 from launch.aws.errors import aws_errors
 from launch.aws.requests import check_request
+from launch.emr.following import cluster_errors
 from launch.emr.options import EmrLaunch
 from launch.emr.request import BOOTSTRAP, SUMS, bootstrap_location, run_job_flow
 from launch.emr.steps import steps
@@ -29,39 +30,50 @@ def planned_request(launch: EmrLaunch) -> dict[str, Any]:
     return request
 
 
-def start_cluster(launch: EmrLaunch, emr: Any, s3: Any) -> str:
-    """Start a cluster that does the launch's steps and ends; return its id.
+def attach_request(launch: EmrLaunch, cluster_id: str) -> dict[str, Any]:
+    """Return the request that adds the launch's steps to a cluster; one that fails leaves the cluster to its others.
+
+    Raises:
+        UserError: options that do not fit, or a request that EMR would refuse for its form.
+    """
+    launch.check()
+    request = {"JobFlowId": cluster_id, "Steps": steps(launch, "CONTINUE")}
+    check_request("emr", "AddJobFlowSteps", request)
+    return request
+
+
+def prepare(launch: EmrLaunch, s3: Any) -> dict[str, Any]:
+    """Look at all places, put the bootstrap script beside the wheelhouse, and return the request for a cluster.
 
     Args:
         launch: what is launched.
-        emr: a client of EMR.
         s3: a client of S3.
 
     Raises:
-        UserError: buckets or the wheelhouse are missing, or AWS refuses.
+        UserError: options do not fit, or buckets or the wheelhouse are missing.
     """
     planned_request(launch)
     check_places(launch, s3)
     digest = wheelhouse_digest(s3, launch.environment)
     upload(s3, ASSETS / BOOTSTRAP, bootstrap_location(launch), launch.kms_key)
+    return run_job_flow(launch, digest)
+
+
+def start(emr: Any, request: dict[str, Any]) -> str:
+    """Send a request for a cluster, the one that costs money, and return the cluster's id."""
     with aws_errors("starting an EMR cluster"):
-        return emr.run_job_flow(**run_job_flow(launch, digest))["JobFlowId"]
+        return emr.run_job_flow(**request)["JobFlowId"]
 
 
 def attach_steps(launch: EmrLaunch, cluster_id: str, emr: Any, s3: Any) -> list[str]:
     """Add the launch's steps to a cluster that runs, made by an earlier launch; return their ids.
 
-    A step that fails leaves the cluster to its others.
-
     Raises:
         UserError: no such cluster, or it does not take steps any more.
     """
-    launch.check()
-    added = steps(launch, "CONTINUE")
-    request = {"JobFlowId": cluster_id, "Steps": added}
-    check_request("emr", "AddJobFlowSteps", request)
+    request = attach_request(launch, cluster_id)
     check_places(launch, s3)
-    with aws_errors(f"asking for the cluster {cluster_id}"):
+    with cluster_errors(cluster_id):
         state = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"]
     if state.startswith("TERMINAT"):
         raise UserError(
@@ -110,5 +122,5 @@ def wheelhouse_digest(s3: Any, environment: str) -> str:
 
 def terminate(emr: Any, cluster_id: str) -> None:
     """End a cluster, whatever it is doing."""
-    with aws_errors(f"terminating {cluster_id}"):
+    with cluster_errors(cluster_id):
         emr.terminate_job_flows(JobFlowIds=[cluster_id])

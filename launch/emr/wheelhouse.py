@@ -13,7 +13,6 @@ from importlib.metadata import distribution
 from typing import Any
 
 from launch.aws.buckets import upload
-from launch.aws.errors import aws_errors
 from launch.aws.requests import check_request
 from launch.clusters.environment import OWN_PACKAGES, origin_of, required_distributions
 from launch.emr.options import EmrLaunch
@@ -70,24 +69,30 @@ def _digest(content: bytes) -> str:
 
 
 def build_request(launch: EmrLaunch) -> dict[str, Any]:
-    """Return the request for a cluster of one machine that builds the wheelhouse and ends."""
+    """Return the request for a cluster of one machine that builds the wheelhouse and ends.
+
+    Raises:
+        UserError: places that are not in S3, or a request that EMR would refuse for its form.
+    """
+    launch.check_addresses()
     environment = launch.environment.rstrip("/")
     staged = f"{environment}/{STAGED}"
     encryption = ["aws:kms", launch.kms_key] if launch.kms_key else ["AES256"]
     run = ["bash", "-c", f"aws s3 cp '{staged}/{BUILDER}' /tmp/ && bash /tmp/{BUILDER} \"$@\"", BUILDER]
     build = command_step("build the environment", [*run, staged, environment, *encryption], "TERMINATE_CLUSTER")
     group = instance_group("builder", "MASTER", INSTANCE, 1, "ON_DEMAND", launch.ebs_gib)
-    return cluster_request(launch, "hvdcells environment", [group], [], [build], [])
+    request = cluster_request(launch, "hvdcells environment", [group], [], [build], [])
+    check_request("emr", "RunJobFlow", request)
+    return request
 
 
-def start_build(launch: EmrLaunch, emr: Any, s3: Any) -> str:
-    """Upload what the build takes and start it; return the cluster's id.
+def prepare_build(launch: EmrLaunch, s3: Any) -> dict[str, Any]:
+    """Upload what the build takes and return the request that starts it.
 
     Raises:
-        UserError: buckets are missing, or AWS refuses.
+        UserError: buckets are missing or somewhere else.
     """
     request = build_request(launch)
-    check_request("emr", "RunJobFlow", request)
     check_places(launch, s3)
     staged = f"{launch.environment.rstrip('/')}/{STAGED}"
     name, wheel = own_wheel()
@@ -95,5 +100,4 @@ def start_build(launch: EmrLaunch, emr: Any, s3: Any) -> str:
     upload(s3, requirements().encode(), f"{staged}/requirements.txt", launch.kms_key)
     for script in (BUILDER, HOROVOD):
         upload(s3, ASSETS / script, f"{staged}/{script}", launch.kms_key)
-    with aws_errors("starting an EMR cluster"):
-        return emr.run_job_flow(**request)["JobFlowId"]
+    return request

@@ -4,7 +4,7 @@ import http.client
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,6 +17,8 @@ class FaultyProxy:
 
     def __init__(self, target_port: int) -> None:
         self.target_port = target_port
+        self.answer: Callable[[str, Mapping[str, str], bytes], tuple[int, bytes] | None] | None = None
+        """Given method, headers and body of a request; what it returns is answered in place of the server."""
         self.every = 0
         self.requests: Counter[str] = Counter()
         self.injected: Counter[str] = Counter()
@@ -43,6 +45,10 @@ def faulty_proxy(target_port: int) -> Iterator[tuple[str, FaultyProxy]]:
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            made_up = proxy.answer(self.command, self.headers, body) if proxy.answer else None
+            if made_up is not None:
+                self._answer(made_up[0], [("Content-Type", "application/x-amz-json-1.1")], made_up[1])
+                return
             fault = proxy.fault_for_next(self.command)
             if fault in ("500", "503"):
                 self._answer(int(fault), [("Content-Type", "text/plain")], b"injected")

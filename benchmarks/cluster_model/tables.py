@@ -51,7 +51,15 @@ def print_fit(
 ) -> None:
     """Print measured and predicted steps, and the constants behind them."""
     table = _table(
-        f"Measured and predicted images/s: {cluster}", "model", "reads", "ranks", "batch", "measured", "predicted", "error", ""
+        f"Measured and predicted images/s: {cluster}",
+        "model",
+        "reads",
+        "ranks",
+        "batch",
+        "measured",
+        "predicted",
+        "error",
+        "",
     )
     for point in points:
         predicted = point.world_size * point.batch_size_per_rank / fitted.step_seconds(point)

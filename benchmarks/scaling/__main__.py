@@ -25,6 +25,7 @@ from etl.pipeline import run_etl
 from etl.synthetic import synthesize
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
+from hvdcells.manifest import MANIFEST_NAME
 from hvdcells.spark import spark_session
 from launch.commands.arguments import Conf, Recipe, Settings, chosen_experiment, parse_conf, parse_settings
 
@@ -43,6 +44,9 @@ def command(
     input: Annotated[Literal["memory", "dataset", "both"], typer.Option(help="Where images come from.")] = "memory",
     dataset: Annotated[
         str | None, typer.Option(help="Real input, all hosts can read it; left out: synthetic cells are drawn.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder in which drawn cells are kept from run to run; none: a temporary one.")
     ] = None,
     recipe: Recipe = "small_cnn",
     settings: Settings = None,
@@ -93,7 +97,7 @@ def command(
     plan(request, Dataset.open(dataset) if dataset else None)  # refuses before cells are drawn
     with ExitStack() as stack:
         if "dataset" in request.inputs and dataset is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hvdcells-scaling-")))
+            folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hvdcells-scaling-")))
             dataset = make_dataset(folder, experiment.data.input_size or 224, max(request.workers))
         opened = Dataset.open(dataset) if dataset and "dataset" in request.inputs else None
         points = plan(request, opened)
@@ -106,10 +110,13 @@ def command(
 
 def make_dataset(folder: Path, image_size: int, num_workers: int) -> str:
     """Draw demonstration cells and make a dataset of them, with enough row groups for so many workers."""
-    console.print("Drawing synthetic cells and writing a dataset of them.")
-    synthesize(folder / "cells", num_subjects=24, images_per_subject=max(20, 4 * num_workers))
-    with spark_session(slots=2) as spark:
-        run_etl(spark, folder / "cells", folder / "dataset", EtlOptions(image_size=image_size, row_group_rows=16))
+    cells_per_subject = max(20, 4 * num_workers)
+    folder = folder / f"{image_size}-pixels-{cells_per_subject}-cells-per-subject"
+    if not (folder / "dataset" / MANIFEST_NAME).exists():
+        console.print("Drawing synthetic cells and writing a dataset of them.")
+        synthesize(folder / "cells", num_subjects=24, images_per_subject=cells_per_subject)
+        with spark_session(slots=2) as spark:
+            run_etl(spark, folder / "cells", folder / "dataset", EtlOptions(image_size=image_size, row_group_rows=16))
     return str(folder / "dataset")
 
 

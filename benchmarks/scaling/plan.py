@@ -76,18 +76,27 @@ class PlannedPoint:
         """Return all that a point with equal figures would have to be measured with, as JSON has it."""
         request = self.request
         return {
-            "master": without_secrets(request.master or f"local[{max(request.workers)}]"),
+            "master": request.master and without_secrets(request.master),
             "spark": {
                 key: HIDDEN if SECRET_NAME.search(key) else without_secrets(request.conf[key]) for key in request.conf
             },
             "experiment": self.experiment.model_dump(mode="json"),
-            "dataset": None
-            if self.dataset is None
-            else {"listing_digest": self.dataset.manifest.listing_digest, "options": self.dataset.manifest.options},
+            "dataset": self.dataset and _shape(self.dataset),
             "steps": request.steps,
             "blocks": request.blocks,
             "warmup_steps": request.warmup_steps,
         }
+
+
+def _shape(dataset: Dataset) -> dict[str, Any]:
+    """Return what the speed of reading depends on."""
+    manifest = dataset.manifest
+    return {
+        "image_size": manifest.image_size,
+        "image_encoding": manifest.image_encoding,
+        "synthetic": manifest.synthetic,
+        "rows_per_row_group": dataset.rows_per_row_group("train"),
+    }
 
 
 def plan(request: Request, dataset: Dataset | None) -> list[PlannedPoint]:

@@ -4,11 +4,8 @@ A process of its own, since a used one has a JVM and a rank server that a new `h
 ends when the sweep that wants it ends, in whatever way.
 """
 
-import ctypes
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scaling.plan import PlannedPoint
+from benchmarks.scaling.processes import run_to_its_end
 from hvdcells.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-PR_SET_PDEATHSIG = 1
 SPARK_SETTINGS = ("spark.master", "spark.executor.", "spark.task.", "spark.cores.", "spark.dynamicAllocation.")
 """Of Spark's settings, those that a point keeps; values of others may be secret."""
 
@@ -39,13 +36,11 @@ def start(point: PlannedPoint) -> Outcome:
         UserError: a rank, or Spark, refused what the user asks for.
         StartFailedError: they failed otherwise.
     """
-    libc = ctypes.CDLL(None)
     request = point.request
     job = {
         "experiment": point.experiment.model_dump(mode="json"),
         "workers": point.world_size,
-        # The same master for all numbers of workers, so that they differ in nothing else.
-        "master": request.master or f"local[{max(request.workers)}]",
+        "master": request.master,
         "conf": dict(request.conf),
         "start_timeout_seconds": request.start_timeout_seconds,
         "dataset": point.dataset and point.dataset.location,
@@ -54,20 +49,9 @@ def start(point: PlannedPoint) -> Outcome:
         "warmup_steps": request.warmup_steps,
     }
     with tempfile.NamedTemporaryFile("r", prefix="hvdcells-scaling-") as answer:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.scaling.start", answer.name],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
-        )
-        try:
-            said, _ = child.communicate(json.dumps(job))
-        finally:
-            child.kill()
-            child.wait()
+        paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        command = [sys.executable, "-m", "benchmarks.scaling.start", answer.name]
+        said = run_to_its_end(command, {**os.environ, "PYTHONPATH": paths}, json.dumps(job), check=False)
         text = answer.read()
     outcome = json.loads(text) if text else {"failed": said.strip()}
     if "user_error" in outcome:

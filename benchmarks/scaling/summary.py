@@ -57,7 +57,8 @@ def point_of(
     """Return the point: medians over its samples, and what the last start of the ranks says of where they ran."""
     ranks, rates = outcome["ranks"], Sample(tuple(sample.images_per_second for sample in samples))
     efficiencies = [sample.communication_efficiency for sample in samples if sample.communication_efficiency]
-    hosts = [rank["host"] for rank in ranks]
+    # This machine's name is nobody's business.
+    hosts = ["localhost" if planned.request.is_local else rank["host"] for rank in ranks]
     batch = planned.experiment.data.batch_size
     point = ScalingPoint(
         cluster=planned.request.cluster,

@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 from benchmarks.scaling.point import ScalingPoint, scaling_efficiencies
 from hvdcells.reporting.figures import GUIDE
 
-COLOURS = ("#1d4ed8", "#c2410c", "#0f766e", "#7c3aed", "#b45309", "#be185d", "#374151")
+COLOURS = ("#1d4ed8", "#c2410c", "#0f766e", "#7c3aed", "#be185d", "#0891b2", "#374151")
 MARKERS = "osD^vPX"
 TITLES = {
     ("weak", "memory"): "weak scaling, input in memory",
@@ -47,7 +47,9 @@ def throughput(points: Sequence[ScalingPoint]) -> Figure:
         below = [rate - min(values) for rate, values in zip(rates, ends, strict=True)]
         above = [max(values) - rate for rate, values in zip(rates, ends, strict=True)]
         if workers[0] == 1:
-            axes.plot(workers, [rates[0] * n for n in workers], color=colour, linestyle=":", linewidth=1, alpha=0.8)
+            perfect = [rates[0] * n for n in workers]
+            # As an artist it does not stretch the axis: where ranks share cores, it would leave the measured no room.
+            axes.add_artist(Line2D(workers, perfect, color=colour, linestyle=":", linewidth=1, alpha=0.8))
         axes.errorbar(workers, rates, (below, above), color=colour, capsize=3, zorder=3)
         _mark(axes, series, rates, colour, marker)
 
@@ -67,13 +69,13 @@ def efficiency(points: Sequence[ScalingPoint]) -> Figure:
         known = [(point.world_size, point.communication_efficiency) for point in series]
         known = [pair for pair in known if pair[1] is not None]
         if known:
-            axes.plot(*zip(*known, strict=True), color=colour, linestyle="--", marker="_", markersize=9, alpha=0.75)
+            axes.plot(*zip(*known, strict=True), color=colour, linestyle="--", marker="x", markersize=7, alpha=0.75)
         axes.axhline(1, color=GUIDE, linewidth=1)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
 
     extra = [
         Line2D([], [], color=GUIDE, label="scaling: total(N) / (N · total(1))"),
-        Line2D([], [], color=GUIDE, linestyle="--", marker="_", label="communication: total / the same without it"),
+        Line2D([], [], color=GUIDE, linestyle="--", marker="x", label="communication: total / the same without it"),
     ]
     return _panels(points, draw, "efficiency", extra)
 
@@ -144,8 +146,8 @@ def _panels(points: Sequence[ScalingPoint], draw: Draw, what: str, extra: list[L
         extra = [*extra, hollow]
     handles = [*handles, *extra]
     figure = Figure(figsize=(5.2 * columns, 3.3 * rows + 0.28 * -(-len(handles) // columns)), layout="constrained")
-    all_axes = figure.subplots(rows, columns, squeeze=False, sharey="row").flat
-    for axes, kind in zip(all_axes, kinds, strict=False):
+    grid = figure.subplots(rows, columns, squeeze=False, sharey="row")
+    for axes, kind in zip(grid.flat[: len(kinds)], kinds, strict=True):
         for series in groups[kind]:
             name = series_name(series)
             draw(axes, series, _colour(names, name), _marker(names, name))
@@ -154,12 +156,13 @@ def _panels(points: Sequence[ScalingPoint], draw: Draw, what: str, extra: list[L
             axes.set_xscale("log", base=2)
         axes.set_xticks(workers, [str(number) for number in workers])
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_ylim(bottom=0)
         axes.tick_params(labelleft=True)
         axes.set_title(TITLES[kind], fontsize=10)
         axes.set_xlabel("workers")
         axes.set_ylabel(what)
-    for axes in list(all_axes):  # where a row has a place too many
+    for row in grid:
+        row[0].set_ylim(bottom=0)  # once all that share it are drawn
+    for axes in grid.flat[len(kinds) :]:  # a row may have a place too many
         axes.set_visible(False)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9)
     return figure

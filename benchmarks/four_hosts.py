@@ -7,6 +7,7 @@ etl` once, then `hvdcells train` and `hvdcells evaluate` with each number of wor
 rank, and the weighted F1 on unseen subjects that each number of workers came to. See docs/scaling.md.
 """
 
+import signal
 import sys
 import tempfile
 import time
@@ -138,6 +139,7 @@ def command(
 
 def main() -> None:
     """Run the command; exit code 2 and one message where the user's input is wrong."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was begun is cleaned up
     try:
         typer.run(command)
     except UserError as error:

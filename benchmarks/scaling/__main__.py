@@ -7,6 +7,7 @@ Weak scaling holds the batch of a rank, strong scaling the global batch. Ranks a
 `hvdcells train`. Each point is one JSON file; what is there already is not measured again. See docs/scaling.md.
 """
 
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -160,6 +161,7 @@ def _cluster_name(master: str | None) -> str:
 
 def main() -> None:
     """Run the command; exit code 2 and one message where the user's input is wrong."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was begun is cleaned up
     try:
         typer.run(command)
     except UserError as error:

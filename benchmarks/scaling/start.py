@@ -19,6 +19,8 @@ from hvdcells.errors import UserError
 ROOT = Path(__file__).resolve().parents[2]
 SPARK_SETTINGS = ("spark.master", "spark.executor.", "spark.task.", "spark.cores.", "spark.dynamicAllocation.")
 """Of Spark's settings, those that a point keeps; values of others may be secret."""
+LINES_KEPT = 40
+"""Of what ranks that failed had said."""
 
 Outcome = dict[str, Any]
 """`ranks` (of each, what `measure_on_rank` returned), `spark_settings`, `spark_seconds` (until there was a session)."""
@@ -69,7 +71,7 @@ def run(job: dict[str, Any]) -> Outcome:
 
     import benchmarks
     from benchmarks.scaling.rank import RankJob, measure_on_rank
-    from hvdcells.backends import HorovodOnSpark
+    from hvdcells.backends import HorovodOnSpark, RankFailedError
     from hvdcells.dataset import Dataset
     from hvdcells.experiment import Experiment
 
@@ -84,7 +86,13 @@ def run(job: dict[str, Any]) -> Outcome:
     dataset = Dataset.open(job["dataset"]) if job["dataset"] else None
     with tempfile.TemporaryDirectory() as logs, backend.ready(dataset):
         settings = dict(SparkSession.getActiveSession().sparkContext.getConf().getAll())
-        ranks = backend.run(measure_on_rank, rank_job, logs)
+        try:
+            ranks = backend.run(measure_on_rank, rank_job, logs)
+        except RankFailedError as error:
+            # The folder goes with this process.
+            output = Path(logs) / "workers.log"
+            last = output.read_text().splitlines()[-LINES_KEPT:] if output.exists() else []
+            raise RankFailedError("\n".join([str(error), *last])) from error
     return {
         "ranks": ranks,
         "spark_settings": {name: settings[name] for name in sorted(settings) if name.startswith(SPARK_SETTINGS)},

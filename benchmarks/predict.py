@@ -23,10 +23,11 @@ from benchmarks.cluster_model import advice, measured, published, tables
 from benchmarks.cluster_model.cluster import GBIT, Cluster, Link
 from benchmarks.cluster_model.gpu_rates import GpuRate, rates_for
 from benchmarks.cluster_model.gradients import Gradients, of_model, spread_evenly
-from benchmarks.cluster_model.measured_points import read_points
+from benchmarks.cluster_model.measured_points import measured_point
 from benchmarks.cluster_model.published import Constants
 from benchmarks.cluster_model.step import Fusion, Workload, predict
 from benchmarks.harness import OutOption, write_result
+from benchmarks.scaling.point import read_points
 from hvdcells.errors import UserError, raise_together
 from launch.clusters.instances import Service, catalogue
 
@@ -118,12 +119,20 @@ def _published() -> dict[str, Any]:
 
 
 def _fit(folder: Path, max_ranks: int, rank_counts: list[int]) -> dict[str, Any]:
-    points = sorted(
-        read_points(folder), key=lambda point: (point.workload, point.batch_size_per_rank, point.world_size)
-    )
+    """Fit each cluster by itself: what one of them is like says nothing of another."""
+    by_cluster: dict[str, list[measured.MeasuredPoint]] = {}
+    for point in read_points(folder):
+        by_cluster.setdefault(point.cluster, []).append(measured_point(point))
+    return {"clusters": {name: _fit_cluster(name, by_cluster[name], max_ranks, rank_counts) for name in by_cluster}}
+
+
+def _fit_cluster(
+    name: str, points: list[measured.MeasuredPoint], max_ranks: int, rank_counts: list[int]
+) -> dict[str, Any]:
+    points = sorted(points, key=lambda point: (point.workload, point.batch_size_per_rank, point.world_size))
     fitted = measured.fit([point for point in points if point.world_size <= max_ranks])
     alone = [point for point in points if point.world_size == 1]
-    tables.print_fit(fitted, points, max_ranks, console)
+    tables.print_fit(name, fitted, points, max_ranks, console)
     tables.print_larger(fitted, alone, rank_counts, console)
     return {
         "latency_seconds": fitted.link.latency_seconds,

@@ -109,9 +109,7 @@ class TrainingStep:
         with tf.control_dependencies([begin]), _LocalTape() as tape:
             loss = self._loss(batch, seed)
             target = self._scale(loss / num_images)
-        reducer = hvd.DistributedGradientTape(
-            tape, op=hvd.Sum, compression=self.compression, groups=self.num_groups or None
-        )
+        reducer = self._reducer(tape)
         reducer.accumulated, reducer.time_after = self.accumulated, self._time_after
         gradients = _as_it_is(reducer.gradient)(target, self.variables)
         reduced = self._time_after(gradients)
@@ -119,6 +117,12 @@ class TrainingStep:
         for variable in self.accumulated or ():
             variable.assign(tf.zeros_like(variable))
         return StepResult(loss, tf.stack([begin, reducer.gradient_time, reduced]))
+
+    def _reducer(self, tape: _LocalTape) -> tf.GradientTape:
+        """Return the tape whose gradients are summed over the ranks."""
+        return hvd.DistributedGradientTape(
+            tape, op=hvd.Sum, compression=self.compression, groups=self.num_groups or None
+        )
 
     def _accumulate(self, batch: dict[str, tf.Tensor], seed: tf.Tensor, num_images: tf.Tensor) -> StepResult:
         """Add this batch's gradient to what the next update reduces."""

@@ -1,8 +1,8 @@
 """The model fitted to measured points, so that it can be held against points it has not seen.
 
 A measured step is compute + communication + waiting for input, all of them as a rank saw them. Ranks may share cores:
-r ranks on a machine with C cores take max(1, r · threads / C) times as long, and 1 + κ for each further core that
-is busy, since memory and caches are shared. That factor is for CPUs: GPUs are not shared.
+d threads for each core take max(1, d) times as long, and 1 + κ for each further core of the machine that is busy,
+since memory and caches are shared. That factor is for CPUs: GPUs are not shared.
 """
 
 import math
@@ -34,11 +34,11 @@ class MeasuredPoint:
     compute_seconds: float
     input_seconds: float
     gradient_bytes: int
-    ranks_per_machine: int
-    """Not per host, where hosts are namespaces of one machine."""
-    cores: int
-    """Of that machine."""
-    threads_per_rank: int
+    core_demand: float
+    """Threads that compute for each core, where they are most crowded."""
+    num_further_busy_cores: int
+    """Cores of the machine that compute for others than this rank. Of the machine, not of the host, where hosts are
+    namespaces of one machine."""
 
     @property
     def workload(self) -> tuple[str, str]:
@@ -49,16 +49,6 @@ class MeasuredPoint:
     def images_per_second(self) -> float:
         """Over all ranks."""
         return self.world_size * self.batch_size_per_rank / self.step_seconds
-
-    @property
-    def core_demand(self) -> float:
-        """Threads that compute per core."""
-        return self.ranks_per_machine * self.threads_per_rank / self.cores
-
-    @property
-    def num_busy_cores(self) -> float:
-        """Cores that compute."""
-        return min(self.ranks_per_machine * self.threads_per_rank, self.cores)
 
 
 @dataclass(frozen=True)
@@ -88,8 +78,7 @@ class ClusterFit:
 
     def sharing(self, point: MeasuredPoint) -> float:
         """Return how many times as long a rank of this point takes as one alone on its machine."""
-        alone = min(point.threads_per_rank, point.cores)
-        return max(1.0, point.core_demand) * (1 + self.core_sharing * (point.num_busy_cores - alone))
+        return max(1.0, point.core_demand) * (1 + self.core_sharing * point.num_further_busy_cores)
 
     def step_seconds(self, point: MeasuredPoint) -> float:
         """Predict a step from a point's settings; what it measured is not looked at.
@@ -167,10 +156,10 @@ def _fit_core_sharing(together: list[MeasuredPoint], workloads: dict[tuple[str, 
     """
     longer = []
     for point in together:
-        num_further = point.num_busy_cores - min(point.threads_per_rank, point.cores)
-        if num_further > 0:
+        if point.num_further_busy_cores > 0:
             expected = workloads[point.workload].compute_seconds(point.batch_size_per_rank)
-            longer.append((point.compute_seconds / expected / max(1.0, point.core_demand) - 1) / num_further)
+            as_long = point.compute_seconds / expected / max(1.0, point.core_demand)
+            longer.append((as_long - 1) / point.num_further_busy_cores)
     return max(0.0, median(longer)) if longer else 0.0
 
 

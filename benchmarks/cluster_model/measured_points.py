@@ -1,35 +1,24 @@
-"""Reads measured points from the files that `python -m benchmarks.scaling` leaves, one JSON file a point."""
-
-import json
-from pathlib import Path
-from typing import Any
+"""What the model takes from a point of the scaling benchmark."""
 
 from benchmarks.cluster_model.measured import MeasuredPoint
-from hvdcells.errors import UserError, raise_together
+from benchmarks.scaling.point import ScalingPoint
 
 
-def read_points(folder: Path) -> list[MeasuredPoint]:
-    """Read all points of a folder.
-
-    Raises:
-        UserError: there is none, or a file is not a point.
-    """
-    files = sorted(folder.glob("*.json"))
-    if not files:
-        raise UserError(
-            f"{folder}: no points in it", "one JSON file a point", "python -m benchmarks.scaling makes them"
-        )
-    points, problems = [], []
-    for file in files:
-        try:
-            points.append(_point(json.loads(file.read_text())))
-        except (ValueError, TypeError, KeyError) as error:
-            problems.append(
-                UserError(f"{file}: {error!r}", "a point of benchmarks.scaling", "delete the file, or measure it again")
-            )
-    raise_together(problems)
-    return points
-
-
-def _point(fields: dict[str, Any]) -> MeasuredPoint:
-    return MeasuredPoint(**{name: fields[name] for name in MeasuredPoint.__dataclass_fields__})
+def measured_point(point: ScalingPoint) -> MeasuredPoint:
+    """Return what the model needs of a point."""
+    threads, cores = point.threads_per_rank, point.cores_per_machine
+    ranks_per_machine = -(-point.world_size // point.num_machines)
+    on_gpu = point.device == "gpu"
+    return MeasuredPoint(
+        model=point.model,
+        input=point.input,
+        world_size=point.world_size,
+        batch_size_per_rank=point.batch_size_per_rank,
+        step_seconds=point.step_seconds,
+        compute_seconds=point.compute_seconds,
+        input_seconds=point.input_seconds,
+        gradient_bytes=point.gradient_bytes,
+        core_demand=point.core_demand,
+        # One rank's own cores are not others that are busy; on GPUs none is.
+        num_further_busy_cores=0 if on_gpu else max(0, min(ranks_per_machine * threads, cores) - min(threads, cores)),
+    )

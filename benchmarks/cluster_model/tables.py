@@ -46,10 +46,20 @@ def print_comparisons(comparisons: list[Comparison], console: Console) -> None:
     console.print(table)
 
 
-def print_fit(fitted: ClusterFit, points: list[MeasuredPoint], max_fitted_ranks: int, console: Console) -> None:
+def print_fit(
+    cluster: str, fitted: ClusterFit, points: list[MeasuredPoint], max_fitted_ranks: int, console: Console
+) -> None:
     """Print measured and predicted steps, and the constants behind them."""
     table = _table(
-        "Measured and predicted images/s", "model", "reads", "ranks", "batch", "measured", "predicted", "error", ""
+        f"Measured and predicted images/s: {cluster}",
+        "model",
+        "reads",
+        "ranks",
+        "batch",
+        "measured",
+        "predicted",
+        "error",
+        "",
     )
     for point in points:
         predicted = point.world_size * point.batch_size_per_rank / fitted.step_seconds(point)

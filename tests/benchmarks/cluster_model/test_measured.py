@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.cluster_model.cluster import Link
 from benchmarks.cluster_model.measured import ClusterFit, MeasuredPoint, WorkloadFit, fit
-from benchmarks.cluster_model.measured_points import read_points
+from benchmarks.cluster_model.measured_points import measured_point
+from benchmarks.scaling.point import read_points
 from hvdcells.errors import UserError
 
 POINTS = Path(__file__).parent / "points"
@@ -21,11 +22,17 @@ TRUTH = ClusterFit(
 )
 
 
+def measured_points() -> list[MeasuredPoint]:
+    return list(map(measured_point, read_points(POINTS)))
+
+
 def made(model: str, batch_size: int, world_size: int) -> MeasuredPoint:
     """Return a point as the true constants would give it."""
     workload = TRUTH.workloads[model, "memory"]
     sizes = {"small": 1_000_000, "large": 60_000_000}
-    point = MeasuredPoint(model, "memory", world_size, batch_size, 1, 1, 0, sizes[model], world_size, 2, 1)
+    point = MeasuredPoint(
+        model, "memory", world_size, batch_size, 1, 1, 0, sizes[model], world_size / 2, min(world_size, 2) - 1
+    )
     return replace(
         point,
         step_seconds=TRUTH.step_seconds(point),
@@ -49,7 +56,7 @@ def test_fit_finds_the_constants_that_points_were_made_with():
 
 
 def test_three_and_four_ranks_are_predicted_from_one_and_two(record_property):
-    points = read_points(POINTS)
+    points = measured_points()
     assert {point.world_size for point in points} == {1, 2, 3, 4}
     found = fit([point for point in points if point.world_size <= 2])
     errors = {
@@ -67,11 +74,11 @@ def test_three_and_four_ranks_are_predicted_from_one_and_two(record_property):
 
 
 def test_cores_that_are_shared_make_a_difference_that_the_fit_must_know_of():
-    points = read_points(POINTS)
+    points = measured_points()
     found = fit([point for point in points if point.world_size <= 2])
     four = [point for point in points if point.world_size == 4]
     for point in four:
-        own_machines = replace(point, ranks_per_machine=1)
+        own_machines = replace(point, core_demand=0.5, num_further_busy_cores=0)
         assert found.step_seconds(own_machines) < 0.75 * point.step_seconds
 
 

@@ -1,4 +1,7 @@
-"""One point of the scaling benchmark: an experiment on so many workers, as it is kept in one JSON file."""
+"""One point of the scaling benchmark: an experiment on so many workers, as it is kept in one JSON file.
+
+The scaling command writes points; the report and the fit of the model of larger clusters read them.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,19 +31,24 @@ class ScalingSample(_Part):
     """Of each rank: forward and backward pass and update."""
     communication_seconds: list[NonNegativeFloat]
     """Of each rank: from its own gradient to the reduced one, so waiting for slower ranks is in it."""
-    independent_step_seconds: PositiveFloat | None = None
-    """The same step on all ranks at once without communication; None where it was not measured."""
+    independent_images_per_second: PositiveFloat | None = None
+    """The same steps without communication, on all ranks at once and in turns with the others; None for one rank."""
     communication_efficiency: PositiveFloat | None = None
-    """Images per second with communication / without, both measured in turns in the same processes."""
+    """Images per second with communication / without."""
     peak_memory_bytes: list[PositiveInt]
-    """Of each rank."""
+    """Of each rank: most memory resident at a time."""
     start_up_seconds: dict[str, float]
-    """From the start to the end of each part, on the slowest rank: `spark`, `process`, …, `first_step`."""
+    """From the start of the command to the end of each part, on the slowest rank: `spark`, `process`, …,
+    `first_step`."""
+    time: str
+    commit: str | None = None
 
 
 class ScalingPoint(_Part):
     """An experiment on so many workers. Medians over the samples; seconds are those of one step, means over ranks."""
 
+    cluster: str
+    """Name of what it ran on; points of several clusters are never compared or fitted together."""
     model: str
     """Backbone and side of its images, such as `small_cnn_64`."""
     mode: Mode
@@ -49,12 +57,16 @@ class ScalingPoint(_Part):
     world_size: PositiveInt
     hosts: list[str]
     """Name of the host of each rank, in the order of ranks."""
+    device: Literal["cpu", "gpu"]
+    """What the model is computed on."""
     num_machines: PositiveInt
     """Machines behind the hosts: network namespaces of one machine are hosts that share it."""
-    cores_per_rank: PositiveFloat
-    """Cores of the machines / ranks, no more than what a rank may use."""
-    ranks_share_cores: bool
-    """Whether the compute threads of all ranks of a machine are more than its cores."""
+    cores_per_machine: PositiveInt
+    """Cores that the ranks of a machine may use; of the machine with the fewest."""
+    threads_per_rank: PositiveInt
+    """Threads of a rank that compute."""
+    core_demand: NonNegativeFloat
+    """Compute threads for each core, where they are most crowded: above 1, ranks share cores. 0 on GPUs."""
     batch_size_per_rank: PositiveInt
     global_batch: PositiveInt
     gradient_bytes: PositiveInt
@@ -68,16 +80,16 @@ class ScalingPoint(_Part):
     compute_seconds: NonNegativeFloat
     communication_seconds: NonNegativeFloat
     """What the ranks wait for after their own gradient: transfer, and ranks that are slower."""
-    shortest_wait_seconds: NonNegativeFloat
+    shortest_wait_seconds: NonNegativeFloat | None = None
     """The same of the rank that waits least: nearest to the transfer itself."""
-    independent_step_seconds: PositiveFloat | None = None
-    """The same step on all ranks at once without communication."""
     communication_efficiency: PositiveFloat | None = None
+    """Images per second with communication / without, in turns in the same processes."""
     start_up_seconds: dict[str, float] = Field(default_factory=dict)
-    peak_memory_bytes: PositiveInt
+    peak_memory_bytes: PositiveInt | None = None
     """Of the rank that needs most."""
     usd_per_host_hour: NonNegativeFloat | None = None
     usd_per_million_images: NonNegativeFloat | None = None
+    """Of the hosts on which ranks ran, while they train; start-up is not in it."""
     notes: list[str] = Field(default_factory=list)
     """What must be known to read the figures, such as that ranks share cores."""
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -85,7 +97,7 @@ class ScalingPoint(_Part):
     spark_settings: dict[str, str] = Field(default_factory=dict)
     horovod_settings: dict[str, Any] = Field(default_factory=dict)
     environment: dict[str, Any] = Field(default_factory=dict)
-    """Machine of the driver, versions, commit."""
+    """Machine of the driver, versions, commit, when the last sample was taken."""
     samples: list[ScalingSample] = Field(default_factory=list)
 
     @property
@@ -94,30 +106,63 @@ class ScalingPoint(_Part):
         return len(set(self.hosts))
 
     @property
-    def series(self) -> tuple[str, Mode, Input]:
-        """What this point shares with those of other worker counts."""
-        return self.model, self.mode, self.input
+    def shares_cores(self) -> bool:
+        """Whether some ranks computed on the same cores."""
+        return self.core_demand > 1
+
+    @property
+    def series(self) -> tuple[str, str, Mode, Input, int]:
+        """What this point shares with those of other worker counts; last, the batch that is held."""
+        batch = self.batch_size_per_rank if self.mode == "weak" else self.global_batch
+        return self.cluster, self.model, self.mode, self.input, batch
+
+    @property
+    def file_name(self) -> str:
+        """Name of its file: of every series and number of workers there is one."""
+        return file_name(self.series, self.world_size)
+
+
+def file_name(series: tuple[str, str, Mode, Input, int], world_size: int) -> str:
+    """Return the name of the file of a point."""
+    cluster, model, mode, read, batch = series
+    words = "".join(letter if letter.isalnum() or letter in "_.-" else "-" for letter in f"{cluster}-{model}")
+    return f"{words}-{mode}-{read}-batch{batch}-workers{world_size}.json"
+
+
+def read_point(path: Path) -> ScalingPoint:
+    """Read one point.
+
+    Raises:
+        UserError: the file is none.
+    """
+    try:
+        return ScalingPoint.model_validate_json(path.read_text())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"{path} is no point of the scaling benchmark: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            "a file that `python -m benchmarks.scaling` has written",
+            "remove it, or measure it anew",
+        ) from None
 
 
 def read_points(folder: str | Path) -> list[ScalingPoint]:
     """Read all points of a folder, by series and number of workers.
 
     Raises:
-        UserError: files that are no points, all of them together.
+        UserError: there is none, or files that are no points, all of them together.
     """
+    files = sorted(Path(folder).glob("*.json"))
+    if not files:
+        raise UserError(
+            f"{folder}: no points in it", "one JSON file a point", "python -m benchmarks.scaling makes them"
+        )
     points, problems = [], []
-    for path in sorted(Path(folder).glob("*.json")):
+    for path in files:
         try:
-            points.append(ScalingPoint.model_validate_json(path.read_text()))
-        except ValidationError as error:
-            first = error.errors()[0]
-            problems.append(
-                UserError(
-                    f"{path} is no point of the scaling benchmark: {'.'.join(map(str, first['loc']))}: {first['msg']}",
-                    "a file that `python -m benchmarks.scaling` has written",
-                    "remove it, or measure it anew",
-                )
-            )
+            points.append(read_point(path))
+        except UserError as problem:
+            problems.append(problem)
     raise_together(problems)
     return sorted(points, key=lambda point: (point.series, point.world_size))
 

@@ -76,7 +76,8 @@ def _layer(bigdl: Any, layer: dict[str, Any], place: dict[str, Any]) -> Any:
         options = {"border_mode": layer["padding"], "bias": layer["use_bias"]}
         return bigdl.Convolution2D(layer["filters"], rows, columns, **options, **place)
     if kind == "BatchNormalization":
-        return bigdl.BatchNormalization(epsilon=layer["epsilon"], momentum=layer["momentum"], **place)
+        # Its momentum is the share of the new batch in the moving statistics; Keras' is that of the old ones.
+        return bigdl.BatchNormalization(epsilon=layer["epsilon"], momentum=1 - layer["momentum"], **place)
     if kind == "Dense":
         return bigdl.Dense(layer["units"], **place)
     if kind == "Dropout":
@@ -112,19 +113,22 @@ def start(workers: int) -> None:
 def main(task: Task, outcome: Outcome) -> None:
     """Train epoch by epoch: a second call of `fit` goes on where the first one ended."""
     start(task.workers)
+    from bigdl.dllib.keras.engine.topology import to_sample_rdd
     from bigdl.dllib.keras.optimizers import Adam
 
     model = build(task)
     print(f"parameters that are trained: {num_parameters(model)}")
-    model.compile(optimizer=Adam(lr=task.learning_rate), loss="binary_crossentropy")
+    model.compile(optimizer=Adam(lr=task.learning_rate, epsilon=1e-7), loss="binary_crossentropy")
     images, labels = normalised(task, "train"), task.labels("train")[:, None]
     order = np.random.RandomState(task.seed).permutation(len(labels))
-    validation = normalised(task, "validation")
+    samples, validation = to_sample_rdd(images[order], labels[order]), normalised(task, "validation")
+    # The last batch of an epoch is filled up with images of the next one.
+    num_images = -(-len(labels) // task.global_batch) * task.global_batch
     for _ in range(task.epochs):
         began = time.time()
-        model.fit(images[order], labels[order], batch_size=task.global_batch, nb_epoch=1, distributed=True)
+        model.fit(samples, batch_size=task.global_batch, nb_epoch=1, distributed=True)
         trained = time.time() - began
-        outcome.epoch(trained, len(labels), probabilities(model, validation))
+        outcome.epoch(trained, num_images, probabilities(model, validation))
     outcome.finish(probabilities(model, normalised(task, "test")))
 
 

@@ -96,7 +96,7 @@ def test_weights_that_no_layer_takes_are_an_error(prepared):
 
 
 @pytest.mark.slow  # starts BigDL's JVM in its own environment
-def test_bigdl_trains_as_many_parameters(prepared):
+def test_bigdl_trains_as_many_parameters_and_begins_with_the_same_outputs(prepared):
     environment = BY_NAME["bigdl"].environment
     python = environment.folder(DEFAULT_FOLDER) / "bin" / "python"
     if not (python.parent.parent / ".finished").exists():
@@ -107,7 +107,10 @@ def test_bigdl_trains_as_many_parameters(prepared):
         "from benchmarks.methods.adapters import bigdl\n"
         "from benchmarks.methods.adapters.task import Task\n"
         "bigdl.start(1)\n"
-        "print('PARAMETERS', bigdl.num_parameters(bigdl.build(Task(sys.argv[1]))))\n"
+        "task = Task(sys.argv[1])\n"
+        "model = bigdl.build(task)\n"
+        "print('PARAMETERS', bigdl.num_parameters(model))\n"
+        "print('FIRST', *bigdl.probabilities(model, bigdl.normalised(task, 'test')))\n"
     )
     variables = {"PYTHONPATH": str(ROOT), "PYSPARK_PYTHON": str(python), "PYSPARK_DRIVER_PYTHON": str(python)}
     done = subprocess.run(
@@ -118,6 +121,13 @@ def test_bigdl_trains_as_many_parameters(prepared):
         timeout=180,
     )
     assert "PARAMETERS" in done.stdout, done.stderr[-2000:]
+    first = [float(word) for word in done.stdout.rsplit("FIRST", 1)[1].split()[: len(task.labels("test"))]]
+    import tf_keras
+
+    from benchmarks.methods.adapters import network
+
+    keras = network.probabilities(network.build(tf_keras, task), task.images("test"))
+    np.testing.assert_allclose(first, keras, atol=1e-4)
     counted = int(done.stdout.rsplit("PARAMETERS", 1)[1].split()[0])
     assert counted == sum(value.size for own in first_weights(task.network(), task.weights()) for value in own)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.methods.adapters.bigdl import first_weights
+from benchmarks.methods.adapters.bigdl import first_weights, share_of_new_batch
 from benchmarks.methods.adapters.elephas import trained_images
 from benchmarks.methods.adapters.task import Task
 from benchmarks.methods.catalogue import BY_NAME
@@ -87,6 +87,13 @@ def test_bigdl_is_given_every_trained_weight_in_its_own_shape(prepared):
             assert own[0].shape[0] == own[1].shape[0] == layer["units"]
     first_kernel = weights[0]
     np.testing.assert_array_equal(taken[0][0][0, 5, 2], first_kernel[:, :, 2, 5])
+
+
+@given(momentum=st.floats(0.5, 0.999), steps=st.integers(1, 2000))
+def test_moving_statistics_of_bigdl_forget_where_each_call_began(momentum, steps):
+    share = share_of_new_batch(momentum, steps)
+    assert share >= 1 - momentum
+    assert (1 - share) ** steps <= 0.001 * (1 + 1e-6)
 
 
 def test_weights_that_no_layer_takes_are_an_error(prepared):

@@ -55,6 +55,8 @@ def prepare(folder: Path, settings: Mapping[str, Any]) -> None:
         images, labels = _arrays(dataset, split)
         np.save(folder / f"{split}-images.npy", images)
         np.save(folder / f"{split}-labels.npy", labels)
+        sources = dataset.read_rows(split, ["source"])["source"].tolist()
+        (folder / f"{split}-sources.json").write_text(json.dumps(sources))
     experiment = experiment_of(Task(str(folder)))
     channels = manifest.channel_mean, manifest.channel_std
     model = build_model(experiment.model, manifest.image_size, *channels, experiment.seed)

@@ -1,7 +1,7 @@
 """What a run of a method came to, the same for all of them, and rows of several runs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -49,6 +49,7 @@ def figures_of(outcome: Path, task: Task, ending: Ending) -> Figures:
     """Return the figures of one run.
 
     `images_per_second`: images of an epoch ÷ median of the training seconds of all epochs but the first.
+    `seconds_per_epoch`: from the end of one epoch to the end of the next, with validation, checkpoints and all.
     `seconds_to_start`: from the start of the process to the end of the first epoch, less a later epoch's time.
     `seconds_to_f1`: from the start of the process until predictions of the validation images reached `AIM_F1`; None
     if they never did. `weighted_f1` and `auroc`: of the test images, by the model of the last epoch.
@@ -67,6 +68,7 @@ def figures_of(outcome: Path, task: Task, ending: Ending) -> Figures:
     if len(epochs) > 1:
         figures["images_per_second"] = epochs[-1]["images"] / median(each["train_seconds"] for each in epochs[1:])
         between = [later["ended"] - earlier["ended"] for earlier, later in pairwise(epochs)]
+        figures["seconds_per_epoch"] = median(between)
         figures["seconds_to_start"] = epochs[0]["ended"] - ending.began - median(between)
     predicted = outcome / "test.json"
     if predicted.exists() and ending.reason is None:
@@ -81,6 +83,7 @@ def _weighted_f1(labels: np.ndarray, probabilities: Sequence[float]) -> float:
 
 MEDIANS = (
     "images_per_second",
+    "seconds_per_epoch",
     "seconds_to_start",
     "seconds",
     "seconds_to_f1",
@@ -107,6 +110,7 @@ def row_of(method: Method, runs: Sequence[Figures], at_wall: Sequence[Figures] =
         "exchanged": method.exchanged,
         "status": "failed" if reasons else "ran",
         "reason": reasons[0] if reasons else None,
+        "runs": len(runs),
         "environment": dict(describe_versions(method)),
     }
     for name in MEDIANS:
@@ -131,3 +135,11 @@ def merged(rows: Sequence[dict[str, Any]], earlier: Sequence[dict[str, Any]]) ->
     """Return rows in the table's order, new ones in the place of earlier ones of the same method."""
     by_name = {row["name"]: row for row in (*earlier, *rows)}
     return [by_name[method.name] for method in METHODS if method.name in by_name]
+
+
+def replace_result(path: Path, result: Mapping[str, Any]) -> None:
+    """Write a result so that whoever interrupts it finds the earlier one whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".aside")
+    aside.write_text(json.dumps(result, indent=1) + "\n")
+    aside.replace(path)

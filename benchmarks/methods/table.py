@@ -7,6 +7,7 @@ from benchmarks.methods.results import AIM_F1
 
 COLUMNS = {
     "images_per_second": "images/s",
+    "seconds_per_epoch": "s an epoch",
     "seconds_to_start": "s to start",
     "seconds": "s in all",
     "seconds_to_f1": f"s to F1 {AIM_F1}",
@@ -39,6 +40,8 @@ def _cell(name: str, value: float | None, values: list[float | None]) -> str:
     if value is None:
         reached = sum(each is not None for each in values)
         return "never" if not reached else f"in {reached} of {len(values)}"
-    scale, digits = {"peak_memory_bytes": (2**30, 1), "weighted_f1": (1, 3)}.get(name, (1, 0))
+    scale, digits = {"peak_memory_bytes": (2**30, 1), "weighted_f1": (1, 3), "seconds_per_epoch": (1, 1)}.get(
+        name, (1, 0)
+    )
     low, high = min(values) / scale, max(values) / scale
     return f"{value / scale:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"

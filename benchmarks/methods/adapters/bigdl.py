@@ -56,11 +56,12 @@ def build(task: Task) -> Any:
     from bigdl.dllib.keras.models import Sequential
 
     described, size = task.network(), task.images("validation").shape[1]
+    steps = -(-len(task.labels("train")) // task.global_batch)
     model = Sequential()
     made = []
     for number, layer in enumerate(described[1:]):
         place = {"input_shape": (3, size, size)} if number == 0 else {}
-        made.append(_layer(bigdl, layer, place))
+        made.append(_layer(bigdl, layer, place, steps))
         model.add(made[-1])
     model.add(bigdl.Activation("sigmoid"))
     for layer, own in zip(made, first_weights(described, task.weights())):  # noqa: B905 - Python 3.8
@@ -69,20 +70,31 @@ def build(task: Task) -> Any:
     return model
 
 
-def _layer(bigdl: Any, layer: dict[str, Any], place: dict[str, Any]) -> Any:
+def _layer(bigdl: Any, layer: dict[str, Any], place: dict[str, Any], steps: int) -> Any:
     kind = layer["kind"]
     if kind == "Conv2D":
         rows, columns = layer["kernel_size"]
         options = {"border_mode": layer["padding"], "bias": layer["use_bias"]}
         return bigdl.Convolution2D(layer["filters"], rows, columns, **options, **place)
     if kind == "BatchNormalization":
-        return bigdl.BatchNormalization(epsilon=layer["epsilon"], momentum=layer["momentum"], **place)
+        return bigdl.BatchNormalization(
+            epsilon=layer["epsilon"], momentum=share_of_new_batch(layer["momentum"], steps), **place
+        )
     if kind == "Dense":
         return bigdl.Dense(layer["units"], **place)
     if kind == "Dropout":
         return bigdl.Dropout(layer["rate"], **place)
     plain = {"MaxPooling2D": bigdl.MaxPooling2D, "GlobalAveragePooling2D": bigdl.GlobalAveragePooling2D}
     return bigdl.Activation("relu", **place) if kind == "ReLU" else plain[kind](**place)
+
+
+def share_of_new_batch(momentum: float, steps: int) -> float:
+    """Return BigDL's `momentum`, the share of the new batch in the moving statistics, where Keras' is that of the old.
+
+    Each call of `fit` begins them anew, with 0 and 1. So the share is large enough that at most a thousandth of these
+    is left after the steps of one call; with Keras' own 0.9 it would be an eighth after 20, and predictions are wrong.
+    """
+    return max(1 - momentum, 1 - 0.001 ** (1 / steps))
 
 
 def num_parameters(model: Any) -> int:
@@ -112,19 +124,22 @@ def start(workers: int) -> None:
 def main(task: Task, outcome: Outcome) -> None:
     """Train epoch by epoch: a second call of `fit` goes on where the first one ended."""
     start(task.workers)
+    from bigdl.dllib.keras.engine.topology import to_sample_rdd
     from bigdl.dllib.keras.optimizers import Adam
 
     model = build(task)
     print(f"parameters that are trained: {num_parameters(model)}")
-    model.compile(optimizer=Adam(lr=task.learning_rate), loss="binary_crossentropy")
+    model.compile(optimizer=Adam(lr=task.learning_rate, epsilon=1e-7), loss="binary_crossentropy")
     images, labels = normalised(task, "train"), task.labels("train")[:, None]
     order = np.random.RandomState(task.seed).permutation(len(labels))
-    validation = normalised(task, "validation")
+    samples, validation = to_sample_rdd(images[order], labels[order]), normalised(task, "validation")
+    # The last batch of an epoch is filled up with images of the next one.
+    num_images = -(-len(labels) // task.global_batch) * task.global_batch
     for _ in range(task.epochs):
         began = time.time()
-        model.fit(images[order], labels[order], batch_size=task.global_batch, nb_epoch=1, distributed=True)
+        model.fit(samples, batch_size=task.global_batch, nb_epoch=1, distributed=True)
         trained = time.time() - began
-        outcome.epoch(trained, len(labels), probabilities(model, validation))
+        outcome.epoch(trained, num_images, probabilities(model, validation))
     outcome.finish(probabilities(model, normalised(task, "test")))
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,6 +34,7 @@ def main(task: Task, outcome: Outcome, mode: str) -> None:
     # A worker's part is a run of rows: without this, most of a part would be of one subject.
     order = np.random.default_rng(task.seed).permutation(len(task.labels("train")))
     rows = to_simple_rdd(context, task.images("train")[order], task.labels("train")[order][:, None])
+    num_images = trained_images(rows.glom().map(len).collect(), task.batch_per_worker)
     frequency = "epoch" if mode == "synchronous" else "batch"
     validation = task.images("validation")
     for _ in range(task.epochs):
@@ -42,9 +44,23 @@ def main(task: Task, outcome: Outcome, mode: str) -> None:
         trainer = SparkModel(model, mode=mode, frequency=frequency, num_workers=task.workers, port=port)
         trainer.fit(rows, epochs=1, batch_size=task.batch_per_worker, verbose=0, validation_split=0.0)
         trained = time.time() - began
-        outcome.epoch(trained, len(order), network.probabilities(model, validation))
+        outcome.epoch(trained, num_images, network.probabilities(model, validation))
     outcome.finish(network.probabilities(model, task.images("test")))
     context.stop()
+
+
+def trained_images(partitions: Sequence[int], batch_size: int) -> int:
+    """Return how many images an epoch trains on: Elephas passes over partitions that are no larger than a batch.
+
+    Raises:
+        ValueError: it would pass over all of them, and call that training.
+    """
+    trained = sum(size for size in partitions if size > batch_size)
+    if not trained:
+        raise ValueError(
+            f"partitions of {list(partitions)} images: Elephas skips those no larger than a batch ({batch_size})"
+        )
+    return trained
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ def epoch_recorder(task_folder: str, outcome_folder: str) -> object:
     import tensorflow as tf
 
     task = Task(task_folder)
-    num_images = len(task.labels("train"))
+    # Every rank takes so many whole batches, from the start of its part again if need be.
+    num_images = -(-len(task.labels("train")) // task.global_batch) * task.global_batch
 
     class Recorder(tf.keras.callbacks.Callback):
         def on_train_begin(self, logs: object = None) -> None:
@@ -56,7 +57,8 @@ def main(task_folder: str, outcome_folder: str) -> None:
         num_proc=task.workers,
         store=LocalStore(str(outcome.folder / "store")),
         model=model,
-        optimizer=tf.keras.optimizers.Adam(task.learning_rate),
+        # The estimator multiplies the rate by the number of workers, which all other methods leave alone.
+        optimizer=tf.keras.optimizers.Adam(task.learning_rate / task.workers),
         loss="binary_crossentropy",
         feature_cols=["image"],
         label_cols=["label"],

@@ -20,6 +20,10 @@ def train(task_folder: str, outcome_folder: str, is_chief: bool) -> None:
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     data = network.batches(task, task.seed, repeat=True).with_options(options)
     steps = len(task.labels("train")) // task.global_batch
+    if not steps:
+        raise ValueError(
+            f"{len(task.labels('train'))} training images are no whole global batch of {task.global_batch}"
+        )
     recorder = network.epoch_recorder(tf_keras, task, outcome, steps * task.global_batch, writes=is_chief)
     model.fit(data, steps_per_epoch=steps, epochs=task.epochs, callbacks=[recorder], verbose=2)
     predicted = network.probabilities(model, task.images("test"))

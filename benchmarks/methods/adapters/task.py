@@ -37,6 +37,10 @@ class Task:
         """Labels of a split: float32 (n,), cancer = 1."""
         return np.load(self.folder / f"{split}-labels.npy").astype(np.float32)
 
+    def sources(self, split: str) -> list[str]:
+        """Where each image came from, in the same order: the name by which predictions are put in it."""
+        return json.loads((self.folder / f"{split}-sources.json").read_text())
+
     def network(self) -> list[dict[str, Any]]:
         """The layers in order, as `benchmarks.methods.preparing.describe` tells them."""
         return json.loads((self.folder / "network.json").read_text())

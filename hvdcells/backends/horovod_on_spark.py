@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hvdcells import storage
 from hvdcells.backends.base import forget_failures, note_failure, raise_noted_failure
 from hvdcells.backends.ending import all_end_together
+from hvdcells.backends.interfaces import let_horovod_choose_well
 from hvdcells.backends.rank_server import rank_executable
 from hvdcells.backends.slots import wait_for_slots
 from hvdcells.backends.worker_output import WorkerOutput, output_as_it_comes
@@ -157,6 +158,7 @@ class HorovodOnSpark:
         # Horovod asks whether gloo was built in by importing TensorFlow in a forked child of the driver: seconds of
         # every start, and a fork that can hang where the driver holds TensorFlow itself. A rank without gloo says so.
         horovod.runner.launch.gloo_built = lambda verbose=False: True
+        let_horovod_choose_well()
         spark, waited = ready.spark, time.monotonic() - ready.began
         has_gpus = float(spark.conf.get("spark.task.resource.gpu.amount", "0")) > 0
         settings = decide(self.communication, "gpu" if has_gpus else "cpu", cores_per_rank=1)

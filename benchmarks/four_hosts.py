@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.cluster import Cluster, standing_cluster
-from benchmarks.harness import OutOption, environment, write_result
+from benchmarks.harness import OutOption, environment, run_command, write_result
 from benchmarks.scaling.processes import run_to_its_end
 from etl.synthetic import synthesize
 from hvdcells.errors import UserError
@@ -140,11 +140,7 @@ def command(
 def main() -> None:
     """Run the command; exit code 2 and one message where the user's input is wrong."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was begun is cleaned up
-    try:
-        typer.run(command)
-    except UserError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(2)
+    run_command(command)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -20,6 +21,8 @@ import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from hvdcells.errors import UserError
 
 OutOption = typer.Option(help="JSON file to write the result to.", dir_okay=False)
 """`out: Annotated[Path, OutOption]` is the `--out` of every benchmark."""
@@ -109,6 +112,15 @@ def print_samples(title: str, unit: str, samples: Mapping[str, Sample]) -> None:
     for name, sample in samples.items():
         table.add_row(name, f"{significant(sample.median):g}", f"{sample.spread:.0%}")
     Console().print(table)
+
+
+def run_command(command: Callable[..., None]) -> None:
+    """Run a benchmark's command line; exit code 2 and one message where the user's input is wrong."""
+    try:
+        typer.run(command)
+    except UserError as error:
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(2)
 
 
 def significant(value: float) -> float:

@@ -10,7 +10,6 @@ the third holds the model against Horovod's published figures, the last against 
 those that it is fitted to. docs/scaling.md says what the model is and what it assumes.
 """
 
-import sys
 from dataclasses import asdict, replace
 from math import isfinite
 from pathlib import Path
@@ -26,7 +25,7 @@ from benchmarks.cluster_model.gradients import Gradients, of_model, spread_evenl
 from benchmarks.cluster_model.measured_points import measured_point
 from benchmarks.cluster_model.published import Constants
 from benchmarks.cluster_model.step import Fusion, Workload, predict
-from benchmarks.harness import OutOption, write_result
+from benchmarks.harness import OutOption, run_command, write_result
 from benchmarks.scaling.point import read_points
 from hvdcells.errors import UserError, raise_together
 from launch.clusters.instances import Service, catalogue
@@ -100,11 +99,7 @@ def command(
 
 def main() -> None:
     """Run the command; exit code 2 and one message where the user's input is wrong."""
-    try:
-        typer.run(command)
-    except UserError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(2)
+    run_command(command)
 
 
 def _published() -> dict[str, Any]:

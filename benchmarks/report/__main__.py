@@ -9,14 +9,13 @@ writes one plot per question as PNG, and `index.html`, which needs nothing besid
 import base64
 import io
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
+from benchmarks.harness import run_command
 from benchmarks.scaling.point import ScalingPoint, read_points, scaling_efficiencies
 from hvdcells.errors import UserError
 
@@ -166,11 +165,7 @@ def command(
 
 def main() -> None:
     """Run the command; exit code 2 and one message where the user's input is wrong."""
-    try:
-        typer.run(command)
-    except UserError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(2)
+    run_command(command)
 
 
 if __name__ == "__main__":

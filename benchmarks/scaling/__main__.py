@@ -8,7 +8,6 @@ Weak scaling holds the batch of a rank, strong scaling the global batch. Ranks a
 """
 
 import signal
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.harness import run_command
 from benchmarks.scaling.plan import PlannedPoint, Request, plan
 from benchmarks.scaling.point import Input, Mode, read_point, scaling_efficiencies
 from benchmarks.scaling.sweep import run_sweep
@@ -162,11 +162,7 @@ def _cluster_name(master: str | None) -> str:
 def main() -> None:
     """Run the command; exit code 2 and one message where the user's input is wrong."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was begun is cleaned up
-    try:
-        typer.run(command)
-    except UserError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(2)
+    run_command(command)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def test_an_owner_on_another_host_is_dead_when_it_was_silent_for_long(tmp_path, 
 def test_a_word_that_was_not_written_whole_holds_nobody_out(tmp_path, quick):
     (tmp_path / owner.OWNER_NAME).write_text("")
     with sole_owner(str(tmp_path)):
-        pass
+        assert (tmp_path / owner.OWNER_NAME).read_text(), "it is ours now"
 
 
 def test_an_owner_renews_its_word(tmp_path, quick):

@@ -45,7 +45,9 @@ def test_botocore_would_send_them(name, monkeypatch):
     with Stubber(here) as stubber:
         arn = f"{kind.name_key.removesuffix('Name')}Arn"
         stubber.add_response(kind.create, {arn: "arn:aws:sagemaker:us-east-1:123456789012:job/x"}, request)
-        getattr(here, kind.create)(**request)
+        answer = getattr(here, kind.create)(**request)
+        stubber.assert_no_pending_responses()
+    assert answer[arn].endswith("job/x")
 
 
 def test_names_fit_all_kinds():

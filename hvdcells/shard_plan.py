@@ -67,7 +67,40 @@ def plan_epoch(
         rank = images.index(min(images))
         row_groups[rank].append(row_group)
         images[rank] += rows_per_row_group[row_group]
+    _even_out(row_groups, images, rows_per_row_group, batch_size)
+    if seed is None:
+        row_groups = [sorted(of_rank) for of_rank in row_groups]
     return EpochPlan(tuple(map(tuple, row_groups)), tuple(images), batch_size, epoch)
+
+
+def _even_out(row_groups: list[list[int]], images: list[int], rows: Sequence[int], batch_size: int) -> None:
+    """Exchange row groups of different sizes between ranks, in place, while that may save all of them a step.
+
+    The ranks take as many steps as the fullest: where 1,000 images are 506 and 494, two ranks take 21 steps of 25.
+    """
+    fewest_steps = -(-sum(images) // (batch_size * len(images)))
+    while max(images) > fewest_steps * batch_size:
+        fullest = images.index(max(images))
+        others = sorted(range(len(images)), key=images.__getitem__)
+        if not any(_exchange(row_groups, images, rows, fullest, other) for other in others):
+            return
+
+
+def _exchange(row_groups: list[list[int]], images: list[int], rows: Sequence[int], fuller: int, other: int) -> bool:
+    """Exchange the two row groups that bring two ranks closest to each other; False if none does."""
+    gap = images[fuller] - images[other]
+    # Row groups have few sizes: one of each is enough to look at.
+    larger = {rows[row_group]: place for place, row_group in enumerate(row_groups[fuller])}
+    smaller = {rows[row_group]: place for place, row_group in enumerate(row_groups[other])}
+    pairs = [(more, less) for more in larger for less in smaller if 0 < more - less < gap]
+    if not pairs:
+        return False
+    more, less = min(pairs, key=lambda pair: abs(gap - 2 * (pair[0] - pair[1])))
+    here, there = larger[more], smaller[less]
+    row_groups[fuller][here], row_groups[other][there] = row_groups[other][there], row_groups[fuller][here]
+    images[fuller] -= more - less
+    images[other] += more - less
+    return True
 
 
 def check_enough_row_groups(num_row_groups: int, num_ranks: int) -> None:

@@ -65,7 +65,7 @@ def _build(environment: Environment, folder: Path, log: Path) -> None:
     options = ["--config-file", environment.uv_options] if environment.uv_options.exists() else ["--no-config"]
     commands = (
         [uv, "venv", *options, "--python", _python(environment.python), folder],
-        [uv, "pip", "install", *options, "--python", folder, "--requirement", environment.requirements],
+        [uv, "pip", "install", *options, "--compile-bytecode", "--python", folder, "-r", environment.requirements],
     )
     with log.open("w") as output:
         for command in commands:

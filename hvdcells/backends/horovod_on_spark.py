@@ -15,6 +15,7 @@ from hvdcells.backends.ending import all_end_together
 from hvdcells.backends.interfaces import let_horovod_choose_well
 from hvdcells.backends.rank_server import rank_executable
 from hvdcells.backends.slots import wait_for_slots
+from hvdcells.backends.task_end import let_tasks_end_with_their_rank
 from hvdcells.backends.worker_output import WorkerOutput, output_as_it_comes
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
@@ -159,6 +160,7 @@ class HorovodOnSpark:
         # every start, and a fork that can hang where the driver holds TensorFlow itself. A rank without gloo says so.
         horovod.runner.launch.gloo_built = lambda verbose=False: True
         let_horovod_choose_well()
+        let_tasks_end_with_their_rank()
         spark, waited = ready.spark, time.monotonic() - ready.began
         has_gpus = float(spark.conf.get("spark.task.resource.gpu.amount", "0")) > 0
         settings = decide(self.communication, "gpu" if has_gpus else "cpu", cores_per_rank=1)

@@ -35,6 +35,13 @@ def test_shares_differ_by_less_than_the_largest_row_group(rows, num_ranks):
         assert max(plan.images) - min(plan.images) <= max(rows)
 
 
+def test_row_groups_are_exchanged_where_that_saves_a_step():
+    rows = [22, 22, 22, 25, 25, 24, 28, 28, 27, 27, 31, 31, 30, 29, 29, 30, 26, 24]  # 480 images
+    for epoch in range(6):
+        plan = plan_epoch(rows, 2, 24, seed=1, epoch=epoch)
+        assert (plan.images, plan.num_steps, plan.padding) == ((240, 240), 10, 0)
+
+
 def test_same_images_for_any_number_of_ranks():
     rows = [32] * 9 + [7]
     per_world = [

@@ -6,7 +6,8 @@
     python -m benchmarks.methods --source FOLDER --rounds 1 --epochs 2 --batch-per-worker 4 --out FILE.json
 
 Every method trains the same network from the same first weights on the same images, with the same global batch,
-rate and epochs, and predicts the same test images; see docs/methods.md. The rounds are interleaved.
+rate and epochs, and predicts the same test images; see docs/methods.md. The rounds are interleaved; each has first
+weights and an order of its own, for how fast a score is reached depends on both.
 """
 
 import json
@@ -84,7 +85,7 @@ def main(
     ] = 25,
     learning_rate: Annotated[float, typer.Option(help="Of Adam, constant.")] = 0.001,
     image_size: Annotated[int, typer.Option(help="Of a dataset that is made here.")] = 64,
-    seed: Annotated[int, typer.Option()] = 1,
+    seed: Annotated[int, typer.Option(help="Of the first round; the next one's is higher by one.")] = 1,
     limit_seconds: Annotated[float, typer.Option(help="A run that takes longer has failed.")] = 900.0,
     logs: Annotated[
         Path | None,
@@ -123,10 +124,7 @@ def main(
         comparable = {**settings, "wall_seconds": wall_seconds, "aim_f1": AIM_F1}
         comparable["images"] = {name: split.images for name, split in used.manifest.splits.items()}
         kept = _rows_kept(out, earlier, comparable) if method and earlier else []
-        tasks = {False: prepare(Path(temporary) / "task", {**settings, "dataset": used.location})}
-        if wall_seconds:
-            endless = {**settings, "dataset": used.location, "epochs": MANY_EPOCHS}
-            tasks[True] = prepare(Path(temporary) / "endless", endless)
+        tasks: dict[tuple[int, bool], Task] = {}
         described = {
             "settings": {**comparable, "rounds": rounds},
             "environment": environment(("tensorflow", "horovod", "pyspark", "petastorm")),
@@ -137,10 +135,15 @@ def main(
             (number, each, is_cut)
             for number in range(rounds)
             for each in chosen[number % len(chosen) :] + chosen[: number % len(chosen)]
-            for is_cut in tasks
+            for is_cut in ((False, True) if wall_seconds else (False,))
         ]
         for done, (number, each, is_cut) in enumerate(plan, start=1):
-            task, outcome = tasks[is_cut], folder / f"{each.name}-{'wall' if is_cut else 'epochs'}-{number + 1}"
+            if (number, is_cut) not in tasks:
+                of_round = {"dataset": used.location, "seed": seed + number}
+                of_round |= {"epochs": MANY_EPOCHS} if is_cut else {}
+                tasks[number, is_cut] = prepare(Path(temporary) / f"{number}-{is_cut}", {**settings, **of_round})
+            task = tasks[number, is_cut]
+            outcome = folder / f"{each.name}-{'wall' if is_cut else 'epochs'}-{number + 1}"
             shutil.rmtree(outcome, ignore_errors=True)
             what = f"{each.title}{' (cut)' * is_cut}"
             console.print(f"run {done}/{len(plan)}, round {number + 1}/{rounds}  {what}, log: {outcome / 'log'}")

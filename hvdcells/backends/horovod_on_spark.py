@@ -162,11 +162,12 @@ class HorovodOnSpark:
         let_horovod_choose_well()
         let_tasks_end_with_their_rank()
         spark, waited = ready.spark, time.monotonic() - ready.began
-        has_gpus = float(spark.conf.get("spark.task.resource.gpu.amount", "0")) > 0
+        conf = spark.sparkContext.getConf()  # the session's own would load Spark SQL: half a second
+        has_gpus = float(conf.get("spark.task.resource.gpu.amount", "0")) > 0
         settings = decide(self.communication, "gpu" if has_gpus else "cpu", cores_per_rank=1)
         is_local = spark.sparkContext.master.startswith("local")
         environment = {**rank_environment(os.environ, is_local), **settings.environment()}
-        task_cpus = spark.conf.get("spark.task.cpus", None)
+        task_cpus = conf.get("spark.task.cpus")
         if task_cpus is not None:
             environment[THREADS_VARIABLE] = task_cpus
         worker_log = WorkerOutput(shown=False)

@@ -6,7 +6,7 @@ them in vain.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 
 
@@ -20,24 +20,24 @@ def let_tasks_end_with_their_rank() -> None:
 
     @wraps(original)
     def make_mapper(*of_job: Any) -> Callable[[int, Any], Iterator[Any]]:
-        return partial(_run_task, original(*of_job))
+        return _counting_from_the_start(original(*of_job))
 
     runner._make_mapper = make_mapper
 
 
-def _run_task(mapper: Callable[[int, Any], Iterator[Any]], index: int, rows: Any) -> Iterator[Any]:
-    _count_from_the_start()
-    yield from mapper(index, rows)
+def _counting_from_the_start(mapper: Callable[[int, Any], Iterator[Any]]) -> Callable[[int, Any], Iterator[Any]]:
+    # Functions within a function travel as they are: by name, each task would import all of this package first.
+    def run_task(index: int, rows: Any) -> Iterator[Any]:
+        from horovod.runner.common.service.task_service import BasicTaskService
+        from horovod.runner.common.util.timeout import Timeout
+        from horovod.spark.task.task_service import SparkTaskService
 
+        def run_command(self: Any, *command: Any, **options: Any) -> None:
+            if self._minimum_command_lifetime_s is not None:
+                self._minimum_command_lifetime = Timeout(self._minimum_command_lifetime_s, "")
+            BasicTaskService._run_command(self, *command, **options)
 
-def _count_from_the_start() -> None:
-    from horovod.runner.common.service.task_service import BasicTaskService
-    from horovod.runner.common.util.timeout import Timeout
-    from horovod.spark.task.task_service import SparkTaskService
+        SparkTaskService._run_command = run_command
+        yield from mapper(index, rows)
 
-    def run_command(self: SparkTaskService, *command: Any, **options: Any) -> None:
-        if self._minimum_command_lifetime_s is not None:
-            self._minimum_command_lifetime = Timeout(self._minimum_command_lifetime_s, "")
-        BasicTaskService._run_command(self, *command, **options)
-
-    SparkTaskService._run_command = run_command
+    return run_task

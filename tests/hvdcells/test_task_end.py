@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import cloudpickle
 import pytest
 from horovod.runner.common.service.task_service import BasicTaskService
@@ -23,16 +26,19 @@ def test_the_shortest_life_of_a_task_is_counted_from_the_start_of_its_command(ho
     )
     service = object.__new__(SparkTaskService)
     service._minimum_command_lifetime_s, service._minimum_command_lifetime = seconds, None
-    task_end._count_from_the_start()
+    list(task_end._counting_from_the_start(lambda index, rows: iter([]))(0, []))
     service._run_command("true", {}, None)
     assert counted == [is_counted]
 
 
-def test_tasks_get_horovods_own_mapper_within_ours(horovod_as_it_is):
+def test_tasks_are_sent_horovods_own_mapper_within_ours_and_import_nothing_of_ours(horovod_as_it_is):
     horovod_as_it_is.setattr(runner, "_make_mapper", lambda *of_job: lambda index, rows: iter([(*of_job, index)]))
     task_end.let_tasks_end_with_their_rank()
+    wrapped = runner._make_mapper
     task_end.let_tasks_end_with_their_rank()  # of the next run in the same process
-    mapper = cloudpickle.loads(cloudpickle.dumps(runner._make_mapper("driver", "settings")))
-    assert mapper.func is task_end._run_task
-    assert not isinstance(mapper.args[0], type(mapper))
-    assert list(mapper(3, [])) == [("driver", "settings", 3)]
+    assert runner._make_mapper is wrapped
+    sent = cloudpickle.dumps(wrapped("driver", "settings"))
+    words = "import cloudpickle, sys; mapper = cloudpickle.load(sys.stdin.buffer); "
+    words += "print(list(mapper(3, [])), 'hvdcells' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", words], input=sent, capture_output=True, check=True).stdout
+    assert printed.decode().split("\n")[0] == "[('driver', 'settings', 3)] False"

@@ -83,7 +83,9 @@ def main(
     batch_per_worker: Annotated[
         int, typer.Option(min=1, help="25 divides the synthetic set, so that no method drops or pads images.")
     ] = 25,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam, constant.")] = 0.001,
+    learning_rate: Annotated[
+        float, typer.Option(help="Of Adam, constant. At 0.001 scores jump: which epoch is first at 0.85 is chance.")
+    ] = 0.0003,
     image_size: Annotated[int, typer.Option(help="Of a dataset that is made here.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the first round; the next one's is higher by one.")] = 1,
     limit_seconds: Annotated[float, typer.Option(help="A run that takes longer has failed.")] = 900.0,

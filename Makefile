@@ -42,11 +42,13 @@ lint: $(STAMP) ## Check style, format and the import arrows
 	$(RUN)/ruff format --check
 	$(RUN)/lint-imports --no-cache
 
-bench: $(STAMP) ## Measure ETL, input pipeline and communication; results go to benchmarks/results
+bench: $(STAMP) ## Measure all but the methods and several hosts; results go to benchmarks/results
 	$(RUN)/python -m benchmarks.etl --out benchmarks/results/etl.json
 	$(RUN)/python -m benchmarks.input_pipeline --out benchmarks/results/input_pipeline.json
 	$(RUN)/python -m benchmarks.communication --out benchmarks/results/communication.json
 	$(RUN)/python -m benchmarks.start_up --out benchmarks/results/start_up.json
+	$(RUN)/python -m benchmarks.scaling --workers 1,2 --input both --set data.batch_size=32 --set data.input_size=64
+	$(RUN)/python -m benchmarks.report
 
 clean: ## Delete the environment and the demonstration
 	rm -rf .venv $(UV_ENV) demo uv.lock

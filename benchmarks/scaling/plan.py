@@ -70,7 +70,7 @@ class PlannedPoint:
     @property
     def name(self) -> str:
         """For the screen."""
-        return f"{self.mode} {self.input} {self.world_size} workers"
+        return f"{self.mode} {self.input} {self.world_size} worker{'s' * (self.world_size > 1)}"
 
     def settings(self) -> dict[str, Any]:
         """Return all that a point with equal figures would have to be measured with, as JSON has it."""

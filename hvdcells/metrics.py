@@ -116,22 +116,25 @@ def bootstrap_intervals(
     if min(sum(label in classes for classes in classes_of) for label in (0, 1)) < 2:
         return dict.fromkeys(SCORE_NAMES)
     # Scores of a resample need only weights of rows: how often the row's subject was drawn.
-    ranks = np.unique(probabilities, return_inverse=True)[1]
+    levels = np.unique(probabilities, return_inverse=True)[1]
     rng = np.random.default_rng(seed)
     draws = []
     while len(draws) < resamples:
         times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
         weights = times[codes]
         if np.any(weights[labels == CANCER]) and np.any(weights[labels != CANCER]):
-            draws.append(_weighted_scores(labels, probabilities, ranks, weights))
+            draws.append(_weighted_scores(labels, probabilities, levels, weights))
     scores = pd.DataFrame(draws)
     return {name: tuple(np.percentile(scores[name], [2.5, 97.5]).tolist()) for name in SCORE_NAMES}
 
 
 def _weighted_scores(
-    labels: np.ndarray, probabilities: np.ndarray, ranks: np.ndarray, weights: np.ndarray
+    labels: np.ndarray, probabilities: np.ndarray, levels: np.ndarray, weights: np.ndarray
 ) -> dict[str, float]:
-    """Return the scores when row i counts weights[i] times; both classes have weight. `ranks`: of the probabilities."""
+    """Return the scores when row i counts weights[i] times; both classes have weight.
+
+    `levels` number the distinct probabilities from the lowest up: that of each row, int64 of shape (n,).
+    """
     predicted = probabilities >= 0.5
     cancer = labels == CANCER
     true_positive, false_negative = weights[cancer & predicted].sum(), weights[cancer & ~predicted].sum()
@@ -149,15 +152,15 @@ def _weighted_scores(
         "specificity": float(true_negative / num_healthy),
         "precision": float(true_positive / called_cancer) if called_cancer else 0.0,
         "accuracy": float((true_positive + true_negative) / total),
-        "auroc": _weighted_auroc(cancer, ranks, weights),
+        "auroc": _weighted_auroc(cancer, levels, weights),
     }
 
 
-def _weighted_auroc(cancer: np.ndarray, ranks: np.ndarray, weights: np.ndarray) -> float:
+def _weighted_auroc(cancer: np.ndarray, levels: np.ndarray, weights: np.ndarray) -> float:
     """Return the share of pairs of a healthy and a cancer image in the right order (Hanley and McNeil 1982), ties half.
 
     scikit-learn checks its arguments and sorts anew at each of a thousand resamples: 3 of an evaluation's 4 seconds.
     """
-    positives, negatives = np.bincount(ranks, weights * cancer), np.bincount(ranks, weights * ~cancer)
+    positives, negatives = np.bincount(levels, weights * cancer), np.bincount(levels, weights * ~cancer)
     lower = np.cumsum(negatives) - negatives
     return float(positives @ (lower + negatives / 2) / (positives.sum() * negatives.sum()))

@@ -66,8 +66,8 @@ def test_weighted_scores_are_those_of_repeated_rows(rows):
     if len(set(repeated.tolist())) < 2:
         return
     expected = classification_scores(repeated, repeated_probabilities)
-    ranks = np.unique(probabilities, return_inverse=True)[1]
-    scores = _weighted_scores(labels, probabilities, ranks, weights)
+    levels = np.unique(probabilities, return_inverse=True)[1]
+    scores = _weighted_scores(labels, probabilities, levels, weights)
     for name in SCORE_NAMES:
         assert scores[name] == pytest.approx(expected[name]), name
 

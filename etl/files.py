@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow_hotfix  # noqa: F401
 
-from etl import retries
 from hvdcells import storage
+from hvdcells.storage import retries
 
 
 @dataclass

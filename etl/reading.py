@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from etl import retries
 from hvdcells import storage
+from hvdcells.storage import retries
 
 _REMOTE_READS = 16
 _REASONS = {

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from etl import retries
 from hvdcells import storage
+from hvdcells.storage import retries
 
 IMAGE_SUFFIXES = frozenset(
     (".bmp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm", ".pnm", ".dib")

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from etl import retries
 from etl.options import EtlOptions
 from etl.shards import SHARDS_FOLDER, findings_name
 from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.manifest import IMAGES_FOLDER, MANIFEST_NAME, Manifest, ParquetFile
+from hvdcells.storage import retries
 
 WORK_FOLDER = "_work"
 REJECTS_FOLDER = "rejects"

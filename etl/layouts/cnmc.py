@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from etl import names, retries
+from etl import names
 from etl.inventory import Inventory
 from etl.layouts import Layout
 from etl.options import CNMC_CROP
@@ -13,6 +13,7 @@ from etl.rows import REJECTED, UNLABELLED, ImageRow
 from etl.sources import SourceFile
 from hvdcells import storage
 from hvdcells.schema import CNMC_CLASS_NAMES, NO_FOLD
+from hvdcells.storage import retries
 
 LABEL_COLUMNS = ("Patient_ID", "new_names", "labels")
 OFFICIAL_SPLIT_BY_FOLD = {0: "train", 1: "train", 2: "validation"}

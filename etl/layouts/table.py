@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 import pyarrow.parquet as pq
 import xxhash
 
-from etl import files, retries
+from etl import files
 from etl.layouts import Layout
 from etl.layouts.folders import UNKNOWN_SUBJECTS
 from etl.layouts.words import order_classes, split_named
@@ -19,6 +19,7 @@ from etl.options import LARGEST_SQUARE, EtlOptions
 from etl.rows import REJECTED, UNLABELLED, ImageRow
 from hvdcells import storage
 from hvdcells.errors import UserError
+from hvdcells.storage import retries
 
 NEEDED = ("path", "label")
 OPTIONAL = ("subject", "split")

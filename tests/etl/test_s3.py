@@ -5,12 +5,13 @@ from pathlib import Path
 import cv2
 import pytest
 
-from etl import files, retries
+from etl import files
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.sources import list_files
 from etl.verifying import verify
 from hvdcells.dataset import Dataset
+from hvdcells.storage import retries
 from tests.etl.cells import cell
 
 pytestmark = pytest.mark.aws

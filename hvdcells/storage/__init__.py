@@ -1,0 +1,41 @@
+"""One file layer for local disks, S3 and every other fsspec address."""
+
+from hvdcells.storage.files import (
+    ASIDE,
+    absolute,
+    create_text,
+    exists,
+    filesystem,
+    is_empty,
+    is_local,
+    join,
+    names_in,
+    new_file,
+    read_bytes,
+    read_text,
+    remove,
+    remove_left_aside,
+    size_bytes,
+    write_bytes,
+    write_text,
+)
+
+__all__ = [
+    "ASIDE",
+    "absolute",
+    "create_text",
+    "exists",
+    "filesystem",
+    "is_empty",
+    "is_local",
+    "join",
+    "names_in",
+    "new_file",
+    "read_bytes",
+    "read_text",
+    "remove",
+    "remove_left_aside",
+    "size_bytes",
+    "write_bytes",
+    "write_text",
+]

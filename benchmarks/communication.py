@@ -24,7 +24,7 @@ from benchmarks import communication_worker as worker
 from benchmarks.harness import OutOption, Sample, environment, print_samples, ratio_of, write_result
 from hvdcells.backends import HorovodOnSpark
 from hvdcells.experiment import Communication
-from hvdcells.horovod_settings import decide
+from hvdcells.experiment.horovod_settings import decide
 from hvdcells.spark import spark_session
 
 Rates = dict[str, float]

@@ -117,7 +117,7 @@ def run_independent(number: int, num_processes: int, meeting_place: str) -> dict
 
 
 def run_horovod_rank(_: object) -> dict[str, float]:
-    """Be one rank of Horovod on Spark, with the settings of `hvdcells.horovod_settings`."""
+    """Be one rank of Horovod on Spark, with the settings of `hvdcells.experiment.horovod_settings`."""
     import horovod.tensorflow as hvd
     import tensorflow as tf
 

@@ -5,11 +5,10 @@
 Importing this package loads neither TensorFlow nor Spark; they come with the work that needs them.
 """
 
-from hvdcells import recipes
 from hvdcells.cross_validating import cross_validate
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
-from hvdcells.experiment import Experiment
+from hvdcells.experiment import Experiment, recipes
 from hvdcells.reporting import write_report
 from hvdcells.run import evaluate, train
 from hvdcells.run_directory import RunDirectory

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
+from hvdcells.experiment.phases import Phase
 from hvdcells.input_pipeline import Batch
-from hvdcells.phases import Phase
 from hvdcells.ranks import StartUp
 from hvdcells.shard_plan import EpochPlan
 from hvdcells.step import TrainingStep

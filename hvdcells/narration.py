@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from hvdcells import storage
 from hvdcells.dataset import Dataset
 from hvdcells.experiment import Experiment
-from hvdcells.horovod_settings import CommunicationSettings
+from hvdcells.experiment.horovod_settings import CommunicationSettings
+from hvdcells.experiment.phases import Phase
 from hvdcells.manifest import SYNTHETIC_NOTICE
 from hvdcells.optimizer import scaled_learning_rate
-from hvdcells.phases import Phase
 from hvdcells.run_directory import RunDirectory
 from hvdcells.shard_plan import EpochPlan
 from hvdcells.tensorboard_events import write_experiment, write_figures

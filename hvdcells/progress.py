@@ -7,7 +7,7 @@ from typing import Any
 
 from hvdcells import storage
 from hvdcells.experiment import Experiment
-from hvdcells.phases import plan_phases
+from hvdcells.experiment.phases import plan_phases
 from hvdcells.run_directory import RunDirectory, write_json
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hvdcells.experiment import Communication
+from hvdcells.experiment.horovod_settings import CommunicationSettings, Hardware, decide
 from hvdcells.gpus import pin_gpu
-from hvdcells.horovod_settings import CommunicationSettings, Hardware, decide
 
 THREADS_VARIABLE = "HVDCELLS_THREADS"
 """Cores of a rank, where Spark counts them (`spark.task.cpus`). Else ranks of a host share its cores evenly."""

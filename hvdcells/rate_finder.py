@@ -8,9 +8,9 @@ import numpy as np
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
+from hvdcells.experiment.phases import plan_phases
 from hvdcells.model_choice import settle_model
 from hvdcells.optimizer import scaled_learning_rate
-from hvdcells.phases import plan_phases
 from hvdcells.ranks import import_tensorflow, start_rank
 from hvdcells.shard_plan import plan_epoch
 

@@ -9,12 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hvdcells import recipes, storage
+from hvdcells import storage
 from hvdcells.backends import Backend, HorovodOnSpark, InProcess
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError, raise_together
 from hvdcells.evaluating import EvaluationJob, evaluate_best_epoch, evaluate_on_rank
-from hvdcells.experiment import Experiment
+from hvdcells.experiment import Experiment, recipes
 from hvdcells.model_choice import settle_model
 from hvdcells.owner import sole_owner
 from hvdcells.progress import Progress

@@ -9,11 +9,11 @@ from hvdcells.backends import Backend
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
+from hvdcells.experiment.search_space import draw_trials
 from hvdcells.manifest import SYNTHETIC_NOTICE
 from hvdcells.many_runs import Ranks, RunsFolder, plan_of, scores_of, train_unless_finished
 from hvdcells.owner import sole_owner
 from hvdcells.run import check_trainable
-from hvdcells.search_space import draw_trials
 from hvdcells.secrets import without_secrets
 from hvdcells.training import monitored
 from hvdcells.training_share import open_for_training

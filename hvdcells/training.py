@@ -7,8 +7,8 @@ from typing import Any
 from hvdcells.dataset import Dataset
 from hvdcells.evaluating import PREDICTION_COLUMNS, write_predictions
 from hvdcells.experiment import Experiment
+from hvdcells.experiment.phases import phase_of, plan_phases
 from hvdcells.narration import Narrator
-from hvdcells.phases import phase_of, plan_phases
 from hvdcells.progress import Progress
 from hvdcells.ranks import StartUp, import_tensorflow, start_rank
 from hvdcells.run_directory import RunDirectory

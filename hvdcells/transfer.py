@@ -6,10 +6,10 @@ from typing import Any
 
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment, Transfer
+from hvdcells.experiment.phases import Phase
 from hvdcells.models.either_keras import inner_layers, keras_of, raw_variables
 from hvdcells.models.weights import backbone_of
 from hvdcells.optimizer import build_optimizer
-from hvdcells.phases import Phase
 from hvdcells.step import TrainingStep
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hvdcells.experiment import Experiment
-from hvdcells.phases import Phase
+from hvdcells.experiment.phases import Phase
 from hvdcells.ranks import StartUp, import_tensorflow, start_rank
 from hvdcells.shard_plan import EpochPlan, plan_epoch
 from hvdcells.training_share import open_for_training

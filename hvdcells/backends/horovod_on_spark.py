@@ -20,7 +20,7 @@ from hvdcells.backends.worker_output import WorkerOutput, output_as_it_comes
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Communication
-from hvdcells.horovod_settings import decide
+from hvdcells.experiment.horovod_settings import decide
 from hvdcells.preflight.quick import refuse_executors, refuse_settings
 from hvdcells.ranks import THREADS_VARIABLE
 from hvdcells.spark import local_slots, spark_session

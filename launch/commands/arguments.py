@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-from hvdcells import recipes
 from hvdcells.errors import UserError, raise_together
-from hvdcells.experiment import Experiment
+from hvdcells.experiment import Experiment, recipes
 
 Master = Annotated[
     str | None,

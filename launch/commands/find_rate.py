@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hvdcells.recipes import RECIPES
+from hvdcells.experiment.recipes import RECIPES
 from launch.commands.arguments import parse_settings
 
 
@@ -27,7 +27,7 @@ def find_rate(
     from rich.console import Console
     from rich.table import Table
 
-    from hvdcells import recipes
+    from hvdcells.experiment import recipes
     from hvdcells.rate_finder import find_rate as find
     from hvdcells.training_share import open_for_training
 

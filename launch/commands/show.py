@@ -37,8 +37,8 @@ def show(
             raise UserError("--set without --augmentation", "both, or neither", "add --augmentation RECIPE")
         print_dataset(opened, console)
         return
-    from hvdcells import recipes
     from hvdcells.contact_sheet import describe, draw_contact_sheet
+    from hvdcells.experiment import recipes
 
     if Path(out).suffix.lower() != ".png":
         raise UserError(f"--out {out}", "the name of a .png file", "correct --out")

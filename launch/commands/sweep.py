@@ -40,7 +40,7 @@ def sweep(
 
     import hvdcells
     from hvdcells.dataset import Dataset
-    from hvdcells.search_space import parse_space
+    from hvdcells.experiment.search_space import parse_space
     from launch.commands.runs_tables import print_sweep
 
     console = Console(highlight=False, soft_wrap=True)

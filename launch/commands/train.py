@@ -7,7 +7,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from hvdcells.recipes import RECIPES
+from hvdcells.experiment.recipes import RECIPES
 from launch.commands.arguments import Conf, Master, Settings, chosen_experiment, parse_conf
 
 

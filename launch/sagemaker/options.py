@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hvdcells import recipes
 from hvdcells.errors import UserError, raise_together
-from hvdcells.search_space import parse_space
+from hvdcells.experiment import recipes
+from hvdcells.experiment.search_space import parse_space
 from launch.aws.buckets import bucket_and_key
 from launch.stages import Pipeline
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hvdcells.search_space import parse_space
+from hvdcells.experiment.search_space import parse_space
 
 
 def parameter_ranges(vary: Sequence[str]) -> dict[str, list[dict[str, Any]]]:

@@ -3,10 +3,10 @@ import pytest
 
 from hvdcells.dataset import Dataset
 from hvdcells.errors import UserError
+from hvdcells.experiment.recipes import small_cnn
 from hvdcells.folds import pooled_moments
 from hvdcells.manifest import FoldSummary
 from hvdcells.reader import open_reader
-from hvdcells.recipes import small_cnn
 from hvdcells.training import class_weights
 from tests.small_dataset import write_small_dataset
 

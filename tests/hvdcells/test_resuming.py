@@ -3,8 +3,9 @@
 import pytest
 
 import hvdcells
-from hvdcells import recipes, storage
+from hvdcells import storage
 from hvdcells.errors import UserError
+from hvdcells.experiment import recipes
 from hvdcells.progress import Progress, write_progress
 from hvdcells.resuming import dataset_digest, find_earlier_run
 from hvdcells.run_directory import RunDirectory, write_json

@@ -8,10 +8,10 @@ import tf_keras
 
 from hvdcells.errors import UserError
 from hvdcells.experiment import Augmentation, Experiment, Model, Optimizer, Transfer
+from hvdcells.experiment.phases import Phase
 from hvdcells.models import build_model
 from hvdcells.models.either_keras import inner_layers, moving_statistics
 from hvdcells.models.weights import backbone_of
-from hvdcells.phases import Phase
 from hvdcells.transfer import begin_phase, freeze
 
 SIZE = 32

@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hvdcells import recipes, storage
+from hvdcells import storage
 from hvdcells.errors import UserError, raise_together
+from hvdcells.experiment import recipes
 from hvdcells.secrets import without_secrets
 from launch.sagemaker.container.contract import Container
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from benchmarks.scaling.plan import PlannedPoint, Request
 from hvdcells.experiment import Communication
-from hvdcells.horovod_settings import decide
-from hvdcells.recipes import small_cnn
+from hvdcells.experiment.horovod_settings import decide
+from hvdcells.experiment.recipes import small_cnn
 
 EXPERIMENT = small_cnn().override({"data.input_size": 64, "data.batch_size": 8})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hvdcells.backends import InProcess
-from hvdcells.recipes import small_cnn
+from hvdcells.experiment.recipes import small_cnn
 from launch.sagemaker.options import STAGES
 from tests.launch.sagemaker.conftest import ARGUMENTS
 from tests.launch.sagemaker.launches import ROLE

@@ -1,8 +1,7 @@
 import pytest
 
-from hvdcells import recipes
 from hvdcells.errors import UserError
-from hvdcells.experiment import Experiment, Optimizer, field_names
+from hvdcells.experiment import Experiment, Optimizer, field_names, recipes
 from hvdcells.optimizer import learning_rate_at, scaled_learning_rate
 
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hvdcells.errors import UserError
-from hvdcells.search_space import draw_trials, parse_space
+from hvdcells.experiment.search_space import draw_trials, parse_space
 
 
 def test_all_combinations_in_the_order_of_the_lists():

@@ -3,7 +3,7 @@
 import pytest
 
 from hvdcells.experiment import Communication
-from hvdcells.horovod_settings import decide
+from hvdcells.experiment.horovod_settings import decide
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,27 @@
+"""What is trained: the experiment, and what follows from it without a model, an image or a rank."""
+
+from hvdcells.experiment.description import (
+    REFERENCE_GLOBAL_BATCH,
+    Augmentation,
+    Communication,
+    Data,
+    Experiment,
+    Model,
+    Optimizer,
+    Training,
+    Transfer,
+    field_names,
+)
+
+__all__ = [
+    "REFERENCE_GLOBAL_BATCH",
+    "Augmentation",
+    "Communication",
+    "Data",
+    "Experiment",
+    "Model",
+    "Optimizer",
+    "Training",
+    "Transfer",
+    "field_names",
+]

@@ -35,7 +35,7 @@ from benchmarks.harness import (
 )
 from etl import decoding
 from etl.options import CNMC_CROP
-from etl.stored import ImageColumn
+from hvdcells.data.stored_images import ImageColumn
 from hvdcells.spark import spark_session
 
 NUM_WARM_UP_IMAGES = 1024

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from etl import narrating
 from etl.options import CNMC_CROP, EtlOptions
 from etl.pipeline import run_etl
-from hvdcells.schema import ImageEncoding, unischema
+from hvdcells.data.columns import ImageEncoding, unischema
 
 if TYPE_CHECKING:
     from multiprocessing.pool import Pool

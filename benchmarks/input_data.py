@@ -14,8 +14,8 @@ from etl import decoding
 from etl.options import CNMC_CROP, EtlOptions
 from etl.pipeline import run_etl
 from etl.synthetic import synthesize
-from hvdcells.dataset import Dataset
-from hvdcells.manifest import MANIFEST_NAME
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.manifest import MANIFEST_NAME
 from hvdcells.spark import spark_session
 
 IMAGE_SIZE = 224

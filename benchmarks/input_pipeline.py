@@ -43,10 +43,10 @@ from benchmarks.harness import (
     write_result,
 )
 from benchmarks.input_data import IMAGE_SIZE, InputData, prepare, row_groups
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.experiment import Data
 from hvdcells.input_pipeline import rank_batches
-from hvdcells.shard_plan import plan_epoch
 
 BATCH_SIZE = 32
 NOTES = (

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from hvdcells.manifest import FoldSummary, ParquetFile, SplitSummary
-from hvdcells.schema import NO_FOLD, SPLITS
+from hvdcells.data.columns import NO_FOLD, SPLITS
+from hvdcells.data.manifest import FoldSummary, ParquetFile, SplitSummary
 
 MIXED = "mixed"
 

@@ -7,7 +7,7 @@ from itertools import combinations, islice
 from etl.describing import Tally
 from etl.placing import Placement
 from etl.sharing import MOST_NAMED, Found
-from hvdcells.manifest import LeakageReport
+from hvdcells.data.manifest import LeakageReport
 
 Pair = tuple[str, str]
 

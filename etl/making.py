@@ -18,11 +18,11 @@ from etl.pixels import known_pixels
 from etl.placing import Place, Placement
 from etl.rows import LISTED, ImageRow
 from etl.shards import Decoding, Finding
-from etl.stored import ImageColumn
 from etl.writing import Part, Placed, StoredRow, describe_file, row_groups, write_file
 from hvdcells import storage
-from hvdcells.manifest import ParquetFile
-from hvdcells.schema import NO_FOLD
+from hvdcells.data.columns import NO_FOLD
+from hvdcells.data.manifest import ParquetFile
+from hvdcells.data.stored_images import ImageColumn
 
 _DROPPED = Part("")
 Progress = Callable[[int, int], None]

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hvdcells.schema import CNMC_CLASS_NAMES
+from hvdcells.data.columns import CNMC_CLASS_NAMES
 
 _UID = re.compile(r"UID_(?P<subject>H?\d+)_(?P<image>\d+)_(?P<cell>\d+)_(?P<class_name>all|hem)", re.IGNORECASE)
 _FOLD = re.compile(r"fold_(\d+)", re.IGNORECASE)

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from hvdcells.data.columns import ImageEncoding
 from hvdcells.errors import UserError, raise_together
-from hvdcells.schema import ImageEncoding
 
 LayoutName = Literal["auto", "cnmc", "folders", "table"]
 SplitStrategy = Literal["auto", "official", "grouped", "k-fold"]

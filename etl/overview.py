@@ -6,10 +6,10 @@ import pyarrow.parquet as pq
 
 from etl import files
 from etl.state import OVERVIEW_NAME
-from etl.stored import decode_stored
 from hvdcells import storage
-from hvdcells.manifest import Manifest
-from hvdcells.schema import SPLITS
+from hvdcells.data.columns import SPLITS
+from hvdcells.data.manifest import Manifest
+from hvdcells.data.stored_images import decode_stored
 
 IMAGES_PER_CLASS = 12
 MOST_SUBJECTS = 60

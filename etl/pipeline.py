@@ -19,7 +19,7 @@ from etl.rejects import refuse_too_many, write_rejects
 from etl.sharing import find_sharing
 from etl.updating import keep_known_shards
 from etl.writing import write_common_metadata
-from hvdcells.manifest import Manifest
+from hvdcells.data.manifest import Manifest
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

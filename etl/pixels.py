@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 
 from etl import decoding, files, reading
 from etl.shards import Decoding
-from etl.stored import ImageColumn
 from etl.writing import StoredRow
 from hvdcells import storage
+from hvdcells.data.stored_images import ImageColumn
 
 ROW_GROUPS_HELD = 16
 """Row groups of earlier files in memory at a time. All files keep the seeded order, so they are read nearly in turn."""

@@ -17,8 +17,8 @@ from etl.options import EtlOptions
 from etl.rows import ImageRow
 from etl.splits import assign_groups
 from etl.validating import refuse_empty_training
+from hvdcells.data.columns import NO_FOLD, SPLITS
 from hvdcells.errors import UserError
-from hvdcells.schema import NO_FOLD, SPLITS
 
 _RANK = {split: rank for rank, split in enumerate(SPLITS)}
 

@@ -13,7 +13,7 @@ from etl.placing import Placement, decide
 from etl.synthetic_marker import read_marker
 from etl.validating import refuse_overlap, refuse_unfinished_synthetic, refuse_unusable, resolve
 from hvdcells import storage
-from hvdcells.manifest import Manifest
+from hvdcells.data.manifest import Manifest
 
 NO_VALIDATION = (
     "the source brings no images for validation: whole subjects of its training side are taken for it "

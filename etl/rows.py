@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from hvdcells.schema import NO_FOLD
+from hvdcells.data.columns import NO_FOLD
 
 NO_LABEL = -1
 

@@ -15,7 +15,7 @@ import xxhash
 from etl import files
 from etl.rows import ImageRow
 from hvdcells import storage
-from hvdcells.schema import ImageEncoding
+from hvdcells.data.columns import ImageEncoding
 
 SHARDS_FOLDER = "_shards"
 MIN_SHARD_IMAGES, MAX_SHARD_IMAGES, USUAL_NUM_SHARDS = 256, 2048, 128

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from etl.options import EtlOptions
 from etl.shards import SHARDS_FOLDER, findings_name
 from hvdcells import storage
+from hvdcells.data.manifest import IMAGES_FOLDER, MANIFEST_NAME, Manifest, ParquetFile
 from hvdcells.errors import UserError
-from hvdcells.manifest import IMAGES_FOLDER, MANIFEST_NAME, Manifest, ParquetFile
 from hvdcells.storage import retries
 
 WORK_FOLDER = "_work"

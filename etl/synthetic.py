@@ -13,8 +13,8 @@ from etl.synthetic_cell import draw_smear, draw_traits, paint
 from etl.synthetic_marker import SyntheticMarker, read_marker, write_marker
 from etl.synthetic_plan import LABELS_CSV, MIN_SUBJECTS, TEST_PART, Picture, labels_csv, plan_pictures
 from hvdcells import storage
+from hvdcells.data.columns import CNMC_CLASS_NAMES, SYNTHETIC_MARKER
 from hvdcells.errors import UserError, raise_together
-from hvdcells.schema import CNMC_CLASS_NAMES, SYNTHETIC_MARKER
 
 
 @dataclass(frozen=True)

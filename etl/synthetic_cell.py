@@ -14,7 +14,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from hvdcells.schema import CANCER
+from hvdcells.data.columns import CANCER
 
 IMAGE_SIZE = 450
 """Width and height of a picture, in pixels, as in C-NMC 2019."""

@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hvdcells import storage
+from hvdcells.data.columns import SYNTHETIC_MARKER
 from hvdcells.errors import UserError
-from hvdcells.schema import SYNTHETIC_MARKER
 
 GENERATOR_VERSION = 1
 """Raised whenever the same seed would give other pictures."""

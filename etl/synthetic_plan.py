@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from etl.synthetic_cell import SMEAR_EFFECTS
-from hvdcells.schema import CANCER, CNMC_CLASS_NAMES, HEALTHY
+from hvdcells.data.columns import CANCER, CNMC_CLASS_NAMES, HEALTHY
 
 MIN_SUBJECTS = 8
 """Two classes in each of the four parts: three folds and the preliminary test."""

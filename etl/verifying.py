@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 
 from etl import decoding, files
 from etl.frames import persist, settings_for
-from etl.stored import decode_stored
 from hvdcells import storage
-from hvdcells.dataset import Dataset
-from hvdcells.manifest import IMAGES_FOLDER, Manifest
-from hvdcells.schema import NO_FOLD, arrow_schema
+from hvdcells.data.columns import NO_FOLD, arrow_schema
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.manifest import IMAGES_FOLDER, Manifest
+from hvdcells.data.stored_images import decode_stored
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

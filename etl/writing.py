@@ -20,8 +20,8 @@ from etl.rows import ImageRow
 from etl.shards import Decoding, Finding
 from etl.state import COMMON_METADATA
 from hvdcells import storage
-from hvdcells.manifest import IMAGES_FOLDER, ParquetFile
-from hvdcells.schema import NO_FOLD, ImageEncoding, arrow_schema, unischema
+from hvdcells.data.columns import NO_FOLD, ImageEncoding, arrow_schema, unischema
+from hvdcells.data.manifest import IMAGES_FOLDER, ParquetFile
 
 
 class Part(NamedTuple):

@@ -6,7 +6,7 @@ Importing this package loads neither TensorFlow nor Spark; they come with the wo
 """
 
 from hvdcells.cross_validating import cross_validate
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment, recipes
 from hvdcells.reporting import write_report

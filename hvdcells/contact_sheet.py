@@ -5,9 +5,9 @@ import io
 import numpy as np
 
 from hvdcells import storage
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.experiment import Augmentation, Experiment
-from hvdcells.manifest import SYNTHETIC_NOTICE
 from hvdcells.ranks import import_tensorflow
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
 from hvdcells.backends import Backend
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.manifest import SYNTHETIC_NOTICE
+from hvdcells.data.subset import open_for_training
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
-from hvdcells.manifest import SYNTHETIC_NOTICE
 from hvdcells.many_runs import Ranks, RunsFolder, plan_of, scores_of, train_unless_finished
 from hvdcells.owner import sole_owner
 from hvdcells.run import check_trainable
-from hvdcells.training_share import open_for_training
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import average_precision_score, brier_score_loss, precision_recall_curve, roc_curve
 
-from hvdcells.schema import CANCER
+from hvdcells.data.columns import CANCER
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from hvdcells.array_pool import ArrayPool
+from hvdcells.data.columns import ImageEncoding
 from hvdcells.errors import UserError
-from hvdcells.schema import ImageEncoding
 
 
 class RowGroupDecoder:

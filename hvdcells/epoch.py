@@ -8,12 +8,12 @@ import horovod.tensorflow as hvd
 import numpy as np
 import tensorflow as tf
 
+from hvdcells.data.shard_plan import EpochPlan
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.phases import Phase
 from hvdcells.input_pipeline import Batch
 from hvdcells.ranks import StartUp
-from hvdcells.shard_plan import EpochPlan
 from hvdcells.step import TrainingStep
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hvdcells import storage
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.experiment import Experiment
 from hvdcells.ranks import import_tensorflow, start_rank
 from hvdcells.run_directory import RunDirectory, write_json
-from hvdcells.shard_plan import plan_epoch
 
 if TYPE_CHECKING:
     import pandas as pd

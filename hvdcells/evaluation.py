@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from hvdcells.manifest import SYNTHETIC_NOTICE, Manifest
+from hvdcells.data.manifest import SYNTHETIC_NOTICE, Manifest
 from hvdcells.metrics import bootstrap_intervals, classification_scores, subject_predictions
 
 _INTERVALS = "intervals_95_percent_bootstrap_over_subjects"

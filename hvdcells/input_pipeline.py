@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hvdcells.array_pool import ArrayPool
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.shard_plan import EpochPlan
 from hvdcells.errors import UserError
 from hvdcells.reader import MemoryCache, RowGroup, fits_in_memory, open_reader
-from hvdcells.shard_plan import EpochPlan
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -13,7 +13,7 @@ from typing import Any
 
 from hvdcells import storage
 from hvdcells.backends import Backend, HorovodOnSpark
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.owner import is_unused

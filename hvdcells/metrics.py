@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hvdcells.schema import CANCER
+from hvdcells.data.columns import CANCER
 
 SCORE_NAMES = (
     "weighted_f1",

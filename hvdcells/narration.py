@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.manifest import SYNTHETIC_NOTICE
+from hvdcells.data.shard_plan import EpochPlan
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.horovod_settings import CommunicationSettings
 from hvdcells.experiment.phases import Phase
-from hvdcells.manifest import SYNTHETIC_NOTICE
 from hvdcells.optimizer import scaled_learning_rate
 from hvdcells.run_directory import RunDirectory
-from hvdcells.shard_plan import EpochPlan
 from hvdcells.tensorboard_events import write_experiment, write_figures
 
 if TYPE_CHECKING:

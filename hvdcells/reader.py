@@ -24,7 +24,7 @@ from petastorm.reader import Reader
 from petastorm.workers_pool import EmptyResultError
 
 from hvdcells import storage
-from hvdcells.dataset import Dataset, RowGroupPlace
+from hvdcells.data.dataset import Dataset, RowGroupPlace
 from hvdcells.decoding import RowGroupDecoder
 from hvdcells.reader_pool import OrderedThreadPool
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hvdcells import storage
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
 from hvdcells.progress import Progress, last_progress

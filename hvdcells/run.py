@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
 from hvdcells.backends import Backend, HorovodOnSpark, InProcess
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.shard_plan import check_enough_row_groups
+from hvdcells.data.subset import with_training_share
 from hvdcells.errors import UserError, raise_together
 from hvdcells.evaluating import EvaluationJob, evaluate_best_epoch, evaluate_on_rank
 from hvdcells.experiment import Experiment, recipes
@@ -21,9 +23,7 @@ from hvdcells.progress import Progress
 from hvdcells.reporting import renew_report
 from hvdcells.resuming import EarlierRun, dataset_digest, find_earlier_run, own_experiment
 from hvdcells.run_directory import RunDirectory, write_json
-from hvdcells.shard_plan import check_enough_row_groups
 from hvdcells.training import TrainingJob, train_on_rank
-from hvdcells.training_share import with_training_share
 
 if TYPE_CHECKING:
     from hvdcells.evaluation import Evaluation

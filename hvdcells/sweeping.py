@@ -6,17 +6,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from hvdcells.backends import Backend
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.manifest import SYNTHETIC_NOTICE
+from hvdcells.data.subset import open_for_training
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.search_space import draw_trials
-from hvdcells.manifest import SYNTHETIC_NOTICE
 from hvdcells.many_runs import Ranks, RunsFolder, plan_of, scores_of, train_unless_finished
 from hvdcells.owner import sole_owner
 from hvdcells.run import check_trainable
 from hvdcells.secrets import without_secrets
 from hvdcells.training import monitored
-from hvdcells.training_share import open_for_training
 
 SUMMARY_NAME = "sweep.json"
 CAVEAT = (

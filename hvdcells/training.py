@@ -4,7 +4,9 @@ import platform
 from dataclasses import dataclass, field
 from typing import Any
 
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.shard_plan import EpochPlan, plan_epoch
+from hvdcells.data.subset import open_for_training
 from hvdcells.evaluating import PREDICTION_COLUMNS, write_predictions
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.phases import phase_of, plan_phases
@@ -12,8 +14,6 @@ from hvdcells.narration import Narrator
 from hvdcells.progress import Progress
 from hvdcells.ranks import StartUp, import_tensorflow, start_rank
 from hvdcells.run_directory import RunDirectory
-from hvdcells.shard_plan import EpochPlan, plan_epoch
-from hvdcells.training_share import open_for_training
 
 
 @dataclass(frozen=True)

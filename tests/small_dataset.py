@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hvdcells.dataset import Dataset
-from hvdcells.manifest import FoldSummary, LeakageReport, Manifest, ParquetFile, SplitSummary
-from hvdcells.schema import CNMC_CLASS_NAMES, NO_FOLD, SPLITS, arrow_schema
+from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD, SPLITS, arrow_schema
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.manifest import FoldSummary, LeakageReport, Manifest, ParquetFile, SplitSummary
 
 
 def write_small_dataset(

@@ -31,7 +31,7 @@ from benchmarks.methods.table import markdown_table
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.synthetic import synthesize
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.spark import spark_session
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hvdcells.dataset import Dataset
+from hvdcells.data.columns import SPLITS
+from hvdcells.data.dataset import Dataset
 from hvdcells.decoding import RowGroupDecoder
 from hvdcells.experiment import REFERENCE_GLOBAL_BATCH, Augmentation, Data, Experiment, Optimizer, Training
-from hvdcells.schema import SPLITS
 
 LAYER_OPTIONS = {
     "Normalization": ("mean", "variance"),

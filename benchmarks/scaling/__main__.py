@@ -24,9 +24,9 @@ from benchmarks.scaling.sweep import run_sweep
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.synthetic import synthesize
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.manifest import MANIFEST_NAME
 from hvdcells.errors import UserError
-from hvdcells.manifest import MANIFEST_NAME
 from hvdcells.spark import spark_session
 from launch.commands.arguments import Conf, Recipe, Settings, chosen_experiment, parse_conf, parse_settings
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.scaling.point import Input, Mode, file_name
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.shard_plan import check_enough_row_groups
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
 from hvdcells.secrets import HIDDEN, SECRET_NAME, without_secrets
-from hvdcells.shard_plan import check_enough_row_groups
 from hvdcells.spark import local_slots
 
 

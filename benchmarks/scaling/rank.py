@@ -15,11 +15,11 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+from hvdcells.data.shard_plan import EpochPlan, plan_epoch
+from hvdcells.data.subset import open_for_training
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.phases import Phase
 from hvdcells.ranks import StartUp, import_tensorflow, start_rank
-from hvdcells.shard_plan import EpochPlan, plan_epoch
-from hvdcells.training_share import open_for_training
 
 SMALL_RATE = 1e-3
 """Of the experiment's learning rate; a step costs the same at every rate."""

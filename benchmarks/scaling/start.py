@@ -72,7 +72,7 @@ def run(job: dict[str, Any]) -> Outcome:
     import benchmarks
     from benchmarks.scaling.rank import RankJob, measure_on_rank
     from hvdcells.backends import HorovodOnSpark, RankFailedError
-    from hvdcells.dataset import Dataset
+    from hvdcells.data.dataset import Dataset
     from hvdcells.experiment import Experiment
 
     # Machines of a cluster have hvdcells and not the benchmarks: what is run there goes along.

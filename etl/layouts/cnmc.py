@@ -12,7 +12,7 @@ from etl.options import CNMC_CROP
 from etl.rows import REJECTED, UNLABELLED, ImageRow
 from etl.sources import SourceFile
 from hvdcells import storage
-from hvdcells.schema import CNMC_CLASS_NAMES, NO_FOLD
+from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD
 from hvdcells.storage import retries
 
 LABEL_COLUMNS = ("Patient_ID", "new_names", "labels")

@@ -17,7 +17,7 @@ from hvdcells.backends.rank_server import rank_executable
 from hvdcells.backends.slots import wait_for_slots
 from hvdcells.backends.task_end import let_tasks_end_with_their_rank
 from hvdcells.backends.worker_output import WorkerOutput, output_as_it_comes
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Communication
 from hvdcells.experiment.horovod_settings import decide

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 
 
 class InProcess:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
-from hvdcells.dataset import Dataset
-from hvdcells.manifest import MANIFEST_NAME
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.manifest import MANIFEST_NAME
 from hvdcells.preflight import probe
 from hvdcells.preflight.findings import raise_failed
 from hvdcells.preflight.judging import PACKAGES, judge_places, judge_software

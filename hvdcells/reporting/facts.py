@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.evaluation import Evaluation
 from hvdcells.run_directory import RunDirectory

@@ -5,7 +5,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
-from hvdcells.manifest import SYNTHETIC_NOTICE
+from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.run_directory import RunDirectory
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ def check(
     from rich.table import Table
 
     from etl.verifying import verify
-    from hvdcells.dataset import Dataset
+    from hvdcells.data.dataset import Dataset
     from hvdcells.spark import spark_session
 
     opened = Dataset.open(dataset)

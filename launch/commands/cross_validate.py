@@ -24,7 +24,7 @@ def cross_validate(
     from rich.console import Console
 
     import hvdcells
-    from hvdcells.dataset import Dataset
+    from hvdcells.data.dataset import Dataset
     from launch.commands.runs_tables import print_cross_validation
 
     console = Console(highlight=False, soft_wrap=True)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from hvdcells.dataset import Dataset
-from hvdcells.manifest import SYNTHETIC_NOTICE, LeakageReport, SplitSummary
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.manifest import SYNTHETIC_NOTICE, LeakageReport, SplitSummary
 
 _MOST_SUBJECTS = 12
 _MOST_WARNINGS = 10

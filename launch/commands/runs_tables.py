@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hvdcells.cross_validating import CrossValidation
-from hvdcells.manifest import SYNTHETIC_NOTICE, Manifest
+from hvdcells.data.manifest import SYNTHETIC_NOTICE, Manifest
 from hvdcells.sweeping import CAVEAT as SWEEP_CAVEAT
 from hvdcells.sweeping import Sweep
 

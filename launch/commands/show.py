@@ -28,7 +28,7 @@ def show(
     """
     from rich.console import Console
 
-    from hvdcells.dataset import Dataset
+    from hvdcells.data.dataset import Dataset
     from launch.commands.dataset_tables import print_dataset
 
     opened, console = Dataset.open(dataset), Console(soft_wrap=True)

@@ -39,7 +39,7 @@ def sweep(
     from rich.console import Console
 
     import hvdcells
-    from hvdcells.dataset import Dataset
+    from hvdcells.data.dataset import Dataset
     from hvdcells.experiment.search_space import parse_space
     from launch.commands.runs_tables import print_sweep
 

@@ -3,8 +3,8 @@
 from rich.console import Console
 from rich.table import Table
 
+from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.evaluation import Evaluation
-from hvdcells.manifest import SYNTHETIC_NOTICE
 from hvdcells.metrics import SCORE_NAMES, score_label
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from packaging.requirements import Requirement
 
 from hvdcells import storage
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError, UserErrors
 from hvdcells.preflight.findings import Finding
 from hvdcells.preflight.judging import judge_places

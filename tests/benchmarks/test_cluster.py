@@ -10,7 +10,7 @@ import pytest
 from benchmarks import namespaces
 from benchmarks.cluster import standing_cluster
 from benchmarks.namespaces import plan_hosts
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.run_directory import RunDirectory
 from tests.processes import ROOT

@@ -9,7 +9,7 @@ import pytest
 
 from etl import files
 from etl.narrating import Narrator
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 
 REAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SAMPLE = REAL_DATA / "cnmc2019-sample"

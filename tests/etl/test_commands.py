@@ -13,7 +13,7 @@ from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.shards import SHARDS_FOLDER, num_shards_for, read_findings
 from etl.verifying import verify
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from tests.etl.cells import cell, write_cnmc, write_image
 

@@ -4,8 +4,8 @@ import pytest
 
 from etl import decoding
 from etl.decoding import Unreadable, centre_square, content_hash, decode, process, resize
-from etl.stored import ImageColumn, decode_stored, encode
-from hvdcells.schema import unischema
+from hvdcells.data.columns import unischema
+from hvdcells.data.stored_images import ImageColumn, decode_stored, encode
 from tests.etl.cells import SAMPLE, cell, needs_sample
 
 

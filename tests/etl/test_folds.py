@@ -9,7 +9,7 @@ import pytest
 from etl import files
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from tests.etl.cells import cell, write_image
 
 pytestmark = pytest.mark.spark

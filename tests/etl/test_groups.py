@@ -15,7 +15,7 @@ from etl.options import EtlOptions
 from etl.placing import Copy, Sharing, decide
 from etl.rows import LISTED, UNLABELLED
 from etl.sources import SourceFile
-from hvdcells.schema import CNMC_CLASS_NAMES
+from hvdcells.data.columns import CNMC_CLASS_NAMES
 from tests.etl.cells import FULL_MANIFEST, SAMPLE, needs_manifest, needs_sample
 
 pytestmark = pytest.mark.spark

@@ -11,9 +11,9 @@ import pytest
 from etl import files, pipeline, shards
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.manifest import IMAGES_FOLDER
 from hvdcells.errors import UserError
-from hvdcells.manifest import IMAGES_FOLDER
 from tests.etl.cells import SAMPLE, Listener, cell, needs_sample, rows_of, write_image
 
 pytestmark = pytest.mark.spark

@@ -3,8 +3,8 @@ import pytest
 from etl.listing import Kind
 from etl.options import EtlOptions
 from etl.placing import Copy, Sharing, decide
+from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD
 from hvdcells.errors import UserError
-from hvdcells.schema import CNMC_CLASS_NAMES, NO_FOLD
 
 
 def many(per_class=6, num_images=3):

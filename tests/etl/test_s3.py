@@ -10,7 +10,7 @@ from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.sources import list_files
 from etl.verifying import verify
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from hvdcells.storage import retries
 from tests.etl.cells import cell
 

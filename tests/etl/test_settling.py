@@ -11,7 +11,7 @@ from etl import decoding, pipeline, sharing
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.verifying import verify
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from tests.etl.cells import Listener, cell, rows_of, write_image
 
 pytestmark = pytest.mark.spark

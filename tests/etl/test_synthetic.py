@@ -18,8 +18,8 @@ from etl.synthetic import synthesize
 from etl.synthetic_cell import draw_smear, draw_traits, paint
 from etl.synthetic_marker import read_marker, write_marker
 from etl.synthetic_plan import LABELS_CSV, NUM_PARTS, TEST_FOLDER, TEST_PART, plan_pictures, plan_subjects
+from hvdcells.data.columns import CANCER, HEALTHY, SYNTHETIC_MARKER
 from hvdcells.errors import UserError
-from hvdcells.schema import CANCER, HEALTHY, SYNTHETIC_MARKER
 
 NAME = re.compile(r"UID_(H?\d+)_\d+_\d+_(all|hem)\.bmp")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.errors import UserError
 from hvdcells.experiment import Augmentation, Experiment, Model, Optimizer
-from hvdcells.shard_plan import plan_epoch
 
 SIZE, GLOBAL_BATCH = 24, 16
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
 
+from hvdcells.data.columns import unischema
 from hvdcells.decoding import RowGroupDecoder
 from hvdcells.errors import UserError
-from hvdcells.schema import unischema
 from tests.small_dataset import encode
 
 

@@ -19,9 +19,9 @@ within a few megabytes."""
 READ_ALL_EPOCHS = """
 import gc, json, sys
 import psutil
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from hvdcells.input_pipeline import rank_batches
-from hvdcells.shard_plan import plan_epoch
+from hvdcells.data.shard_plan import plan_epoch
 
 location, image_size, num_epochs, cache_bytes = sys.argv[1], *map(int, sys.argv[2:])
 dataset = Dataset.open(location)

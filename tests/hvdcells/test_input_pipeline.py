@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvdcells.array_pool import ArrayPool
+from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.errors import UserError
 from hvdcells.input_pipeline import PADDING_ROW, assemble_batches, mixed_order, rank_batches
 from hvdcells.reader import MemoryCache, RowGroup
-from hvdcells.shard_plan import plan_epoch
 from tests.small_dataset import write_small_dataset
 
 GROUPS = {"train": [[8, 8, 3], [8, 5]]}

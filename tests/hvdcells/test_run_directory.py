@@ -1,6 +1,6 @@
 import pytest
 
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.run_directory import RunDirectory, write_json

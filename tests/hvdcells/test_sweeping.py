@@ -6,7 +6,7 @@ from rich.console import Console
 
 import hvdcells
 from hvdcells.backends import InProcess
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from launch.commands.runs_tables import print_sweep
 from tests.hvdcells.interrupted import Interrupted
 from tests.small_dataset import write_small_dataset

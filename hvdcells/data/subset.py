@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
 from hvdcells.experiment import Experiment
 
 

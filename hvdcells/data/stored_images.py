@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from etl.decoding import Unreadable, decode
-from hvdcells.schema import ImageEncoding
+from hvdcells.data.columns import ImageEncoding
 
 
 class ImageColumn:

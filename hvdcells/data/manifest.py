@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hvdcells.data.columns import NO_FOLD, ImageEncoding
 from hvdcells.errors import UserError
-from hvdcells.schema import NO_FOLD, ImageEncoding
 
 MANIFEST_NAME = "manifest.json"
 IMAGES_FOLDER = "images"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.errors import UserError
-from hvdcells.shard_plan import plan_epoch
 
 row_groups = st.lists(st.integers(1, 40), min_size=1, max_size=60)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from hvdcells import storage
+from hvdcells.data.folds import with_validation_fold
+from hvdcells.data.manifest import MANIFEST_NAME, Manifest, SplitSummary
 from hvdcells.errors import UserError
-from hvdcells.folds import with_validation_fold
-from hvdcells.manifest import MANIFEST_NAME, Manifest, SplitSummary
 
 if TYPE_CHECKING:
     import numpy as np

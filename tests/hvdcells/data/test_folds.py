@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from hvdcells.dataset import Dataset
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.folds import pooled_moments
+from hvdcells.data.manifest import FoldSummary
 from hvdcells.errors import UserError
 from hvdcells.experiment.recipes import small_cnn
-from hvdcells.folds import pooled_moments
-from hvdcells.manifest import FoldSummary
 from hvdcells.reader import open_reader
 from hvdcells.training import class_weights
 from tests.small_dataset import write_small_dataset

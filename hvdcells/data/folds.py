@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from hvdcells.data.manifest import FoldSummary, ImageCounts, Manifest, SplitSummary
 from hvdcells.errors import UserError
-from hvdcells.manifest import FoldSummary, ImageCounts, Manifest, SplitSummary
 
 
 def with_validation_fold(manifest: Manifest, fold: int, where: str) -> Manifest:

@@ -21,7 +21,7 @@ from hvdcells.run import check_trainable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hvdcells.evaluation import Evaluation
+    from hvdcells.scores.evaluation import Evaluation
 
 SUMMARY_NAME = "cross-validation.json"
 OUT_OF_FOLD = "out-of-fold"
@@ -176,7 +176,7 @@ def pooled_predictions(folder: RunsFolder, folds: Sequence[int]) -> "pd.DataFram
 
 def evaluate_pooled(predictions: "pd.DataFrame", dataset: Dataset) -> "Evaluation":
     """Evaluate the out-of-fold predictions of all images together."""
-    from hvdcells.evaluation import Evaluation
+    from hvdcells.scores.evaluation import Evaluation
 
     expected = dataset.split("train").images
     if len(predictions) != expected:
@@ -186,7 +186,7 @@ def evaluate_pooled(predictions: "pd.DataFrame", dataset: Dataset) -> "Evaluatio
 
 def spread_over_folds(per_fold: Sequence[dict[str, Any]]) -> dict[str, Spread]:
     """Return mean, standard deviation and interval of each score over the folds."""
-    from hvdcells.metrics import SCORE_NAMES
+    from hvdcells.scores.classification import SCORE_NAMES
 
     spreads = {name: spread([scores[name] for scores in per_fold], largest=1.0) for name in SCORE_NAMES}
     return {**spreads, "loss": spread([scores["loss"] for scores in per_fold])}

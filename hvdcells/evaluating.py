@@ -14,7 +14,7 @@ from hvdcells.run_directory import RunDirectory, write_json
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hvdcells.evaluation import Evaluation
+    from hvdcells.scores.evaluation import Evaluation
 
 PREDICTION_COLUMNS = ("image_id", "subject", "label", "source", "content_hash")
 
@@ -40,10 +40,10 @@ def evaluate_on_rank(job: EvaluationJob) -> "Evaluation":
     import horovod.tensorflow as hvd
 
     from hvdcells.checkpoint import load_model
-    from hvdcells.evaluation import Evaluation
     from hvdcells.input_pipeline import rank_batches
     from hvdcells.models.function import import_function
     from hvdcells.prediction import Predictor, probabilities_of
+    from hvdcells.scores.evaluation import Evaluation
 
     start_rank(job.experiment.communication, job.experiment.training.mixed_precision)
     run, options = RunDirectory.at(job.run), job.experiment.data
@@ -87,7 +87,7 @@ def evaluate_best_epoch(run: RunDirectory, dataset: Dataset) -> "Evaluation":
     """
     import pandas as pd
 
-    from hvdcells.evaluation import Evaluation
+    from hvdcells.scores.evaluation import Evaluation
 
     predictions = pd.read_parquet(io.BytesIO(storage.read_bytes(run.predictions("validation"))))
     epoch = run.read_json(run.finished)["best_epoch"]

@@ -26,7 +26,7 @@ from hvdcells.run_directory import RunDirectory, write_json
 from hvdcells.training import TrainingJob, train_on_rank
 
 if TYPE_CHECKING:
-    from hvdcells.evaluation import Evaluation
+    from hvdcells.scores.evaluation import Evaluation
 
 START_TIMEOUT_SECONDS = 600
 VERSIONS_NOTED = ("horovod", "tensorflow", "tf-keras", "pyspark", "petastorm", "pyarrow", "numpy")

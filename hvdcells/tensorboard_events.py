@@ -44,8 +44,8 @@ def write_figures(
     import pandas as pd
     import tensorflow as tf
 
-    from hvdcells.metrics import classification_scores
     from hvdcells.reporting import figures
+    from hvdcells.scores.classification import classification_scores
 
     predictions = pd.read_parquet(io.BytesIO(storage.read_bytes(run.predictions("validation"))))
     labels, probabilities = predictions["label"].to_numpy(), predictions["probability"].to_numpy()

@@ -49,10 +49,10 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
     from hvdcells.checkpoint import restore_checkpoint, save_checkpoint, save_model, state_variables, weights_digest
     from hvdcells.epoch import train_epoch
     from hvdcells.input_pipeline import rank_batches
-    from hvdcells.metrics import classification_scores
     from hvdcells.models import build_model
     from hvdcells.prediction import Predictor, mean_log_loss, probabilities_of
     from hvdcells.random_state import make_random_layers_seedable, seed_random_layers
+    from hvdcells.scores.classification import classification_scores
     from hvdcells.transfer import begin_phase
 
     start_up.done("imports")

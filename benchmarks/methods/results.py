@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.methods.adapters.task import RUN, Task
 from benchmarks.methods.catalogue import METHODS, Method
 from benchmarks.methods.running import Ending, describe_versions
-from hvdcells.metrics import classification_scores
+from hvdcells.scores.classification import classification_scores
 
 AIM_F1 = 0.85
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
-from hvdcells.evaluation import Evaluation
 from hvdcells.run_directory import RunDirectory
+from hvdcells.scores.evaluation import Evaluation
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from hvdcells.curves import calibration, precision_recall_points, roc_points
 from hvdcells.data.columns import CANCER
-from hvdcells.metrics import classification_scores
+from hvdcells.scores.classification import classification_scores
+from hvdcells.scores.curves import calibration, precision_recall_points, roc_points
 
 TRAIN, VALIDATION, HEALTHY_COLOUR, CANCER_COLOUR, GUIDE = "#6b7280", "#1d4ed8", "#0f766e", "#c2410c", "#9ca3af"
 """Colours that stay apart for colour-blind readers and in grey print."""

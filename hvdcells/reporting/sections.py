@@ -5,14 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from hvdcells.curves import Calibration, calibration, precision_recall_points
 from hvdcells.errors import UserError
-from hvdcells.metrics import SCORE_NAMES, score_label
 from hvdcells.reporting import figures
 from hvdcells.reporting.facts import RunFacts, SplitFacts
 from hvdcells.reporting.pictures import Picture, picture
-from hvdcells.reporting.subjects import subject_table
 from hvdcells.reporting.worst_images import WorstImage, worst_images
+from hvdcells.scores.classification import SCORE_NAMES, score_label
+from hvdcells.scores.curves import Calibration, calibration, precision_recall_points
+from hvdcells.scores.subjects import subject_table
 
 MOST_SUBJECTS_DRAWN = 60
 

@@ -14,7 +14,7 @@ _SWEEP_SCORES = ("weighted_f1", "macro_f1", "auroc", "loss")
 
 def print_cross_validation(result: CrossValidation, manifest: Manifest, console: Console) -> None:
     """Print each fold, the spread over them, and the pooled scores."""
-    from hvdcells.metrics import SCORE_NAMES, score_label
+    from hvdcells.scores.classification import SCORE_NAMES, score_label
 
     # Two tables, each within 80 columns however many folds there are.
     labels = {name: score_label(name, manifest.class_names) for name in SCORE_NAMES}
@@ -52,7 +52,7 @@ def print_cross_validation(result: CrossValidation, manifest: Manifest, console:
 
 def print_sweep(result: Sweep, manifest: Manifest, console: Console) -> None:
     """Print the trials, best first."""
-    from hvdcells.metrics import score_label
+    from hvdcells.scores.classification import score_label
 
     fields = list(result.trials[0].values)
     scores = [result.monitor, *(name for name in _SWEEP_SCORES if name != result.monitor)]

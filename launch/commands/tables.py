@@ -4,8 +4,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
-from hvdcells.evaluation import Evaluation
-from hvdcells.metrics import SCORE_NAMES, score_label
+from hvdcells.scores.classification import SCORE_NAMES, score_label
+from hvdcells.scores.evaluation import Evaluation
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:

@@ -8,7 +8,7 @@ import pytest
 import hvdcells
 from hvdcells.backends import InProcess
 from hvdcells.cross_validating import spread
-from hvdcells.metrics import classification_scores
+from hvdcells.scores.classification import classification_scores
 from tests.hvdcells.interrupted import Interrupted
 from tests.small_dataset import write_small_dataset
 

@@ -7,8 +7,8 @@ import pytest
 
 from hvdcells.backends import HorovodOnSpark, RankFailedError
 from hvdcells.errors import UserError
-from hvdcells.metrics import classification_scores
 from hvdcells.prediction import probabilities_of
+from hvdcells.scores.classification import classification_scores
 from tests.hvdcells.rank_checks import Updates, all_checks, fail_before_horovod_starts, fail_on_rank_1
 from tests.small_dataset import write_small_dataset
 

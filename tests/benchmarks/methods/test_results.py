@@ -12,7 +12,7 @@ from benchmarks.methods.catalogue import METHODS
 from benchmarks.methods.results import AIM_F1, epochs_of, figures_of, merged, replace_result, row_of
 from benchmarks.methods.running import Ending
 from benchmarks.methods.table import markdown_table
-from hvdcells.metrics import classification_scores
+from hvdcells.scores.classification import classification_scores
 
 LABELS = np.array([0, 0, 0, 1, 1, 1, 1, 0])
 RIGHT, WRONG = (0.1 + 0.8 * LABELS).tolist(), (0.9 - 0.8 * LABELS).tolist()

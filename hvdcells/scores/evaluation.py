@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from hvdcells.data.manifest import SYNTHETIC_NOTICE, Manifest
-from hvdcells.metrics import bootstrap_intervals, classification_scores, subject_predictions
+from hvdcells.scores.classification import bootstrap_intervals, classification_scores, subject_predictions
 
 _INTERVALS = "intervals_95_percent_bootstrap_over_subjects"
 _SUBJECT_INTERVALS = "intervals_95_percent_of_by_subject"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, roc_auc_score
 
-from hvdcells.metrics import (
+from hvdcells.scores.classification import (
     SCORE_NAMES,
     _weighted_scores,
     bootstrap_intervals,

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import auc, roc_auc_score
 
-from hvdcells.curves import calibration, precision_recall_points, roc_points
+from hvdcells.scores.curves import calibration, precision_recall_points, roc_points
 
 LABELS = np.array([0, 0, 1, 1, 1, 1])
 PROBABILITIES = np.array([0.05, 0.75, 0.45, 0.55, 0.85, 0.95])

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hvdcells.reporting.subjects import subject_table
+from hvdcells.scores.subjects import subject_table
 
 PREDICTIONS = pd.DataFrame(
     {

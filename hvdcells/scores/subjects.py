@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from hvdcells.metrics import subject_predictions
+from hvdcells.scores.classification import subject_predictions
 
 
 def subject_table(predictions: pd.DataFrame, *, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from benchmarks.harness import OutOption, environment, run_command, write_result
 from benchmarks.scaling.processes import run_to_its_end
 from etl.synthetic import synthesize
 from hvdcells.errors import UserError
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
 
 MOST_DIFFERENCE = 0.02
 """In weighted F1, that is asked for between one worker and all hosts."""

@@ -22,7 +22,7 @@ from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.synthetic import synthesize
 from hvdcells.backends.horovod_on_spark import RANK_SERVER_VARIABLE
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
 from hvdcells.spark import spark_session
 
 CASES = {"as it is": {}, "without the rank server": {RANK_SERVER_VARIABLE: "0"}}

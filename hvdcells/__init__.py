@@ -11,7 +11,7 @@ from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment, recipes
 from hvdcells.reporting import write_report
 from hvdcells.run import evaluate, train
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
 from hvdcells.sweeping import sweep
 
 __all__ = [

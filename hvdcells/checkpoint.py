@@ -14,8 +14,8 @@ import tf_keras
 from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.models.either_keras import keras_that_saved, raw_variables
-from hvdcells.progress import Progress, remove_checkpoints, write_progress
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.progress import Progress, remove_checkpoints, write_progress
 
 
 def save_model(model: Any, location: str) -> None:

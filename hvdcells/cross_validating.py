@@ -15,8 +15,8 @@ from hvdcells.data.subset import open_for_training
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
 from hvdcells.many_runs import Ranks, RunsFolder, plan_of, scores_of, train_unless_finished
-from hvdcells.owner import sole_owner
 from hvdcells.run import check_trainable
+from hvdcells.runs.lock import sole_owner
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.experiment import Experiment
 from hvdcells.ranks import import_tensorflow, start_rank
-from hvdcells.run_directory import RunDirectory, write_json
+from hvdcells.runs.directory import RunDirectory, write_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,9 +16,9 @@ from hvdcells.backends import Backend, HorovodOnSpark
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
-from hvdcells.owner import is_unused
 from hvdcells.run import train
-from hvdcells.run_directory import RunDirectory, write_json
+from hvdcells.runs.directory import RunDirectory, write_json
+from hvdcells.runs.lock import is_unused
 from hvdcells.spark import spark_session
 
 

@@ -14,7 +14,7 @@ from hvdcells.experiment import Experiment
 from hvdcells.experiment.horovod_settings import CommunicationSettings
 from hvdcells.experiment.phases import Phase
 from hvdcells.optimizer import scaled_learning_rate
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
 from hvdcells.tensorboard_events import write_experiment, write_figures
 
 if TYPE_CHECKING:

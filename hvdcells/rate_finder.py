@@ -10,9 +10,9 @@ from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.phases import plan_phases
-from hvdcells.model_choice import settle_model
 from hvdcells.optimizer import scaled_learning_rate
 from hvdcells.ranks import import_tensorflow, start_rank
+from hvdcells.runs.first_weights import settle_model
 
 SMOOTHING = 0.95
 """Share of the past in the moving average of the loss."""

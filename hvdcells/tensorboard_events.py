@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
 from hvdcells.experiment import Experiment
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     import tensorflow as tf

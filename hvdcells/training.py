@@ -11,9 +11,9 @@ from hvdcells.evaluating import PREDICTION_COLUMNS, write_predictions
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.phases import phase_of, plan_phases
 from hvdcells.narration import Narrator
-from hvdcells.progress import Progress
 from hvdcells.ranks import StartUp, import_tensorflow, start_rank
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.progress import Progress
 
 
 @dataclass(frozen=True)

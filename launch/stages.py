@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hvdcells import storage
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
 
 SPLIT = "test"
 

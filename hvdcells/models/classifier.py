@@ -8,13 +8,13 @@ import tf_keras
 
 from hvdcells.errors import UserError
 from hvdcells.experiment import Model
-from hvdcells.model_choice import IMAGENET, SMALL_CNN, is_function, model_location, weights_kind
 from hvdcells.models.applications import application
 from hvdcells.models.either_keras import keras_of
 from hvdcells.models.function import EXPECTED, model_of_function
 from hvdcells.models.preprocessing import preprocessing
 from hvdcells.models.small_cnn import small_cnn
 from hvdcells.models.weights import copy_weights, load_backbone_weights, load_source
+from hvdcells.runs.first_weights import IMAGENET, SMALL_CNN, is_function, model_location, weights_kind
 
 
 def build_model(

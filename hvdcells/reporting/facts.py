@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
 from hvdcells.scores.evaluation import Evaluation
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     from hvdcells.reporting.facts import RunFacts

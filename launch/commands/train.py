@@ -57,7 +57,7 @@ def train(
 
     import hvdcells
     from hvdcells.backends import RankFailedError
-    from hvdcells.resuming import own_experiment
+    from hvdcells.runs.earlier_run import own_experiment
 
     experiment = chosen_experiment(recipe, settings, own_experiment(run) if resume else None)
     if epochs is not None:

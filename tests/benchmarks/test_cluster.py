@@ -12,7 +12,7 @@ from benchmarks.cluster import standing_cluster
 from benchmarks.namespaces import plan_hosts
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
 from tests.processes import ROOT
 from tests.small_dataset import write_small_dataset
 

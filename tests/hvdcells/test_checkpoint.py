@@ -13,9 +13,9 @@ from hvdcells.event_files import drop_later_events
 from hvdcells.experiment import Model, Optimizer
 from hvdcells.models import build_model
 from hvdcells.optimizer import build_optimizer
-from hvdcells.progress import Progress
 from hvdcells.random_state import make_random_layers_seedable, seed_random_layers
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.progress import Progress
 
 
 @pytest.fixture

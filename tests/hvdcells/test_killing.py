@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
 from tests.hvdcells.test_checkpoint import steps_in
 from tests.processes import command
 from tests.small_dataset import write_small_dataset

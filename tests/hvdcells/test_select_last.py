@@ -6,7 +6,7 @@ import pytest
 import hvdcells
 from hvdcells.backends import InProcess
 from hvdcells.errors import UserError
-from hvdcells.progress import Progress
+from hvdcells.runs.progress import Progress
 from tests.small_dataset import write_small_dataset
 
 

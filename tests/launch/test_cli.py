@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from hvdcells.run_directory import RunDirectory, write_json
+from hvdcells.runs.directory import RunDirectory, write_json
 from launch.cli import app, main
 from launch.commands.arguments import parse_settings
 from tests.small_dataset import write_small_dataset

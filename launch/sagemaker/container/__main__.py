@@ -17,8 +17,8 @@ import psutil
 
 from hvdcells import storage
 from hvdcells.errors import UserError
-from hvdcells.owner import DEAD_AFTER_SECONDS, OWNER_NAME
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.lock import DEAD_AFTER_SECONDS, OWNER_NAME
 from hvdcells.secrets import without_secrets
 from launch.clusters.spark_settings import DISCOVERY_SCRIPT
 from launch.clusters.spec import ClusterSpec

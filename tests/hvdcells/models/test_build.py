@@ -12,10 +12,10 @@ import tf_keras
 from hvdcells.checkpoint import load_model, save_model
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment, Model
-from hvdcells.model_choice import application_names, settle_model
 from hvdcells.models import build_model
 from hvdcells.models.applications import expected_input, rescales_inside
 from hvdcells.models.either_keras import keras_of
+from hvdcells.runs.first_weights import application_names, settle_model
 
 MEAN, STD, SIZE = (100.0, 90.0, 110.0), (50.0, 40.0, 60.0), 32
 FUNCTIONS = "tests.hvdcells.models.functions"

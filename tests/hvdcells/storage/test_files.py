@@ -3,8 +3,8 @@
 import pytest
 
 from hvdcells import storage
-from hvdcells.progress import Progress, last_progress, remove_checkpoints, write_progress
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.progress import Progress, last_progress, remove_checkpoints, write_progress
 
 
 @pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.aws)])

@@ -3,7 +3,7 @@ import pytest
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
-from hvdcells.run_directory import RunDirectory, write_json
+from hvdcells.runs.directory import RunDirectory, write_json
 
 
 def test_a_new_or_empty_folder_is_free(tmp_path):

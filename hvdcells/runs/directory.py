@@ -8,7 +8,7 @@ from typing import Any
 from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
-from hvdcells.owner import OWNER_NAME, is_unused
+from hvdcells.runs.lock import OWNER_NAME, is_unused
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from hvdcells import storage
 from hvdcells.experiment import Experiment, Model, Training, Transfer
-from hvdcells.progress import Progress, last_progress, remove_checkpoints, write_progress
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.progress import Progress, last_progress, remove_checkpoints, write_progress
 
 scores = st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False))
 

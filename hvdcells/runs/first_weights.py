@@ -14,7 +14,7 @@ from typing import Literal
 from hvdcells import storage
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, Model
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
 
 SMALL_CNN = "small_cnn"
 IMAGENET = "imagenet"

@@ -9,8 +9,8 @@ from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
-from hvdcells.progress import Progress, last_progress
-from hvdcells.run_directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.progress import Progress, last_progress
 
 DIGESTED = {"listing_digest", "options", "image_size", "class_names", "channel_mean", "channel_std", "splits"}
 """What of a manifest decides which images a run sees, and in which order."""

@@ -8,7 +8,7 @@ from typing import Any
 from hvdcells import storage
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.phases import plan_phases
-from hvdcells.run_directory import RunDirectory, write_json
+from hvdcells.runs.directory import RunDirectory, write_json
 
 
 @dataclass

@@ -11,17 +11,18 @@ import psutil
 import pytest
 
 import hvdcells
-from hvdcells import owner, storage
+from hvdcells import storage
 from hvdcells.backends import InProcess
 from hvdcells.errors import UserError
-from hvdcells.owner import sole_owner
+from hvdcells.runs import lock
+from hvdcells.runs.lock import sole_owner
 from tests.processes import ROOT
 from tests.small_dataset import write_small_dataset
 
 EXPERIMENT = hvdcells.recipes.small_cnn().override({"training.epochs": 1, "model.width": 0.2, "data.batch_size": 8})
 HOLDS = """
 import sys, time
-from hvdcells.owner import sole_owner
+from hvdcells.runs.lock import sole_owner
 with sole_owner(sys.argv[1]):
     print("owns", flush=True)
     time.sleep(600)
@@ -41,12 +42,12 @@ def quick(monkeypatch):
 
 
 def word_of(location):
-    return json.loads(storage.read_text(storage.join(str(location), owner.OWNER_NAME)))
+    return json.loads(storage.read_text(storage.join(str(location), lock.OWNER_NAME)))
 
 
 def write_word(location, **changes):
     word = {"token": "other", "host": platform.node(), "pid": 1, "process_began": 0.0, "renewed": time.time()}
-    storage.write_text(storage.join(str(location), owner.OWNER_NAME), json.dumps({**word, **changes}))
+    storage.write_text(storage.join(str(location), lock.OWNER_NAME), json.dumps({**word, **changes}))
 
 
 def test_a_second_one_is_refused_until_the_first_is_dead(tmp_path, quick):
@@ -64,7 +65,7 @@ def test_a_second_one_is_refused_until_the_first_is_dead(tmp_path, quick):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("age_seconds", "is_free"), [(10, False), (owner.DEAD_AFTER_SECONDS + 1, True)])
+@pytest.mark.parametrize(("age_seconds", "is_free"), [(10, False), (lock.DEAD_AFTER_SECONDS + 1, True)])
 def test_an_owner_on_another_host_is_dead_when_it_was_silent_for_long(tmp_path, quick, age_seconds, is_free):
     write_word(tmp_path, host="elsewhere", renewed=time.time() - age_seconds)
     if is_free:
@@ -77,9 +78,9 @@ def test_an_owner_on_another_host_is_dead_when_it_was_silent_for_long(tmp_path, 
 
 
 def test_a_word_that_was_not_written_whole_holds_nobody_out(tmp_path, quick):
-    (tmp_path / owner.OWNER_NAME).write_text("")
+    (tmp_path / lock.OWNER_NAME).write_text("")
     with sole_owner(str(tmp_path)):
-        assert (tmp_path / owner.OWNER_NAME).read_text(), "it is ours now"
+        assert (tmp_path / lock.OWNER_NAME).read_text(), "it is ours now"
 
 
 def test_an_owner_renews_its_word(tmp_path, quick):
@@ -129,7 +130,7 @@ def test_in_s3_too(s3, quick):
     fs.mkdir("owned")
     location = "s3://owned/run"
     with sole_owner(location):
-        assert not storage.create_text(storage.join(location, owner.OWNER_NAME), "")
+        assert not storage.create_text(storage.join(location, lock.OWNER_NAME), "")
         with pytest.raises(UserError, match="is working on s3://owned/run"), sole_owner(location):
             pass
         assert word_of(location)["pid"] == psutil.Process().pid
@@ -160,4 +161,4 @@ def test_a_run_that_is_trained_cannot_be_resumed_or_deleted_by_another(dataset, 
     run = hvdcells.train(dataset, tmp_path / "run", EXPERIMENT, backend=Asked(ask))
     assert len(refused) == 2
     assert storage.exists(run.finished)
-    assert not storage.exists(run.path(owner.OWNER_NAME))
+    assert not storage.exists(run.path(lock.OWNER_NAME))

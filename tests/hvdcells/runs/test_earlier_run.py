@@ -6,9 +6,9 @@ import hvdcells
 from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.experiment import recipes
-from hvdcells.progress import Progress, write_progress
-from hvdcells.resuming import dataset_digest, find_earlier_run
-from hvdcells.run_directory import RunDirectory, write_json
+from hvdcells.runs.directory import RunDirectory, write_json
+from hvdcells.runs.earlier_run import dataset_digest, find_earlier_run
+from hvdcells.runs.progress import Progress, write_progress
 from tests.small_dataset import write_small_dataset
 
 GROUPS = {"train": [[8, 8]], "validation": [[8, 8]], "test": [[4]]}

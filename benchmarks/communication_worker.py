@@ -66,8 +66,8 @@ def horovod_step(workload: Workload, num_groups: int, timed: bool = True) -> Cal
     import horovod.tensorflow as hvd
     import tensorflow as tf
 
-    from hvdcells.optimizer import build_optimizer
-    from hvdcells.step import TrainingStep
+    from hvdcells.rank.optimizer import build_optimizer
+    from hvdcells.rank.step import TrainingStep
 
     experiment = Experiment(model=workload.model, augmentation=Augmentation(flips=False, quarter_turns=False))
     model, images, labels = _model_and_batch(workload)
@@ -83,7 +83,7 @@ def horovod_step(workload: Workload, num_groups: int, timed: bool = True) -> Cal
 def _model_and_batch(workload: Workload) -> tuple[Any, Any, Any]:
     import tensorflow as tf
 
-    from hvdcells.models import build_model
+    from hvdcells.rank.models import build_model
 
     size = workload.input_size
     model = build_model(workload.model, size, (100.0,) * 3, (50.0,) * 3, seed=0)
@@ -122,7 +122,7 @@ def run_horovod_rank(_: object) -> dict[str, float]:
     import tensorflow as tf
 
     from hvdcells.experiment import Communication
-    from hvdcells.ranks import start_rank
+    from hvdcells.rank.start import start_rank
 
     settings = start_rank(Communication(intra_op_threads=1, inter_op_threads=1), mixed_precision=False)
 
@@ -156,7 +156,7 @@ def cost_of_timing(pairs: int = 80, steps: int = 4) -> dict[str, list[float]]:
     One process, one compute thread; a few steps with and a few without take turns, so noise over time cancels out.
     """
     from hvdcells.experiment import Communication
-    from hvdcells.ranks import start_rank
+    from hvdcells.rank.start import start_rank
 
     start_rank(Communication(intra_op_threads=1, inter_op_threads=1), mixed_precision=False)
     costs: dict[str, list[float]] = {}

@@ -46,7 +46,7 @@ from benchmarks.input_data import IMAGE_SIZE, InputData, prepare, row_groups
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.experiment import Data
-from hvdcells.input_pipeline import rank_batches
+from hvdcells.rank.input.batches import rank_batches
 
 BATCH_SIZE = 32
 NOTES = (

@@ -8,7 +8,7 @@ from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.experiment import Augmentation, Experiment
-from hvdcells.ranks import import_tensorflow
+from hvdcells.rank.start import import_tensorflow
 
 
 def draw_contact_sheet(
@@ -30,7 +30,7 @@ def draw_contact_sheet(
     import tensorflow as tf
     from matplotlib.figure import Figure
 
-    from hvdcells.augmentation import augment
+    from hvdcells.rank.augmentation import augment
 
     images, labels = some_of_each_class(dataset, experiment, num_images)
     variants = [
@@ -63,7 +63,7 @@ def describe(options: Augmentation) -> str:
 
 def some_of_each_class(dataset: Dataset, experiment: Experiment, num_images: int) -> tuple[np.ndarray, list[int]]:
     """Return uint8 images (n, size, size, 3) and labels, the classes in turn; fewer if the split has fewer."""
-    from hvdcells.reader import open_reader
+    from hvdcells.rank.input.reader import open_reader
 
     size = experiment.data.input_size or dataset.manifest.image_size
     found: dict[int, list[np.ndarray]] = {label: [] for label in range(len(dataset.manifest.class_names))}

@@ -10,8 +10,8 @@ from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.phases import plan_phases
-from hvdcells.optimizer import scaled_learning_rate
-from hvdcells.ranks import import_tensorflow, start_rank
+from hvdcells.rank.optimizer import scaled_learning_rate
+from hvdcells.rank.start import import_tensorflow, start_rank
 from hvdcells.runs.first_weights import settle_model
 
 SMOOTHING = 0.95
@@ -63,10 +63,10 @@ def find_rate(
     import_tensorflow()
     import tensorflow as tf
 
-    from hvdcells.input_pipeline import rank_batches
-    from hvdcells.models import build_model
-    from hvdcells.training import class_weights
-    from hvdcells.transfer import begin_phase
+    from hvdcells.rank.input.batches import rank_batches
+    from hvdcells.rank.models import build_model
+    from hvdcells.rank.train import class_weights
+    from hvdcells.rank.transfer import begin_phase
 
     settings = start_rank(experiment.communication, experiment.training.mixed_precision)
     manifest, options = dataset.manifest, experiment.data

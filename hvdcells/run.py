@@ -15,15 +15,15 @@ from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import check_enough_row_groups
 from hvdcells.data.subset import with_training_share
 from hvdcells.errors import UserError, raise_together
-from hvdcells.evaluating import EvaluationJob, evaluate_best_epoch, evaluate_on_rank
 from hvdcells.experiment import Experiment, recipes
+from hvdcells.rank.evaluate import EvaluationJob, evaluate_best_epoch, evaluate_on_rank
+from hvdcells.rank.train import TrainingJob, train_on_rank
 from hvdcells.reporting import renew_report
 from hvdcells.runs.directory import RunDirectory, write_json
 from hvdcells.runs.earlier_run import EarlierRun, dataset_digest, find_earlier_run, own_experiment
 from hvdcells.runs.first_weights import settle_model
 from hvdcells.runs.lock import sole_owner
 from hvdcells.runs.progress import Progress
-from hvdcells.training import TrainingJob, train_on_rank
 
 if TYPE_CHECKING:
     from hvdcells.scores.evaluation import Evaluation

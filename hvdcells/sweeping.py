@@ -13,10 +13,10 @@ from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.search_space import draw_trials
 from hvdcells.many_runs import Ranks, RunsFolder, plan_of, scores_of, train_unless_finished
+from hvdcells.rank.train import monitored
 from hvdcells.run import check_trainable
 from hvdcells.runs.lock import sole_owner
 from hvdcells.secrets import without_secrets
-from hvdcells.training import monitored
 
 SUMMARY_NAME = "sweep.json"
 CAVEAT = (

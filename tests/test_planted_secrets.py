@@ -35,7 +35,7 @@ def test_no_file_and_no_output_of_a_pipeline_holds_a_secret(tmp_path):
         # Two trials: one whose ranks fail with secrets in their mouths, and one that goes well.
         (
             *("sweep", tmp_path / "dataset", tmp_path / "runs", "--workers", "2", *SIZES),
-            *("--vary", "model.backbone=tests.hvdcells.models.leaking:model,small_cnn"),
+            *("--vary", "model.backbone=tests.hvdcells.rank.models.leaking:model,small_cnn"),
         ),
         ("evaluate", tmp_path / "runs/trial-002"),
     ]

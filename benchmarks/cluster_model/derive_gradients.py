@@ -39,7 +39,7 @@ def main() -> None:
     import tf_keras
 
     from hvdcells.experiment import Model
-    from hvdcells.models import build_model
+    from hvdcells.rank.models import build_model
     from hvdcells.runs.first_weights import application_names
 
     table = {}
@@ -49,7 +49,7 @@ def main() -> None:
     for name in CLASSIFIERS:
         table[name] = layers_of(build_model(Model(backbone=name), 224, (100.0,) * 3, (50.0,) * 3, seed=0))
     lines = ",\n".join(f'  "{name}": {json.dumps(layers, separators=(",", ":"))}' for name, layers in table.items())
-    source = "tf_keras.applications 2.18 and hvdcells.models; [trainable parameters, multiply-adds for one image]"
+    source = "tf_keras.applications 2.18 and hvdcells.rank.models; [trainable parameters, multiply-adds for one image]"
     TABLE.write_text(f'{{\n "source": "{source}",\n "models": {{\n{lines}\n }}\n}}\n')
 
 

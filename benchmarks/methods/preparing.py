@@ -9,8 +9,8 @@ import numpy as np
 
 from hvdcells.data.columns import SPLITS
 from hvdcells.data.dataset import Dataset
-from hvdcells.decoding import RowGroupDecoder
 from hvdcells.experiment import REFERENCE_GLOBAL_BATCH, Augmentation, Data, Experiment, Optimizer, Training
+from hvdcells.rank.input.decoder import RowGroupDecoder
 
 LAYER_OPTIONS = {
     "Normalization": ("mean", "variance"),
@@ -42,10 +42,10 @@ def experiment_of(settings: Any) -> Experiment:
 def prepare(folder: Path, settings: Mapping[str, Any]) -> None:
     """Write the folder that adapters are handed as a `Task`. It takes TensorFlow: call it in a process of its own."""
     from benchmarks.methods.adapters.task import Task
-    from hvdcells.ranks import import_tensorflow
+    from hvdcells.rank.start import import_tensorflow
 
     import_tensorflow()
-    from hvdcells.models import build_model
+    from hvdcells.rank.models import build_model
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(dict(settings)))
@@ -66,7 +66,7 @@ def prepare(folder: Path, settings: Mapping[str, Any]) -> None:
 
 def describe(model: Any) -> list[dict[str, Any]]:
     """Return the layers of the small CNN in order, as plain data: `kind` and its `LAYER_OPTIONS`."""
-    from hvdcells.models.either_keras import inner_layers
+    from hvdcells.rank.models.either_keras import inner_layers
 
     described = []
     for layer in inner_layers(model):

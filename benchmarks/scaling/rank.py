@@ -2,7 +2,7 @@
 
 Blocks of steps with communication and, where there are several ranks, of the same steps without take turns in the
 same processes on the same input, so that noise over time strikes both alike. All blocks are taken by
-`hvdcells.epoch.train_epoch`, at a small learning rate: without communication the ranks' weights drift apart.
+`hvdcells.rank.epoch.train_epoch`, at a small learning rate: without communication the ranks' weights drift apart.
 """
 
 import os
@@ -19,7 +19,7 @@ from hvdcells.data.shard_plan import EpochPlan, plan_epoch
 from hvdcells.data.subset import open_for_training
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.phases import Phase
-from hvdcells.ranks import StartUp, import_tensorflow, start_rank
+from hvdcells.rank.start import StartUp, import_tensorflow, start_rank
 
 SMALL_RATE = 1e-3
 """Of the experiment's learning rate; a step costs the same at every rate."""
@@ -59,11 +59,11 @@ def measure_on_rank(job: RankJob) -> dict[str, Any]:
     import horovod.tensorflow as hvd
     import tensorflow as tf
 
-    from hvdcells.checkpoint import state_variables
-    from hvdcells.epoch import train_epoch
-    from hvdcells.models import build_model
-    from hvdcells.step import TrainingStep
-    from hvdcells.transfer import begin_phase
+    from hvdcells.rank.checkpoint import state_variables
+    from hvdcells.rank.epoch import train_epoch
+    from hvdcells.rank.models import build_model
+    from hvdcells.rank.step import TrainingStep
+    from hvdcells.rank.transfer import begin_phase
 
     class StepWithoutCommunication(TrainingStep):
         def _reducer(self, tape: tf.GradientTape) -> tf.GradientTape:
@@ -118,7 +118,7 @@ def _batches(job: RankJob, rank: int, num_ranks: int, num_steps: int) -> Iterato
     """Open so many batches of this rank; beside them, for each step, the images of weight one over all ranks."""
     import tensorflow as tf
 
-    from hvdcells.input_pipeline import rank_batches
+    from hvdcells.rank.input.batches import rank_batches
 
     experiment, data = job.experiment, job.experiment.data
     size, batch_size = data.input_size, data.batch_size

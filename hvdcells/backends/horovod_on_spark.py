@@ -22,7 +22,7 @@ from hvdcells.errors import UserError
 from hvdcells.experiment import Communication
 from hvdcells.experiment.horovod_settings import decide
 from hvdcells.preflight.quick import refuse_executors, refuse_settings
-from hvdcells.ranks import THREADS_VARIABLE
+from hvdcells.rank.start import THREADS_VARIABLE
 from hvdcells.spark import local_slots, spark_session
 
 if TYPE_CHECKING:
@@ -41,15 +41,15 @@ RANK_ENVIRONMENT = {
 FORWARDED_PREFIXES = ("HOROVOD_", "NCCL_", "TF_", "HVDCELLS_")
 """Of the driver's variables that go to ranks on other machines."""
 RANK_MODULES = (
-    "hvdcells.ranks",
+    "hvdcells.rank.start",
     "horovod.spark.task",
-    "hvdcells.epoch",
-    "hvdcells.input_pipeline",
-    "hvdcells.checkpoint",
-    "hvdcells.models",
-    "hvdcells.optimizer",
-    "hvdcells.prediction",
-    "hvdcells.step",
+    "hvdcells.rank.epoch",
+    "hvdcells.rank.input.batches",
+    "hvdcells.rank.checkpoint",
+    "hvdcells.rank.models",
+    "hvdcells.rank.optimizer",
+    "hvdcells.rank.prediction",
+    "hvdcells.rank.step",
 )
 """What ranks import before their first step."""
 RANK_SERVER_VARIABLE = "HVDCELLS_RANK_SERVER"

@@ -27,7 +27,7 @@ class CommunicationSettings:
     num_groups: int
     """Groups of gradients reduced together; 0 lets Horovod fuse whatever is ready in a cycle."""
     gloo_gives_way: bool
-    """gloo's threads run only on cores that nothing else wants; see `hvdcells.ranks.start_horovod`."""
+    """gloo's threads run only on cores that nothing else wants; see `hvdcells.rank.start.start_horovod`."""
     intra_op_threads: int
     inter_op_threads: int
 

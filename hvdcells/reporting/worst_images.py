@@ -73,7 +73,7 @@ def _thumbnails(dataset: Dataset, split: str, rows: list[int]) -> dict[int, str]
     """Return the images of these rows of the split as PNG in base64; only their row groups are read."""
     import cv2
 
-    from hvdcells.reader import open_reader
+    from hvdcells.rank.input.reader import open_reader
 
     ends = np.cumsum(dataset.rows_per_row_group(split))
     row_groups = sorted(set(np.searchsorted(ends, rows, side="right").tolist()))

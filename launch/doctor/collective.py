@@ -27,7 +27,7 @@ def reduce_together(limit_seconds: float) -> dict[str, Any]:
     import tensorflow as tf
 
     from hvdcells.experiment import Communication
-    from hvdcells.ranks import start_rank
+    from hvdcells.rank.start import start_rank
 
     start_rank(Communication(), mixed_precision=False)
     total = hvd.allreduce(tf.constant([hvd.rank() + 1.0]), op=hvd.Sum, name="total")

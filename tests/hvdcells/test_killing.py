@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from hvdcells.runs.directory import RunDirectory
-from tests.hvdcells.test_checkpoint import steps_in
+from tests.hvdcells.rank.test_checkpoint import steps_in
 from tests.processes import command
 from tests.small_dataset import write_small_dataset
 

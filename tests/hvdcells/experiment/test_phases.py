@@ -3,7 +3,7 @@ import pytest
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment, Optimizer, Transfer
 from hvdcells.experiment.phases import Phase, phase_of, plan_phases
-from hvdcells.optimizer import learning_rate_at
+from hvdcells.rank.optimizer import learning_rate_at
 
 
 @pytest.mark.parametrize(

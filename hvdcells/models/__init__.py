@@ -1,5 +1,0 @@
-"""The classifiers: `tf_keras` or Keras 3 models that take images (RGB, 0–255) and return one logit of cancer."""
-
-from hvdcells.models.classifier import build_model
-
-__all__ = ["build_model"]

@@ -1,0 +1,95 @@
+"""From the stored `image` column of a row group to one array of pixels. Plain numpy and OpenCV."""
+
+import io
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from hvdcells.data.columns import ImageEncoding
+from hvdcells.errors import UserError
+from hvdcells.rank.input.buffers import ArrayPool
+
+
+class RowGroupDecoder:
+    """Decodes the `image` column of row groups as the stock Petastorm codec of its encoding does.
+
+    Args:
+        image_size: side of the stored images, in pixels.
+        encoding: `raw` or `png`.
+        output_size: side of the images returned; other than `image_size`, they are resized.
+        most_rows: images of the largest row group, up to which memory of row groups is used again.
+    """
+
+    def __init__(self, image_size: int, encoding: ImageEncoding, output_size: int, most_rows: int = 0) -> None:
+        self.image_size = image_size
+        self.encoding = encoding
+        self.output_size = output_size
+        self._arrays = ArrayPool((most_rows, output_size, output_size, 3), np.uint8)
+        blank = io.BytesIO()
+        np.save(blank, np.zeros((image_size, image_size, 3), np.uint8))
+        self._raw_header = blank.getvalue()[: -image_size * image_size * 3]
+
+    def decode(self, column: pa.ChunkedArray, where: str) -> np.ndarray:
+        """Return uint8 RGB of shape (n, output_size, output_size, 3); `where` is named in errors.
+
+        Raises:
+            UserError: a value is no image of the stored size and encoding.
+        """
+        images = self._decode_raw(column, where) if self.encoding == "raw" else self._decode_png(column, where)
+        if self.output_size == self.image_size:
+            return images
+        shrinks = self.output_size < self.image_size
+        size = (self.output_size, self.output_size)
+        resized = self._empty(len(images), self.output_size)
+        for image, target in zip(images, resized, strict=True):
+            cv2.resize(image, size, dst=target, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        return resized
+
+    def _empty(self, count: int, size: int) -> np.ndarray:
+        if size == self.output_size and count <= self._arrays.shape[0]:
+            return self._arrays.take()[:count]
+        return np.empty((count, size, size, 3), np.uint8)
+
+    def _decode_raw(self, column: pa.ChunkedArray, where: str) -> np.ndarray:
+        shape = (self.image_size, self.image_size, 3)
+        # A column of values of one length is a matrix already: no copy and no Python per image.
+        values = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+        header, length = self._raw_header, len(self._raw_header) + int(np.prod(shape))
+        _, offsets, data = values.buffers()
+        offsets = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
+        if np.all(np.diff(offsets) == length) and not values.null_count:
+            rows = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]].reshape(len(values), length)
+            if np.all(rows[:, : len(header)] == np.frombuffer(header, np.uint8)):
+                return rows[:, len(header) :].reshape(len(values), *shape)
+        # Another numpy may have written another header with the same meaning.
+        return np.stack([self._load_array(value.as_py(), shape, where) for value in values])
+
+    @staticmethod
+    def _load_array(value: bytes | None, shape: tuple[int, ...], where: str) -> np.ndarray:
+        try:
+            image = np.load(io.BytesIO(value or b""), allow_pickle=False)
+        except (ValueError, EOFError, OSError):
+            image = None
+        _check_image(image, shape, where)
+        return image
+
+    def _decode_png(self, column: pa.ChunkedArray, where: str) -> np.ndarray:
+        shape = (self.image_size, self.image_size, 3)
+        images = self._empty(len(column), self.image_size)
+        for value, target in zip(column, images, strict=True):
+            encoded = np.frombuffer(value.as_buffer() or b"", np.uint8)
+            image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
+            _check_image(image, shape, where)
+            cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=target)
+        return images
+
+
+def _check_image(image: np.ndarray | None, shape: tuple[int, ...], where: str) -> None:
+    if image is None or image.shape != shape or image.dtype != np.uint8:
+        found = "no image" if image is None else f"{image.dtype} of shape {image.shape}"
+        raise UserError(
+            f"{where} holds {found}",
+            f"uint8 images of shape {shape}, as the manifest says",
+            "the dataset is damaged: run `hvdcells check DATASET`, then write it again with `hvdcells etl`",
+        )

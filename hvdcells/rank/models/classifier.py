@@ -1,0 +1,84 @@
+"""Building a classifier: preprocessing → backbone → head, with fresh or given weights."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import tf_keras
+
+from hvdcells.errors import UserError
+from hvdcells.experiment import Model
+from hvdcells.rank.models.applications import application
+from hvdcells.rank.models.either_keras import keras_of
+from hvdcells.rank.models.function import EXPECTED, model_of_function
+from hvdcells.rank.models.preprocessing import preprocessing
+from hvdcells.rank.models.small_cnn import small_cnn
+from hvdcells.rank.models.weights import copy_weights, load_backbone_weights, load_source
+from hvdcells.runs.first_weights import IMAGENET, SMALL_CNN, is_function, model_location, weights_kind
+
+
+def build_model(
+    options: Model,
+    input_size: int,
+    channel_mean: Sequence[float],
+    channel_std: Sequence[float],
+    seed: int,
+    *,
+    load_weights: bool = True,
+) -> Any:
+    """Build the classifier. A saved one takes images as they are: its first layer prepares them.
+
+    Args:
+        options: which backbone, weights and preprocessing.
+        input_size: side of the images, in pixels.
+        channel_mean: mean of R, G and B over the training split, in 0–255.
+        channel_std: standard deviation of the same.
+        seed: of the initial weights.
+        load_weights: False on ranks that get their weights from rank 0: they need no download.
+
+    Returns:
+        A `tf_keras` or Keras 3 model from (batch, input_size, input_size, 3) to float32 logits of shape (batch, 1).
+        Its parts are the models `preprocess` and the backbone, then `dropout` and `logit`.
+
+    Raises:
+        UserError: the backbone does not fit the input, or the weights do not fit the backbone or are not to be had.
+    """
+    tf_keras.utils.set_random_seed(seed)
+    kind = weights_kind(options)
+    backbone = _backbone(options, input_size, imagenet=load_weights and kind == IMAGENET)
+    keras = keras_of(backbone)
+    source = load_source(model_location(options.weights)) if kind == "model" else None
+    prepare = preprocessing(keras, options, channel_mean, channel_std, source)
+    inputs = keras.layers.Input((input_size, input_size, 3), name="image")
+    try:
+        features = backbone(prepare(inputs))
+        model = keras.Model(inputs, _head(keras, features, options), name=re.sub(r"\W", "_", options.backbone))
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{options.backbone} does not take images of {input_size}×{input_size}: {error}",
+            EXPECTED,
+            "change data.input_size or model.backbone",
+        ) from error
+    if load_weights and kind == "backbone":
+        load_backbone_weights(backbone, options.weights)
+    if source is not None:
+        copy_weights(source, model, options.weights)
+    return model
+
+
+def _backbone(options: Model, input_size: int, imagenet: bool) -> Any:
+    if options.backbone == SMALL_CNN:
+        return small_cnn(options, input_size)
+    if is_function(options.backbone):
+        return model_of_function(options.backbone, input_size)
+    return application(options, input_size, imagenet)
+
+
+def _head(keras: Any, features: Any, options: Model) -> Any:
+    """From features to the logit, which is float32 under mixed precision too: a float16 loss overflows."""
+    if len(features.shape) == 4:
+        features = keras.layers.GlobalAveragePooling2D(name="average")(features)
+    if is_function(options.backbone) and features.shape[-1] == 1:  # a whole classifier
+        return keras.layers.Activation("linear", dtype="float32", name="logit")(features)
+    features = keras.layers.Dropout(options.dropout, name="dropout")(features)
+    return keras.layers.Dense(1, dtype="float32", name="logit")(features)

@@ -1,0 +1,83 @@
+"""Backbones, or whole classifiers, from a function of the user's: `package.module:function`."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import tf_keras
+
+from hvdcells.errors import UserError
+from hvdcells.rank.models.either_keras import keras_of
+from hvdcells.runs.first_weights import is_function
+
+EXPECTED = (
+    "a function of the input size that returns a tf_keras or Keras 3 model from (batch, size, size, 3) to features "
+    "(batch, channels) or (batch, height, width, channels), or to one logit (batch, 1)"
+)
+
+
+def model_of_function(name: str, input_size: int) -> Any:
+    """Call the function and check what it returns.
+
+    Raises:
+        UserError: there is no such function, or it returns no model that fits.
+    """
+    function = _function(name)
+    _share_dtype_policy()
+    model = function(input_size)
+    try:
+        keras_of(model)
+    except TypeError as error:
+        raise UserError(f"{name} returns {error}", EXPECTED, "correct the function") from None
+    given, taken = (None, input_size, input_size, 3), tuple(getattr(model, "input_shape", None) or ())
+    if taken and not _fits(given, taken):
+        raise UserError(
+            f"{name} returns a model of inputs {taken}", f"inputs {given}: {EXPECTED}", "use the input size it is given"
+        )
+    last = model.layers[-1]
+    if getattr(getattr(last, "activation", None), "__name__", None) == "sigmoid" and last.output.shape[-1] == 1:
+        raise UserError(
+            f"{name} ends in a sigmoid, in the layer {last.name!r}",
+            "one logit: the loss is computed from it, and probabilities where they are needed",
+            "leave the activation of the last layer out",
+        )
+    return model
+
+
+def _fits(given: tuple[int | None, ...], taken: tuple[int | None, ...]) -> bool:
+    return len(given) == len(taken) and all(t in (None, g) for g, t in zip(given, taken, strict=True))
+
+
+def _share_dtype_policy() -> None:
+    """Give Keras 3 the policy that `tf_keras` has: float32, or mixed precision."""
+    policy = tf_keras.mixed_precision.global_policy().name
+    if policy != "float32" or "keras" in sys.modules:
+        import keras
+
+        keras.config.set_dtype_policy(policy)
+
+
+def import_function(backbone: str) -> None:
+    """Import the module of a backbone that is a function, which registers the classes its saved models need.
+
+    Raises:
+        UserError: there is no such function.
+    """
+    if is_function(backbone):
+        _function(backbone)
+
+
+def _function(name: str) -> Any:
+    module, _, function = name.partition(":")
+    # As `python` does, and an installed command does not.
+    if (folder := str(Path.cwd())) not in sys.path:
+        sys.path.append(folder)
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise UserError(
+            f"model.backbone={name}: {error}",
+            EXPECTED,
+            "correct the name, or put the module where the workers import from (PYTHONPATH, spark.submit.pyFiles)",
+        ) from error

@@ -1,0 +1,178 @@
+"""What rank 0 tells while a run goes on: lines on the screen, records in the run directory, TensorBoard."""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hvdcells import storage
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.manifest import SYNTHETIC_NOTICE
+from hvdcells.data.shard_plan import EpochPlan
+from hvdcells.experiment import Experiment
+from hvdcells.experiment.horovod_settings import CommunicationSettings
+from hvdcells.experiment.phases import Phase
+from hvdcells.rank.optimizer import scaled_learning_rate
+from hvdcells.rank.tensorboard import write_experiment, write_figures
+from hvdcells.runs.directory import RunDirectory
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Narrator:
+    """Writes the progress of a run; on other ranks than 0 it is silent."""
+
+    def __init__(self, run: RunDirectory, num_epochs: int, is_root: bool, records: list[dict[str, Any]]) -> None:
+        self.run = run
+        self.num_epochs = num_epochs
+        self.is_root = is_root
+        self.records = records
+        """One per epoch, those before a resume included; `epoch_done` appends to it."""
+
+    def __enter__(self) -> "Narrator":
+        if self.is_root:
+            import tensorflow as tf
+
+            # TensorFlow writes events only to disk; elsewhere they are made aside and copied.
+            self._aside = None if storage.is_local(self.run.location) else tempfile.TemporaryDirectory()
+            self._events = self._aside.name if self._aside else self.run.tensorboard
+            self._take_back_later_epochs()
+            self._writer = tf.summary.create_file_writer(self._events)
+        return self
+
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        if not self.is_root:
+            return
+        if failure is None:
+            self._write_figures()
+        self._writer.close()
+        if self._aside:
+            self._aside.cleanup()
+
+    def begin(
+        self,
+        dataset: Dataset,
+        experiment: Experiment,
+        plan: EpochPlan,
+        num_parameters: int,
+        settings: CommunicationSettings,
+        num_ranks: int,
+    ) -> None:
+        """Say what is about to be done, with the numbers derived from the experiment."""
+        if not self.is_root:
+            return
+        self._experiment, self._class_names = experiment, dataset.manifest.class_names
+        if dataset.manifest.synthetic:
+            _say(SYNTHETIC_NOTICE)
+        global_batch = experiment.data.batch_size * num_ranks * experiment.training.accumulation_steps
+        peak = scaled_learning_rate(experiment.optimizer.learning_rate, global_batch)
+        _say(
+            f"{experiment.name}: {num_parameters:,} parameters, {num_ranks} workers, global batch {global_batch}, "
+            f"peak learning rate {peak:.3g}, {_training_images(dataset)} in {plan.num_steps} steps of "
+            f"{experiment.data.batch_size} per worker ({plan.padding} of weight zero to fill them)"
+        )
+        _say(
+            f"per worker {settings.intra_op_threads} compute threads; Horovod's cycle time "
+            f"{settings.cycle_time_ms:g} ms, {settings.num_groups or 'no fixed'} group(s) of gradients"
+        )
+
+    def phase_begins(self, phase: Phase, variables: "list[tf.Variable]") -> None:
+        """Say what the coming epochs train, where that is not all of the model throughout."""
+        if self.is_root and phase.num_epochs < self.num_epochs:
+            trained = sum(variable.shape.num_elements() for variable in variables)
+            what = "the head alone" if phase.trains == "head" else "fine-tuning"
+            last = phase.first_epoch + phase.num_epochs
+            _say(f"epochs {phase.first_epoch + 1}–{last}: {what}, {trained:,} parameters are trained")
+
+    def epoch_done(self, epoch: int, record: dict[str, Any], scores: dict[str, Any], is_best: bool) -> None:
+        """Tell one epoch: one line on the screen, one in `metrics.jsonl`, and the curves."""
+        if not self.is_root:
+            return
+        line = {"epoch": epoch + 1, **record, "validation": scores, "best": is_best, **bottleneck(record)}
+        line["ended"] = round(time.time(), 3)
+        self.records.append(line)
+        self._write_metrics()
+        self._write_curves(epoch, line, scores)
+        if len(self.records) == 1:  # and not before the first step, which nothing should delay
+            write_experiment(self._writer, self._experiment)
+        rate = "–" if record["images_per_second"] is None else f"{record['images_per_second']:.0f}"
+        width = len(str(self.num_epochs))
+        mark = "  best" if is_best and self._experiment.training.select == "best" else ""
+        _say(
+            f"epoch {epoch + 1:>{width}}/{self.num_epochs}  loss {record['loss']:.4f}  "
+            f"validation loss {scores['loss']:.4f}  weighted F1 {scores['weighted_f1']:.4f}  "
+            f"{rate} images/s  {record['seconds']:.1f} s  [{line['split']}]{mark}"
+        )
+
+    def _write_curves(self, epoch: int, line: dict[str, Any], scores: dict[str, Any]) -> None:
+        import tensorflow as tf
+
+        curves = {f"validation/{name}": value for name, value in scores.items() if isinstance(value, float)}
+        for name in ("loss", "learning_rate", "images_per_second"):
+            if line[name] is not None:
+                curves[f"train/{name}"] = line[name]
+        curves |= {f"step_split/{name}": share for name, share in (line["shares"] or {}).items()}
+        with self._writer.as_default():
+            for name, value in curves.items():
+                tf.summary.scalar(name, value, step=epoch + 1)
+        self._writer.flush()
+        if self._aside:
+            self._copy_events()
+
+    def _write_metrics(self) -> None:
+        storage.write_text(self.run.metrics, "".join(json.dumps(each) + "\n" for each in self.records))
+
+    def _take_back_later_epochs(self) -> None:
+        """Remove what a run that was stopped told of an epoch and then did not keep: the epoch will be done again."""
+        if storage.exists(self.run.metrics):
+            from hvdcells.rank.event_files import drop_later_events
+
+            self._write_metrics()
+            drop_later_events(self.run.tensorboard, len(self.records))
+
+    def _write_figures(self) -> None:
+        best = next(line["epoch"] for line in reversed(self.records) if line["best"])
+        try:
+            write_figures(self._writer, self.run, self._class_names, best)
+        except Exception as error:  # a picture must not cost the training that it shows
+            _say(f"TensorBoard's figures could not be written: {type(error).__name__}: {error}")
+
+    def _copy_events(self) -> None:
+        for file in Path(self._events).iterdir():
+            storage.write_bytes(storage.join(self.run.tensorboard, file.name), file.read_bytes())
+
+
+def _training_images(dataset: Dataset) -> str:
+    num_used = dataset.split("train").images
+    if "train" not in dataset.chosen_images:
+        return f"{num_used} training images"
+    num_images = len(dataset.chosen_images["train"])
+    return f"{num_used} of {num_images} training images ({num_used / num_images:.1%})"
+
+
+def bottleneck(record: dict[str, Any]) -> dict[str, Any]:
+    """Name where the steps of an epoch spent their time, and the rank the others waited for.
+
+    Returns:
+        `split` (text), `bottleneck` (`input`, `compute` or `communication`), `slowest_rank` (the one with the
+        most input and compute time), and the three shares, averaged over ranks.
+    """
+    parts = {name: record[f"{name}_seconds"] for name in ("input", "compute", "communication")}
+    totals = {name: sum(seconds) for name, seconds in parts.items()}
+    whole = sum(totals.values())
+    own = [i + c for i, c in zip(parts["input"], parts["compute"], strict=True)]
+    slowest = own.index(max(own))
+    if whole <= 0:
+        return {"split": "one step: not timed", "bottleneck": None, "slowest_rank": slowest, "shares": None}
+    shares = {name: total / whole for name, total in totals.items()}
+    largest = max(shares, key=shares.get)
+    text = " ".join(f"{name} {share:.0%}" for name, share in shares.items())
+    if len(own) > 1:
+        text += f", slowest rank {slowest}"
+    return {"split": text, "bottleneck": largest, "slowest_rank": slowest, "shares": shares}
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - a rank's stdout is what Horovod hands to the driver

@@ -1,0 +1,54 @@
+"""Predictions of a split over all ranks: every image exactly once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import horovod.tensorflow as hvd
+import numpy as np
+import tensorflow as tf
+
+from hvdcells.rank.input.batches import PADDING_ROW, Batch
+
+
+class Predictor:
+    """Applies a model to this rank's batches and gathers the logits of all ranks."""
+
+    def __init__(self, model: Any) -> None:
+        self.forward = tf.function(lambda images: model(tf.cast(images, tf.float32), training=False)[:, 0])
+
+    def predict(self, batches: Iterator[Batch], num_steps: int, num_images: int) -> np.ndarray:
+        """Return the logits of all images of the split, on every rank: float32 (num_images,), in row order.
+
+        Args:
+            batches: this rank's batches; `num_steps` of them are taken.
+            num_steps: steps of every rank.
+            num_images: images of the split over all ranks.
+
+        Raises:
+            RuntimeError: an image was predicted twice or not at all.
+        """
+        rows, logits = [], []
+        for _ in range(num_steps):
+            batch = next(batches)
+            rows.append(batch["row"])
+            logits.append(self.forward(batch["image"]))
+        rows, logits = tf.concat(rows, 0), tf.concat(logits, 0)
+        real = rows != PADDING_ROW
+        rows = hvd.allgather(rows[real], name="predicted_rows").numpy()
+        logits = hvd.allgather(logits[real], name="predicted_logits").numpy()
+        if not np.array_equal(np.sort(rows), np.arange(num_images)):
+            distinct = len(set(rows.tolist()))
+            raise RuntimeError(f"{len(rows)} predictions of {distinct} images, where there are {num_images} images")
+        ordered = np.empty(num_images, np.float32)
+        ordered[rows] = logits
+        return ordered
+
+
+def probabilities_of(logits: np.ndarray) -> np.ndarray:
+    """Return the probability of cancer, float64 in 0–1, without overflow for large logits."""
+    return 0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))
+
+
+def mean_log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean cross-entropy of logits, computed stably for large ones."""
+    return float(np.mean(np.logaddexp(0, logits.astype(np.float64)) - labels * logits))

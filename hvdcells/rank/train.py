@@ -1,0 +1,181 @@
+"""What one rank does to train. `train_on_rank` tells it from top to bottom."""
+
+import platform
+from dataclasses import dataclass, field
+from typing import Any
+
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.shard_plan import EpochPlan, plan_epoch
+from hvdcells.data.subset import open_for_training
+from hvdcells.experiment import Experiment
+from hvdcells.experiment.phases import phase_of, plan_phases
+from hvdcells.rank.evaluate import PREDICTION_COLUMNS, write_predictions
+from hvdcells.rank.narrator import Narrator
+from hvdcells.rank.start import StartUp, import_tensorflow, start_rank
+from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.progress import Progress
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What the driver hands to every rank."""
+
+    dataset: str
+    run: str
+    experiment: Experiment
+    began: float
+    """`time.time()` on the driver when the command began."""
+    progress: Progress = field(default_factory=Progress)
+    """Where to go on; the variables are those of the checkpoint of the last epoch done."""
+
+
+def train_on_rank(job: TrainingJob) -> dict[str, Any]:
+    """Train as one rank of the world.
+
+    Returns:
+        `best_epoch` and `epochs` (done, with those before a resume), both counted from 1, `weights_digest` (SHA-256
+        of this rank's last weights: the same on every rank), `start_up` (seconds by part), `host` (its
+        name).
+
+    Raises:
+        UserError: the dataset does not fit the experiment, or the loss is no longer finite.
+    """
+    start_up = StartUp(job.began)
+    start_up.done("process")
+    import_tensorflow()
+    # TensorFlow is imported here, inside the worker: the driver never holds it.
+    import horovod.tensorflow as hvd
+
+    from hvdcells.rank.checkpoint import (
+        restore_checkpoint,
+        save_checkpoint,
+        save_model,
+        state_variables,
+        weights_digest,
+    )
+    from hvdcells.rank.epoch import train_epoch
+    from hvdcells.rank.input.batches import rank_batches
+    from hvdcells.rank.models import build_model
+    from hvdcells.rank.prediction import Predictor, mean_log_loss, probabilities_of
+    from hvdcells.rank.random_layers import make_random_layers_seedable, seed_random_layers
+    from hvdcells.rank.transfer import begin_phase
+    from hvdcells.scores.classification import classification_scores
+
+    start_up.done("imports")
+    experiment, run = job.experiment, RunDirectory.at(job.run)
+    dataset = open_for_training(job.dataset, experiment)
+    settings = start_rank(experiment.communication, experiment.training.mixed_precision)
+    rank, num_ranks = hvd.rank(), hvd.size()
+    start_up.done("horovod")
+
+    # Plans: who reads what in every epoch that is left. (The last one's also where none is left.)
+    progress = job.progress
+    num_epochs, batch_size = experiment.training.epochs, experiment.data.batch_size
+    train_rows, validation_rows = dataset.rows_per_row_group("train"), dataset.rows_per_row_group("validation")
+    epochs = range(min(progress.epochs_done, num_epochs - 1), num_epochs)
+    plans = [plan_epoch(train_rows, num_ranks, batch_size, seed=experiment.seed, epoch=epoch) for epoch in epochs]
+    validation_plan = plan_epoch(validation_rows, num_ranks, batch_size)
+    validation_images = dataset.read_rows("validation", PREDICTION_COLUMNS)
+    validation_labels = validation_images["label"].to_numpy()
+
+    # Model, optimizer and step; every rank starts from the weights of rank 0, which alone loads any: first ones, or
+    # those of the checkpoint.
+    manifest = dataset.manifest
+    input_size = experiment.data.input_size or manifest.image_size
+    channels = manifest.channel_mean, manifest.channel_std
+    make_random_layers_seedable()
+    loads_weights = rank == 0 and not progress.epochs_done
+    model = build_model(experiment.model, input_size, *channels, experiment.seed, load_weights=loads_weights)
+    phases, weights_of_classes = plan_phases(experiment.transfer, num_epochs), class_weights(dataset, experiment)
+    phase = phase_of(phases, max(0, progress.epochs_done - 1))  # the checkpoint's; the next epoch may begin another
+    step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups)
+    if progress.epochs_done and rank == 0:
+        restore_checkpoint(run, model, step.optimizer, progress.epochs_done)
+        if progress.best_epoch == progress.epochs_done:  # the run may have ended between checkpoint and model
+            save_model(model, run.model)
+    hvd.broadcast_variables(state_variables(model, step.optimizer), root_rank=0)
+    predictor = Predictor(model)
+    start_up.done("model")
+
+    def open_batches(split: str, split_plans: list[EpochPlan], seed: int | None) -> Any:
+        return rank_batches(
+            dataset,
+            split,
+            split_plans,
+            rank,
+            input_size=input_size,
+            num_threads=experiment.data.reader_threads,
+            shuffle_buffer=experiment.data.shuffle_buffer,
+            seed=seed,
+            cache_bytes=experiment.data.cache_bytes,
+        )
+
+    with (
+        open_batches("train", plans, experiment.seed) as train_batches,
+        open_batches("validation", [validation_plan] * len(plans), None) as validation_batches,
+        Narrator(run, num_epochs, is_root=rank == 0, records=progress.records) as narrator,
+    ):
+        batches, batches_to_validate = iter(train_batches), iter(validation_batches)
+        narrator.begin(dataset, experiment, plans[0], model.count_params(), settings, num_ranks)
+        narrator.phase_begins(phase, step.variables)
+        for plan in plans:
+            if progress.is_over(experiment):
+                break
+            if phase_of(phases, plan.epoch) is not phase:
+                phase = phase_of(phases, plan.epoch)
+                step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups)
+                narrator.phase_begins(phase, step.variables)
+            seed_random_layers(model, experiment.seed, plan.epoch, rank)
+            record = train_epoch(step, batches, plan, phase, experiment, rank, start_up)
+            average_moving_statistics(model)
+            logits = predictor.predict(batches_to_validate, validation_plan.num_steps, sum(validation_plan.images))
+            # Every rank holds all logits, so every rank comes to the same scores and the same decisions.
+            probabilities = probabilities_of(logits)
+            scores = classification_scores(validation_labels, probabilities)
+            scores["loss"] = mean_log_loss(logits, validation_labels)
+            is_best = progress.note(monitored(scores, experiment.training.monitor), experiment.training.select)
+            narrator.epoch_done(plan.epoch, record, scores, is_best)
+            if rank == 0 and is_best:
+                predictions = validation_images.assign(logit=logits, probability=probabilities)
+                write_predictions(run, "validation", predictions)
+            if rank == 0:
+                save_checkpoint(run, model, step.optimizer, progress)
+            if rank == 0 and is_best:
+                save_model(model, run.model)
+    return {
+        "best_epoch": progress.best_epoch,
+        "epochs": progress.epochs_done,
+        "weights_digest": weights_digest(model),
+        "start_up": start_up.seconds,
+        "host": platform.node(),
+    }
+
+
+def class_weights(dataset: Dataset, experiment: Experiment) -> tuple[float, float]:
+    """Return the loss weights of healthy and cancer: images / (2 · images of the class), or 1."""
+    if experiment.training.class_weights == "none":
+        return 1.0, 1.0
+    split = dataset.split("train")
+    counts = [split.images_per_class.get(name, 0) for name in dataset.manifest.class_names]
+    return tuple(split.images / (2 * count) for count in counts)
+
+
+def average_moving_statistics(model: Any) -> None:
+    """Average the moving statistics of batch normalisation over the ranks, so that all hold the same weights."""
+    import horovod.tensorflow as hvd
+
+    from hvdcells.rank.models.either_keras import moving_statistics
+
+    statistics = moving_statistics(model)
+    if statistics and hvd.size() > 1:
+        averages = hvd.grouped_allreduce([v.read_value() for v in statistics], op=hvd.Average, name="moving_statistics")
+        for variable, average in zip(statistics, averages, strict=True):
+            variable.assign(average)
+
+
+def monitored(scores: dict[str, Any], monitor: str) -> tuple[float, float]:
+    """Return what names the best epoch, larger being better; of equal scores the smaller loss wins."""
+    value = scores[monitor]
+    if value is None:  # not defined, as the AUROC of one class
+        return -float("inf"), -scores["loss"]
+    return (-value if monitor == "loss" else value), -scores["loss"]

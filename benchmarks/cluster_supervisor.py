@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks.namespaces import DRIVER, Host, make_hosts, plan_hosts, remove_hosts
-from hvdcells.spark import use_bundled_java
+from hvdcells.spark.session import use_bundled_java
 
 STATE = Path("/run/hvdcells-cluster")
 """Holds `lock`, which the living supervisor has locked, `cluster.json` and the logs."""

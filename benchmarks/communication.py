@@ -22,10 +22,10 @@ import typer
 
 from benchmarks import communication_worker as worker
 from benchmarks.harness import OutOption, Sample, environment, print_samples, ratio_of, write_result
-from hvdcells.backends import HorovodOnSpark
 from hvdcells.experiment import Communication
 from hvdcells.experiment.horovod_settings import decide
-from hvdcells.spark import spark_session
+from hvdcells.spark.backends import HorovodOnSpark
+from hvdcells.spark.session import spark_session
 
 Rates = dict[str, float]
 """Images per second over all workers, by workload."""

@@ -36,7 +36,7 @@ from benchmarks.harness import (
 from etl import decoding
 from etl.options import CNMC_CROP
 from hvdcells.data.stored_images import ImageColumn
-from hvdcells.spark import spark_session
+from hvdcells.spark.session import spark_session
 
 NUM_WARM_UP_IMAGES = 1024
 ENCODINGS = ("raw", "png")

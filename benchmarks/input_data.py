@@ -16,7 +16,7 @@ from etl.pipeline import run_etl
 from etl.synthetic import synthesize
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import MANIFEST_NAME
-from hvdcells.spark import spark_session
+from hvdcells.spark.session import spark_session
 
 IMAGE_SIZE = 224
 NUM_SUBJECTS = 24

@@ -21,9 +21,9 @@ from benchmarks.harness import OutOption, Sample, environment, print_samples, wr
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.synthetic import synthesize
-from hvdcells.backends.horovod_on_spark import RANK_SERVER_VARIABLE
 from hvdcells.runs.directory import RunDirectory
-from hvdcells.spark import spark_session
+from hvdcells.spark.backends.horovod_on_spark import RANK_SERVER_VARIABLE
+from hvdcells.spark.session import spark_session
 
 CASES = {"as it is": {}, "without the rank server": {RANK_SERVER_VARIABLE: "0"}}
 NUM_WORKERS = 2

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
-from hvdcells.backends import Backend
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.data.subset import open_for_training
@@ -17,6 +16,7 @@ from hvdcells.experiment import Experiment
 from hvdcells.many_runs import Ranks, RunsFolder, plan_of, scores_of, train_unless_finished
 from hvdcells.run import check_trainable
 from hvdcells.runs.lock import sole_owner
+from hvdcells.spark.backends import Backend
 
 if TYPE_CHECKING:
     import pandas as pd

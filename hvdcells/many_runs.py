@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hvdcells import storage
-from hvdcells.backends import Backend, HorovodOnSpark
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.run import train
 from hvdcells.runs.directory import RunDirectory, write_json
 from hvdcells.runs.lock import is_unused
-from hvdcells.spark import spark_session
+from hvdcells.spark.backends import Backend, HorovodOnSpark
+from hvdcells.spark.session import spark_session
 
 
 @dataclass(frozen=True)

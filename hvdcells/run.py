@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
-from hvdcells.backends import Backend, HorovodOnSpark, InProcess
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import check_enough_row_groups
 from hvdcells.data.subset import with_training_share
@@ -24,6 +23,7 @@ from hvdcells.runs.earlier_run import EarlierRun, dataset_digest, find_earlier_r
 from hvdcells.runs.first_weights import settle_model
 from hvdcells.runs.lock import sole_owner
 from hvdcells.runs.progress import Progress
+from hvdcells.spark.backends import Backend, HorovodOnSpark, InProcess
 
 if TYPE_CHECKING:
     from hvdcells.scores.evaluation import Evaluation

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from hvdcells.backends import Backend
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.data.subset import open_for_training
@@ -17,6 +16,7 @@ from hvdcells.rank.train import monitored
 from hvdcells.run import check_trainable
 from hvdcells.runs.lock import sole_owner
 from hvdcells.secrets import without_secrets
+from hvdcells.spark.backends import Backend
 
 SUMMARY_NAME = "sweep.json"
 CAVEAT = (

@@ -6,9 +6,9 @@ import traceback
 
 import typer
 
-from hvdcells.backends import RankFailedError
 from hvdcells.errors import UserError
 from hvdcells.secrets import without_secrets
+from hvdcells.spark.backends import RankFailedError
 from launch.commands.check import check
 from launch.commands.cross_validate import cross_validate
 from launch.commands.demo import demo

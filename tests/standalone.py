@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hvdcells.spark import use_bundled_java
+from hvdcells.spark.session import use_bundled_java
 
 START_SECONDS = 120
 

@@ -12,7 +12,7 @@ import hvdcells
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.synthetic import synthesize
-from hvdcells.backends import InProcess
+from hvdcells.spark.backends import InProcess
 
 pytestmark = [pytest.mark.spark, pytest.mark.ranks, pytest.mark.slow]
 

@@ -33,7 +33,7 @@ from etl.pipeline import run_etl
 from etl.synthetic import synthesize
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
-from hvdcells.spark import spark_session
+from hvdcells.spark.session import spark_session
 
 RESULT = Path(__file__).parents[1] / "results" / "methods.json"
 MANY_EPOCHS = 500

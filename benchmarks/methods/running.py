@@ -14,7 +14,7 @@ import psutil
 
 from benchmarks.methods.catalogue import Method
 from benchmarks.methods.environments import EnvironmentNotBuiltError, interpreter_of
-from hvdcells.spark import use_bundled_java
+from hvdcells.spark.session import use_bundled_java
 
 ROOT = Path(__file__).parents[2]
 POLL_SECONDS = 2.0

@@ -12,7 +12,7 @@ from hvdcells.data.shard_plan import check_enough_row_groups
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
 from hvdcells.secrets import HIDDEN, SECRET_NAME, without_secrets
-from hvdcells.spark import local_slots
+from hvdcells.spark.session import local_slots
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,9 @@ def run(job: dict[str, Any]) -> Outcome:
 
     import benchmarks
     from benchmarks.scaling.rank import RankJob, measure_on_rank
-    from hvdcells.backends import HorovodOnSpark, RankFailedError
     from hvdcells.data.dataset import Dataset
     from hvdcells.experiment import Experiment
+    from hvdcells.spark.backends import HorovodOnSpark, RankFailedError
 
     # Machines of a cluster have hvdcells and not the benchmarks: what is run there goes along.
     cloudpickle.register_pickle_by_value(benchmarks)
@@ -102,7 +102,7 @@ def run(job: dict[str, Any]) -> Outcome:
 
 def main() -> None:
     """Be the process of one start: the job on standard input, the answer into the file that is named."""
-    from hvdcells.backends import RankFailedError
+    from hvdcells.spark.backends import RankFailedError
 
     try:
         outcome = run(json.load(sys.stdin))

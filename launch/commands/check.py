@@ -22,7 +22,7 @@ def check(
 
     from etl.verifying import verify
     from hvdcells.data.dataset import Dataset
-    from hvdcells.spark import spark_session
+    from hvdcells.spark.session import spark_session
 
     opened = Dataset.open(dataset)
     with spark_session(master, workers, parse_conf(conf)) as spark:

@@ -29,7 +29,7 @@ def demo(
     from etl.options import EtlOptions
     from etl.pipeline import run_etl
     from etl.synthetic import synthesize
-    from hvdcells.spark import spark_session
+    from hvdcells.spark.session import spark_session
     from launch.commands.tables import print_evaluation
 
     began = time.time()

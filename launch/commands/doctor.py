@@ -33,8 +33,8 @@ def doctor(
     """
     from rich.console import Console
 
-    from hvdcells.preflight.findings import gathered
     from hvdcells.secrets import without_secrets
+    from hvdcells.spark.preflight.findings import gathered
     from launch.doctor.examination import examine
 
     progress = Console(stderr=True, highlight=False)

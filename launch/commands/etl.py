@@ -77,7 +77,7 @@ def etl(
     from etl.pipeline import carry_out
     from etl.planning import plan_etl
     from hvdcells.data.dataset import Dataset
-    from hvdcells.spark import spark_session
+    from hvdcells.spark.session import spark_session
     from launch.commands.dataset_tables import print_dataset
     from launch.commands.narrator import ScreenNarrator
 

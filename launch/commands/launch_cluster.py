@@ -57,7 +57,7 @@ def cluster(
     """
     from rich.console import Console
 
-    from hvdcells.spark import LOG_OPTION, use_bundled_java
+    from hvdcells.spark.session import LOG_OPTION, use_bundled_java
     from launch.clusters.instances import catalogue
     from launch.clusters.spec import ClusterSpec, read_spec
     from launch.clusters.submitting import submit_command, submit_settings

@@ -56,8 +56,8 @@ def train(
     from rich.console import Console
 
     import hvdcells
-    from hvdcells.backends import RankFailedError
     from hvdcells.runs.earlier_run import own_experiment
+    from hvdcells.spark.backends import RankFailedError
 
     experiment = chosen_experiment(recipe, settings, own_experiment(run) if resume else None)
     if epochs is not None:

@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 from hvdcells import storage
-from hvdcells.backends import HorovodOnSpark, RankFailedError
 from hvdcells.errors import UserError
-from hvdcells.preflight.findings import Finding
+from hvdcells.spark.backends import HorovodOnSpark, RankFailedError
+from hvdcells.spark.preflight.findings import Finding
 
 NUM_FLOATS = 4 << 20
 """16 MiB, about the gradients of MobileNetV2."""

@@ -9,11 +9,11 @@ from packaging.requirements import Requirement
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError, UserErrors
-from hvdcells.preflight.findings import Finding
-from hvdcells.preflight.judging import judge_places
-from hvdcells.preflight.probe import access, reading, writing
-from hvdcells.preflight.quick import driver_facts, question, token_in
 from hvdcells.run import check_trainable
+from hvdcells.spark.preflight.findings import Finding
+from hvdcells.spark.preflight.judging import judge_places
+from hvdcells.spark.preflight.probe import access, reading, writing
+from hvdcells.spark.preflight.quick import driver_facts, question, token_in
 
 
 def judge_requirements() -> Finding:

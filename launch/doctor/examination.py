@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
-from hvdcells.backends import HorovodOnSpark
-from hvdcells.backends.slots import num_slots, wait_for_slots
 from hvdcells.errors import UserError
-from hvdcells.preflight import probe
-from hvdcells.preflight.findings import Finding
-from hvdcells.preflight.judging import judge_places, judge_software
-from hvdcells.preflight.quick import driver_facts, question, settings_of
-from hvdcells.preflight.settings import DYNAMIC_ALLOCATION, judge_settings
-from hvdcells.preflight.survey import ask_executors
-from hvdcells.spark import spark_session
+from hvdcells.spark.backends import HorovodOnSpark
+from hvdcells.spark.preflight import probe
+from hvdcells.spark.preflight.findings import Finding
+from hvdcells.spark.preflight.judging import judge_places, judge_software
+from hvdcells.spark.preflight.quick import driver_facts, question, settings_of
+from hvdcells.spark.preflight.settings import DYNAMIC_ALLOCATION, judge_settings
+from hvdcells.spark.preflight.survey import ask_executors
+from hvdcells.spark.session import spark_session
+from hvdcells.spark.slots import num_slots, wait_for_slots
 from launch.doctor import driver, probes
 from launch.doctor.collective import try_collectives
 from launch.doctor.judging import (

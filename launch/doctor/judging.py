@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hvdcells.errors import UserError
-from hvdcells.preflight.findings import Finding, State
 from hvdcells.rank.gpu import position_of_gpu
+from hvdcells.spark.preflight.findings import Finding, State
 
 GIB = 1 << 30
 MEMORY_GIB = (1.0, 2.5)

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from hvdcells.preflight.probe import ask
+from hvdcells.spark.preflight.probe import ask
 
 CONNECT_SECONDS = 3.0
 CHILD_SECONDS = 180.0
@@ -38,7 +38,7 @@ def examine(context: Any, question: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         context: the `BarrierTaskContext`.
-        question: that of `hvdcells.preflight.probe.ask`, and `driver`, what `listening` gives there.
+        question: that of `hvdcells.spark.preflight.probe.ask`, and `driver`, what `listening` gives there.
     """
     facts = ask(context, question)
     with listener() as listening_socket:

@@ -1,6 +1,6 @@
 """A back end that the user interrupts in its second run."""
 
-from hvdcells.backends import InProcess
+from hvdcells.spark.backends import InProcess
 
 
 class Interrupted(InProcess):

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 import hvdcells
-from hvdcells.backends import InProcess
 from hvdcells.cross_validating import spread
 from hvdcells.scores.classification import classification_scores
+from hvdcells.spark.backends import InProcess
 from tests.hvdcells.interrupted import Interrupted
 from tests.small_dataset import write_small_dataset
 

@@ -5,8 +5,8 @@ import pytest
 from rich.console import Console
 
 import hvdcells
-from hvdcells.backends import InProcess
 from hvdcells.data.dataset import Dataset
+from hvdcells.spark.backends import InProcess
 from launch.commands.runs_tables import print_sweep
 from tests.hvdcells.interrupted import Interrupted
 from tests.small_dataset import write_small_dataset

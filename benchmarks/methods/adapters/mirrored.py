@@ -21,7 +21,7 @@ def main(task_folder: str, outcome_folder: str) -> None:
     from spark_tensorflow_distributor import MirroredStrategyRunner
 
     from benchmarks.methods.adapters import mirrored
-    from hvdcells.spark import spark_session
+    from hvdcells.spark.session import spark_session
 
     workers = Task(task_folder).workers
     with spark_session(slots=workers, conf={"spark.python.worker.reuse": "false"}):

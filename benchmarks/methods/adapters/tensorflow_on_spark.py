@@ -18,7 +18,7 @@ def main(task_folder: str, outcome_folder: str) -> None:
     from tensorflowonspark import TFCluster
 
     from benchmarks.methods.adapters import tensorflow_on_spark
-    from hvdcells.spark import spark_session
+    from hvdcells.spark.session import spark_session
 
     workers = Task(task_folder).workers
     arguments = argparse.Namespace(task=task_folder, outcome=outcome_folder, num_gpus=0)

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from hvdcells.spark import LOG_OPTION, use_bundled_java
+from hvdcells.spark.session import LOG_OPTION, use_bundled_java
 from launch.clusters.spark_settings import DISCOVERY_SCRIPT, Stage, spark_settings
 from launch.clusters.spec import ClusterSpec
 from launch.sagemaker.container.contract import Container

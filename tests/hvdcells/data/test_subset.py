@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import hvdcells
-from hvdcells.backends import InProcess
 from hvdcells.data.subset import choose_share, open_for_training
 from hvdcells.errors import UserError
 from hvdcells.rank.input.reader import open_reader
+from hvdcells.spark.backends import InProcess
 from tests.small_dataset import write_small_dataset
 
 GROUPS = {"train": [[8, 8, 1], [6]], "validation": [[8, 8]], "test": [[8]]}

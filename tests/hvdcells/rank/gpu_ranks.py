@@ -9,8 +9,8 @@ import sys
 import tempfile
 from typing import Any
 
-from hvdcells.backends import HorovodOnSpark
 from hvdcells.errors import UserError
+from hvdcells.spark.backends import HorovodOnSpark
 
 
 def what_a_rank_gets(_: None) -> dict[str, Any]:

@@ -5,10 +5,10 @@ import signal
 import numpy as np
 import pytest
 
-from hvdcells.backends import HorovodOnSpark, RankFailedError
 from hvdcells.errors import UserError
 from hvdcells.rank.prediction import probabilities_of
 from hvdcells.scores.classification import classification_scores
+from hvdcells.spark.backends import HorovodOnSpark, RankFailedError
 from tests.hvdcells.rank.rank_checks import Updates, all_checks, fail_before_horovod_starts, fail_on_rank_1
 from tests.small_dataset import write_small_dataset
 

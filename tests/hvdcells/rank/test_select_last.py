@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import hvdcells
-from hvdcells.backends import InProcess
 from hvdcells.errors import UserError
 from hvdcells.runs.progress import Progress
+from hvdcells.spark.backends import InProcess
 from tests.small_dataset import write_small_dataset
 
 

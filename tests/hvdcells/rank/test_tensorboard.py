@@ -6,7 +6,7 @@ from tensorboard.plugins.hparams import metadata
 from tensorboard.util.tensor_util import make_ndarray
 
 import hvdcells
-from hvdcells.backends import InProcess
+from hvdcells.spark.backends import InProcess
 from tests.small_dataset import write_small_dataset
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import hvdcells
-from hvdcells.backends import InProcess
 from hvdcells.errors import UserError
 from hvdcells.experiment import Data, Experiment, Model, Optimizer, Training, Transfer
+from hvdcells.spark.backends import InProcess
 from tests.small_dataset import write_small_dataset
 
 GROUPS = {"train": [[12, 12], [8]], "validation": [[8, 8]], "test": [[8]]}

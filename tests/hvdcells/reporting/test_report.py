@@ -12,8 +12,8 @@ import pytest
 
 import hvdcells
 from hvdcells import storage
-from hvdcells.backends import InProcess
 from hvdcells.runs.directory import RunDirectory, write_json
+from hvdcells.spark.backends import InProcess
 from tests.small_dataset import write_small_dataset
 
 BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)

@@ -12,10 +12,10 @@ import pytest
 
 import hvdcells
 from hvdcells import storage
-from hvdcells.backends import InProcess
 from hvdcells.errors import UserError
 from hvdcells.runs import lock
 from hvdcells.runs.lock import sole_owner
+from hvdcells.spark.backends import InProcess
 from tests.processes import ROOT
 from tests.small_dataset import write_small_dataset
 

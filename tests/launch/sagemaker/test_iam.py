@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hvdcells.backends import InProcess
 from hvdcells.experiment.recipes import small_cnn
+from hvdcells.spark.backends import InProcess
 from launch.sagemaker.options import STAGES
 from tests.launch.sagemaker.conftest import ARGUMENTS
 from tests.launch.sagemaker.launches import ROLE

@@ -1,6 +1,6 @@
 """Where the ranks meet the driver."""
 
-from hvdcells.backends.interfaces import choose_interfaces, let_horovod_choose_well
+from hvdcells.spark.horovod_changes.interfaces import choose_interfaces, let_horovod_choose_well
 
 DRIVER = {"lo": [("127.0.0.1", 1)], "eth0": [("10.0.0.1", 1)]}
 

@@ -13,7 +13,7 @@ from hvdcells.errors import UserError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-LOG_OPTION = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'spark_log4j2.properties').as_uri()}"
+LOG_OPTION = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
 """Of the driver's Java: warnings and errors alone."""
 LOCAL_CONF = {
     "spark.ui.enabled": "false",

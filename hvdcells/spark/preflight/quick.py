@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import MANIFEST_NAME
-from hvdcells.preflight import probe
-from hvdcells.preflight.findings import raise_failed
-from hvdcells.preflight.judging import PACKAGES, judge_places, judge_software
-from hvdcells.preflight.settings import judge_settings
-from hvdcells.preflight.survey import ask_executors
+from hvdcells.spark.preflight import probe
+from hvdcells.spark.preflight.findings import raise_failed
+from hvdcells.spark.preflight.judging import PACKAGES, judge_places, judge_software
+from hvdcells.spark.preflight.settings import judge_settings
+from hvdcells.spark.preflight.survey import ask_executors
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

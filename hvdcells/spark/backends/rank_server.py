@@ -55,7 +55,7 @@ class RankServer:
         self.executable.chmod(self.executable.stat().st_mode | stat.S_IXUSR)
         with listen(address) as listener:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hvdcells.backends.rank_server", str(listener.fileno()), *modules],
+                [sys.executable, "-m", "hvdcells.spark.backends.rank_server", str(listener.fileno()), *modules],
                 env=environment,
                 stdin=subprocess.PIPE,  # its end tells the server that this process has ended
                 stdout=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 import pytest
 
-from hvdcells.backends.ending import Ending
+from hvdcells.spark.horovod_changes.ending import Ending
 
 
 @pytest.mark.parametrize(

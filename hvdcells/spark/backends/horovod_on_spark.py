@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
-from hvdcells.backends.base import forget_failures, note_failure, raise_noted_failure
-from hvdcells.backends.ending import all_end_together
-from hvdcells.backends.interfaces import let_horovod_choose_well
-from hvdcells.backends.rank_server import rank_executable
-from hvdcells.backends.slots import wait_for_slots
-from hvdcells.backends.task_end import let_tasks_end_with_their_rank
-from hvdcells.backends.worker_output import WorkerOutput, output_as_it_comes
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Communication
 from hvdcells.experiment.horovod_settings import decide
-from hvdcells.preflight.quick import refuse_executors, refuse_settings
 from hvdcells.rank.start import THREADS_VARIABLE
-from hvdcells.spark import local_slots, spark_session
+from hvdcells.spark.backends.base import forget_failures, note_failure, raise_noted_failure
+from hvdcells.spark.backends.rank_server import rank_executable
+from hvdcells.spark.horovod_changes.ending import all_end_together
+from hvdcells.spark.horovod_changes.interfaces import let_horovod_choose_well
+from hvdcells.spark.horovod_changes.task_end import let_tasks_end_with_their_rank
+from hvdcells.spark.horovod_changes.worker_output import WorkerOutput, output_as_it_comes
+from hvdcells.spark.preflight.quick import refuse_executors, refuse_settings
+from hvdcells.spark.session import local_slots, spark_session
+from hvdcells.spark.slots import wait_for_slots
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

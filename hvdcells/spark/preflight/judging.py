@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from hvdcells.preflight.findings import Finding
+from hvdcells.spark.preflight.findings import Finding
 
 PACKAGES = (
     "hvdcells",

@@ -3,13 +3,13 @@
 import pytest
 
 from hvdcells.errors import UserError
-from hvdcells.preflight import probe
-from hvdcells.preflight.findings import Finding, gathered, raise_failed
-from hvdcells.preflight.judging import UNASKED, judge_places, judge_software
-from hvdcells.preflight.quick import driver_facts, question, token_in
-from hvdcells.preflight.settings import judge_settings
-from hvdcells.preflight.survey import ask_executors
-from tests.hvdcells.preflight import slow_probe
+from hvdcells.spark.preflight import probe
+from hvdcells.spark.preflight.findings import Finding, gathered, raise_failed
+from hvdcells.spark.preflight.judging import UNASKED, judge_places, judge_software
+from hvdcells.spark.preflight.quick import driver_facts, question, token_in
+from hvdcells.spark.preflight.settings import judge_settings
+from hvdcells.spark.preflight.survey import ask_executors
+from tests.hvdcells.spark.preflight import slow_probe
 
 SAME = {"host": "a", "python": "3.11.2", "executable": "/p", "versions": {"numpy": "1", "hvdcells": "0.1"}}
 DRIVER = {"python": "3.11.7", "versions": {"numpy": "1", "hvdcells": "0.1"}}

@@ -5,7 +5,7 @@ import os
 
 from horovod.runner.common.util import network
 
-from hvdcells.backends.worker_output import WorkerOutput, output_as_it_comes
+from hvdcells.spark.horovod_changes.worker_output import WorkerOutput, output_as_it_comes
 
 
 def test_lines_come_at_once_and_without_prefix(capsys):

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hvdcells.backends import rank_server
-from hvdcells.backends.rank_server import RankServer, rank_executable
+from hvdcells.spark.backends import rank_server
+from hvdcells.spark.backends.rank_server import RankServer, rank_executable
 
 MODULE = """
     import os, sys, time
@@ -88,7 +88,7 @@ def test_when_the_driver_is_killed_server_and_ranks_end(tmp_path):
         [
             sys.executable,
             "-c",
-            "import os, sys\nfrom hvdcells.backends.rank_server import rank_executable\n"
+            "import os, sys\nfrom hvdcells.spark.backends.rank_server import rank_executable\n"
             "print(rank_executable([], os.environ), flush=True)\nsys.stdin.read()",
         ],
         stdin=subprocess.PIPE,

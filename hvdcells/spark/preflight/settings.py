@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from hvdcells.preflight.findings import Finding
+from hvdcells.spark.preflight.findings import Finding
 
 DYNAMIC_ALLOCATION = "spark.dynamicAllocation.enabled"
 SPECULATION = "spark.speculation"

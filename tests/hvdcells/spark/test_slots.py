@@ -2,8 +2,8 @@
 
 import pytest
 
-from hvdcells.backends import slots
 from hvdcells.errors import UserError
+from hvdcells.spark.session import slots
 
 
 @pytest.mark.spark

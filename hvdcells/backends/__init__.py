@@ -1,7 +1,0 @@
-"""Back ends: what runs a function on N ranks. The experiment does not change with them."""
-
-from hvdcells.backends.base import Backend, RankFailedError
-from hvdcells.backends.horovod_on_spark import HorovodOnSpark
-from hvdcells.backends.in_process import InProcess
-
-__all__ = ["Backend", "HorovodOnSpark", "InProcess", "RankFailedError"]

@@ -9,7 +9,7 @@ from hvdcells.cross_validating import cross_validate
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment, recipes
-from hvdcells.reporting import write_report
+from hvdcells.report import write_report
 from hvdcells.run import evaluate, train
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.sweeping import sweep

@@ -17,7 +17,7 @@ from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, recipes
 from hvdcells.rank.evaluate import EvaluationJob, evaluate_best_epoch, evaluate_on_rank
 from hvdcells.rank.train import TrainingJob, train_on_rank
-from hvdcells.reporting import renew_report
+from hvdcells.report import renew_report
 from hvdcells.runs.directory import RunDirectory, write_json
 from hvdcells.runs.earlier_run import EarlierRun, dataset_digest, find_earlier_run, own_experiment
 from hvdcells.runs.first_weights import settle_model

@@ -38,7 +38,7 @@ def write_report(results: Path, out: Path) -> list[Path]:
         UserError: there is nothing to report, or files that are no results.
     """
     from benchmarks.report import figures
-    from hvdcells.reporting.figures import styled
+    from hvdcells.report.figures import styled
 
     folder = results / "scaling"
     points = read_points(folder) if any(folder.glob("*.json")) else []
@@ -82,7 +82,7 @@ def _page(
     from benchmarks.report.figures import TITLES, series_name, series_of
 
     # The look is that of the report of a run.
-    loader = ChoiceLoader([FileSystemLoader(Path(__file__).parent), PackageLoader("hvdcells.reporting", ".")])
+    loader = ChoiceLoader([FileSystemLoader(Path(__file__).parent), PackageLoader("hvdcells.report", ".")])
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

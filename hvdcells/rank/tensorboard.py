@@ -44,7 +44,7 @@ def write_figures(
     import pandas as pd
     import tensorflow as tf
 
-    from hvdcells.reporting import figures
+    from hvdcells.report import figures
     from hvdcells.scores.classification import classification_scores
 
     predictions = pd.read_parquet(io.BytesIO(storage.read_bytes(run.predictions("validation"))))

@@ -13,6 +13,6 @@ def report(run: Annotated[str, typer.Argument(help="A run directory, finished or
     """
     from rich.console import Console
 
-    from hvdcells.reporting import write_report
+    from hvdcells.report import write_report
 
     Console(highlight=False).print(f"Report: {write_report(run)}", soft_wrap=True, markup=False)

@@ -172,7 +172,7 @@ def test_a_report_that_fails_does_not_take_the_training_with_it(tmp_path, monkey
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("hvdcells.reporting.writing.render", fail)
+    monkeypatch.setattr("hvdcells.report.page.render", fail)
     dataset = write_small_dataset(tmp_path / "dataset", GROUPS)
     experiment = hvdcells.recipes.small_cnn().override({**EXPERIMENT, "training.epochs": 1})
     with pytest.warns(UserWarning, match="disk full.*hvdcells report"):

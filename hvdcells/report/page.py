@@ -9,7 +9,7 @@ from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
-    from hvdcells.reporting.facts import RunFacts
+    from hvdcells.report.facts import RunFacts
 
 
 def write_report(run: RunDirectory | str | os.PathLike) -> str:
@@ -25,7 +25,7 @@ def write_report(run: RunDirectory | str | os.PathLike) -> str:
         UserError: no run is there.
     """
     # Here and not above: `import hvdcells` is to load neither matplotlib nor scikit-learn.
-    from hvdcells.reporting.facts import gather
+    from hvdcells.report.facts import gather
 
     facts = gather(run if isinstance(run, RunDirectory) else RunDirectory.at(run))
     storage.write_text(facts.directory.report, render(facts))
@@ -48,12 +48,12 @@ def render(facts: "RunFacts") -> str:
     """Return the page of `RunFacts` as HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from hvdcells.reporting.figures import styled
-    from hvdcells.reporting.sections import flat, split_section, training_pictures
+    from hvdcells.report.figures import styled
+    from hvdcells.report.sections import flat, split_section, training_pictures
     from hvdcells.scores.classification import score_label
 
     environment = Environment(
-        loader=PackageLoader("hvdcells.reporting", "."),
+        loader=PackageLoader("hvdcells.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

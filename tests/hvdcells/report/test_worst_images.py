@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hvdcells.errors import UserError
-from hvdcells.reporting.worst_images import worst_images
+from hvdcells.report.worst_images import worst_images
 from tests.small_dataset import write_small_dataset
 
 

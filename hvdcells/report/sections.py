@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from hvdcells.errors import UserError
-from hvdcells.reporting import figures
-from hvdcells.reporting.facts import RunFacts, SplitFacts
-from hvdcells.reporting.pictures import Picture, picture
-from hvdcells.reporting.worst_images import WorstImage, worst_images
+from hvdcells.report import figures
+from hvdcells.report.facts import RunFacts, SplitFacts
+from hvdcells.report.pictures import Picture, picture
+from hvdcells.report.worst_images import WorstImage, worst_images
 from hvdcells.scores.classification import SCORE_NAMES, score_label
 from hvdcells.scores.curves import Calibration, calibration, precision_recall_points
 from hvdcells.scores.subjects import subject_table

@@ -5,14 +5,14 @@
 Importing this package loads neither TensorFlow nor Spark; they come with the work that needs them.
 """
 
-from hvdcells.cross_validating import cross_validate
 from hvdcells.data.dataset import Dataset
+from hvdcells.driver.cross_validation import cross_validate
+from hvdcells.driver.sweep import sweep
+from hvdcells.driver.train import evaluate, train
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment, recipes
 from hvdcells.report import write_report
-from hvdcells.run import evaluate, train
 from hvdcells.runs.directory import RunDirectory
-from hvdcells.sweeping import sweep
 
 __all__ = [
     "Dataset",

@@ -28,8 +28,8 @@ def find_rate(
     from rich.table import Table
 
     from hvdcells.data.subset import open_for_training
+    from hvdcells.driver.rate_finder import find_rate as find
     from hvdcells.experiment import recipes
-    from hvdcells.rate_finder import find_rate as find
 
     experiment = recipes.by_name(recipe).override(parse_settings(settings or []))
     curve = find(open_for_training(dataset, experiment), experiment, num_steps=steps, lowest=lowest, highest=highest)

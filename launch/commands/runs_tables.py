@@ -3,10 +3,10 @@
 from rich.console import Console
 from rich.table import Table
 
-from hvdcells.cross_validating import CrossValidation
 from hvdcells.data.manifest import SYNTHETIC_NOTICE, Manifest
-from hvdcells.sweeping import CAVEAT as SWEEP_CAVEAT
-from hvdcells.sweeping import Sweep
+from hvdcells.driver.cross_validation import CrossValidation
+from hvdcells.driver.sweep import CAVEAT as SWEEP_CAVEAT
+from hvdcells.driver.sweep import Sweep
 
 _FOLD_SCORES = ("weighted_f1", "cancer_f1", "sensitivity", "specificity", "auroc")
 _SWEEP_SCORES = ("weighted_f1", "macro_f1", "auroc", "loss")

@@ -37,7 +37,7 @@ def show(
             raise UserError("--set without --augmentation", "both, or neither", "add --augmentation RECIPE")
         print_dataset(opened, console)
         return
-    from hvdcells.contact_sheet import describe, draw_contact_sheet
+    from hvdcells.driver.contact_sheet import describe, draw_contact_sheet
     from hvdcells.experiment import recipes
 
     if Path(out).suffix.lower() != ".png":

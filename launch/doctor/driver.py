@@ -8,8 +8,8 @@ from packaging.requirements import Requirement
 
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
+from hvdcells.driver.train import check_trainable
 from hvdcells.errors import UserError, UserErrors
-from hvdcells.run import check_trainable
 from hvdcells.spark.preflight.findings import Finding
 from hvdcells.spark.preflight.judging import judge_places
 from hvdcells.spark.preflight.probe import access, reading, writing

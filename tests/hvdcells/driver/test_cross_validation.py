@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 import hvdcells
-from hvdcells.cross_validating import spread
+from hvdcells.driver.cross_validation import spread
 from hvdcells.scores.classification import classification_scores
 from hvdcells.spark.backends import InProcess
-from tests.hvdcells.interrupted import Interrupted
+from tests.hvdcells.driver.interrupted import Interrupted
 from tests.small_dataset import write_small_dataset
 
 EXPERIMENT = hvdcells.recipes.small_cnn().override(

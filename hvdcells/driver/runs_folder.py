@@ -13,9 +13,9 @@ from typing import Any
 
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
+from hvdcells.driver.train import train
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
-from hvdcells.run import train
 from hvdcells.runs.directory import RunDirectory, write_json
 from hvdcells.runs.lock import is_unused
 from hvdcells.spark.backends import Backend, HorovodOnSpark

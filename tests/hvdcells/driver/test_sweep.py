@@ -8,7 +8,7 @@ import hvdcells
 from hvdcells.data.dataset import Dataset
 from hvdcells.spark.backends import InProcess
 from launch.commands.runs_tables import print_sweep
-from tests.hvdcells.interrupted import Interrupted
+from tests.hvdcells.driver.interrupted import Interrupted
 from tests.small_dataset import write_small_dataset
 
 EXPERIMENT = hvdcells.recipes.small_cnn().override(

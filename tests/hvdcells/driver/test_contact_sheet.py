@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hvdcells.contact_sheet import describe, draw_contact_sheet, some_of_each_class
+from hvdcells.driver.contact_sheet import describe, draw_contact_sheet, some_of_each_class
 from hvdcells.experiment import Augmentation, Experiment, recipes
 from tests.small_dataset import write_small_dataset
 

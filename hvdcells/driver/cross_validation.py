@@ -11,10 +11,10 @@ from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.data.subset import open_for_training
+from hvdcells.driver.runs_folder import Ranks, RunsFolder, plan_of, scores_of, train_unless_finished
+from hvdcells.driver.train import check_trainable
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
-from hvdcells.many_runs import Ranks, RunsFolder, plan_of, scores_of, train_unless_finished
-from hvdcells.run import check_trainable
 from hvdcells.runs.lock import sole_owner
 from hvdcells.spark.backends import Backend
 

@@ -1,8 +1,8 @@
 import pytest
 
+from hvdcells.driver.rate_finder import RateCurve, find_rate
 from hvdcells.errors import UserError
 from hvdcells.experiment import Data, Experiment, Model, Optimizer
-from hvdcells.rate_finder import RateCurve, find_rate
 from tests.small_dataset import write_small_dataset
 
 EXPERIMENT = Experiment(data=Data(batch_size=8), model=Model(width=0.25), optimizer=Optimizer(name="sgd"))

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from etl import listing, shards
+from etl import shards
 from etl.making import Made, Making, decode_shard, settle_shard
 from etl.narrating import Counts
-from etl.rows import REJECTED
+from etl.source import listing
+from etl.source.rows import REJECTED
 from etl.tasks import flat_map
 from hvdcells import storage
 

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from etl import decoding, listing, reading, shards
+from etl import decoding, reading, shards
 from etl.decoding import Unreadable
 from etl.describing import Tally, TallyKey, tally
-from etl.listing import Kind
 from etl.pixels import known_pixels
 from etl.placing import Place, Placement
-from etl.rows import LISTED, ImageRow
 from etl.shards import Decoding, Finding
+from etl.source import listing
+from etl.source.listing import Kind
+from etl.source.rows import LISTED, ImageRow
 from etl.writing import Part, Placed, StoredRow, describe_file, row_groups, write_file
 from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD

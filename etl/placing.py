@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import xxhash
 
-from etl.listing import Kind
 from etl.options import EtlOptions
-from etl.rows import ImageRow
+from etl.source.listing import Kind
+from etl.source.rows import ImageRow
 from etl.splits import assign_groups
 from etl.validating import refuse_empty_training
 from hvdcells.data.columns import NO_FOLD, SPLITS

@@ -4,12 +4,12 @@ import os
 from dataclasses import dataclass
 
 from etl import state
-from etl.layouts import Layout
-from etl.layouts.detect import understand
-from etl.listing import Listing
 from etl.narrating import Narrator
 from etl.options import EtlOptions
 from etl.placing import Placement, decide
+from etl.source.layouts import Layout
+from etl.source.layouts.detect import understand
+from etl.source.listing import Listing
 from etl.synthetic_marker import read_marker
 from etl.validating import refuse_overlap, refuse_unfinished_synthetic, refuse_unusable, resolve
 from hvdcells import storage

@@ -13,7 +13,7 @@ import pyarrow as pa
 import xxhash
 
 from etl import files
-from etl.rows import ImageRow
+from etl.source.rows import ImageRow
 from hvdcells import storage
 from hvdcells.data.columns import ImageEncoding
 

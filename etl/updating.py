@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from etl import files, listing, shards
+from etl import files, shards
 from etl.frames import settings_for
-from etl.rows import LISTED, ROW_SCHEMA
 from etl.shards import Decoding
+from etl.source import listing
+from etl.source.rows import LISTED, ROW_SCHEMA
 from hvdcells import storage
 
 if TYPE_CHECKING:

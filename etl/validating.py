@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from etl.layouts import Layout
-from etl.listing import Listing
 from etl.options import EtlOptions
+from etl.source.layouts import Layout
+from etl.source.listing import Listing
 from etl.synthetic_marker import SyntheticMarker
 from hvdcells.errors import UserError
 

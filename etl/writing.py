@@ -16,8 +16,8 @@ import xxhash
 
 from etl import files
 from etl.placing import Place, Placement
-from etl.rows import ImageRow
 from etl.shards import Decoding, Finding
+from etl.source.rows import ImageRow
 from etl.state import COMMON_METADATA
 from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD, ImageEncoding, arrow_schema, unischema

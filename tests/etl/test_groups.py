@@ -9,12 +9,12 @@ from scipy.sparse.csgraph import connected_components as reference_components
 
 from etl import groups, repeats
 from etl.groups import connected_components, group_of
-from etl.layouts.cnmc import rows_of
-from etl.listing import Kind
 from etl.options import EtlOptions
 from etl.placing import Copy, Sharing, decide
-from etl.rows import LISTED, UNLABELLED
-from etl.sources import SourceFile
+from etl.source.files import SourceFile
+from etl.source.layouts.cnmc import rows_of
+from etl.source.listing import Kind
+from etl.source.rows import LISTED, UNLABELLED
 from hvdcells.data.columns import CNMC_CLASS_NAMES
 from tests.etl.cells import FULL_MANIFEST, SAMPLE, needs_manifest, needs_sample
 

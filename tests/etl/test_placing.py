@@ -1,8 +1,8 @@
 import pytest
 
-from etl.listing import Kind
 from etl.options import EtlOptions
 from etl.placing import Copy, Sharing, decide
+from etl.source.listing import Kind
 from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD
 from hvdcells.errors import UserError
 

@@ -8,7 +8,7 @@ import pytest
 from etl import files
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
-from etl.sources import list_files
+from etl.source.files import list_files
 from etl.verifying import verify
 from hvdcells.data.dataset import Dataset
 from hvdcells.storage import retries

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import xxhash
 
 from etl import files, shards
-from etl.layouts import Layout
-from etl.rows import LISTED, REJECTED, ROW_SCHEMA, UNLABELLED, ImageRow, to_table
+from etl.source.layouts import Layout
+from etl.source.rows import LISTED, REJECTED, ROW_SCHEMA, UNLABELLED, ImageRow, to_table
 from hvdcells import storage
 
 CHUNK_ROWS = 50_000

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import xxhash
 
 from etl import files
-from etl.layouts import Layout
-from etl.layouts.folders import UNKNOWN_SUBJECTS
-from etl.layouts.words import order_classes, split_named
 from etl.options import LARGEST_SQUARE, EtlOptions
-from etl.rows import REJECTED, UNLABELLED, ImageRow
+from etl.source.layouts import Layout
+from etl.source.layouts.folders import UNKNOWN_SUBJECTS
+from etl.source.layouts.words import order_classes, split_named
+from etl.source.rows import REJECTED, UNLABELLED, ImageRow
 from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.storage import retries

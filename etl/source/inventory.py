@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
-from etl.names import parse_cell_name
-from etl.sources import SourceFile
+from etl.source.files import SourceFile
+from etl.source.names import parse_cell_name
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 

@@ -1,9 +1,9 @@
 """Finding out which layout a source has, or holding it to the one that was named."""
 
-from etl.inventory import TABLE_SUFFIXES, Inventory
-from etl.layouts import Layout, cnmc, folders, table
 from etl.options import EtlOptions
-from etl.sources import list_files
+from etl.source.files import list_files
+from etl.source.inventory import TABLE_SUFFIXES, Inventory
+from etl.source.layouts import Layout, cnmc, folders, table
 from hvdcells import storage
 from hvdcells.errors import UserError
 

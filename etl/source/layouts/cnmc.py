@@ -5,12 +5,12 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from etl import names
-from etl.inventory import Inventory
-from etl.layouts import Layout
 from etl.options import CNMC_CROP
-from etl.rows import REJECTED, UNLABELLED, ImageRow
-from etl.sources import SourceFile
+from etl.source import names
+from etl.source.files import SourceFile
+from etl.source.inventory import Inventory
+from etl.source.layouts import Layout
+from etl.source.rows import REJECTED, UNLABELLED, ImageRow
 from hvdcells import storage
 from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD
 from hvdcells.storage import retries

@@ -5,11 +5,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
-from etl.inventory import Inventory
-from etl.layouts import Layout
-from etl.layouts.words import order_classes, split_named
 from etl.options import LARGEST_SQUARE, EtlOptions
-from etl.rows import REJECTED, ImageRow
+from etl.source.inventory import Inventory
+from etl.source.layouts import Layout
+from etl.source.layouts.words import order_classes, split_named
+from etl.source.rows import REJECTED, ImageRow
 from hvdcells.errors import UserError
 
 UNKNOWN_SUBJECTS = (

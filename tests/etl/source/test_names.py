@@ -3,10 +3,10 @@ from collections import Counter
 
 import pytest
 
-from etl.layouts.cnmc import rows_of
-from etl.names import class_folder_of, fold_of, is_final_test, is_preliminary_test, parse_cell_name
-from etl.rows import LISTED, UNLABELLED
-from etl.sources import SourceFile
+from etl.source.files import SourceFile
+from etl.source.layouts.cnmc import rows_of
+from etl.source.names import class_folder_of, fold_of, is_final_test, is_preliminary_test, parse_cell_name
+from etl.source.rows import LISTED, UNLABELLED
 from tests.etl.cells import FULL_MANIFEST, SAMPLE, needs_manifest, needs_sample
 
 

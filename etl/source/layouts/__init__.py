@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from etl.rows import ImageRow
+from etl.source.rows import ImageRow
 
 
 @dataclass(frozen=True)

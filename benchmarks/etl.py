@@ -33,7 +33,7 @@ from benchmarks.harness import (
     significant,
     write_result,
 )
-from etl import decoding
+from etl.images import decode
 from etl.options import CNMC_CROP
 from hvdcells.data.stored_images import ImageColumn
 from hvdcells.spark.session import spark_session
@@ -162,7 +162,7 @@ def stage_seconds(clocks: list[methods.StageClock]) -> dict[str, float]:
 
 def milliseconds_per_image(files: list[str], encoding: str) -> dict[str, float]:
     """Time each step of one image by itself, on one core."""
-    decoding.use_one_thread()
+    decode.use_one_thread()
     column = ImageColumn(1, methods.IMAGE_SIZE, encoding)
     spent: dict[str, float] = {}
 
@@ -174,11 +174,11 @@ def milliseconds_per_image(files: list[str], encoding: str) -> dict[str, float]:
 
     for path in files:
         content = timed("read", Path(path).read_bytes)
-        pixels = timed("decode", decoding.decode, content)
-        timed("content hash", decoding.content_hash, pixels)
-        cut = timed("crop", decoding.centre_square, pixels, CNMC_CROP)
-        square = timed("resize", decoding.resize, cut, methods.IMAGE_SIZE)
-        timed("perceptual hash", decoding.perceptual_hash, square)
+        pixels = timed("decode", decode.decode, content)
+        timed("content hash", decode.content_hash, pixels)
+        cut = timed("crop", decode.centre_square, pixels, CNMC_CROP)
+        square = timed("resize", decode.resize, cut, methods.IMAGE_SIZE)
+        timed("perceptual hash", decode.perceptual_hash, square)
         timed("channel sums", _channel_sums, square)
         timed("encode", column.add, square)
         column.take()

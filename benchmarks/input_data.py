@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from etl import decoding
+from etl.images import decode
 from etl.options import CNMC_CROP, EtlOptions
 from etl.pipeline import run_etl
 from etl.synthetic import synthesize
@@ -80,9 +80,9 @@ def _write_variants(cells: Path, images: Path) -> None:
         split = "validation" if path.stem.split("_")[2:4] == ["1", "1"] else "train"
         target = images / split / path.stem.rpartition("_")[2]
         target.mkdir(parents=True, exist_ok=True)
-        square = decoding.resize(decoding.centre_square(decoding.decode(path.read_bytes()), CNMC_CROP), IMAGE_SIZE)
+        square = decode.resize(decode.centre_square(decode.decode(path.read_bytes()), CNMC_CROP), IMAGE_SIZE)
         for number, image in enumerate(_flips_and_turns(square)):
-            (target / f"{path.stem}-{number}.png").write_bytes(decoding.encode(image, "png"))
+            (target / f"{path.stem}-{number}.png").write_bytes(decode.encode(image, "png"))
 
 
 def _flips_and_turns(image: np.ndarray) -> Iterator[np.ndarray]:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from etl import decoding, reading, shards
-from etl.decoding import Unreadable
+from etl import shards
 from etl.describing import Tally, TallyKey, tally
+from etl.images import decode, read
+from etl.images.decode import Unreadable
 from etl.pixels import known_pixels
 from etl.placing import Place, Placement
 from etl.shards import Decoding, Finding
@@ -148,9 +149,9 @@ def _decoded_row_groups(
     groups: list[list[Placed]], how: Decoding, findings: dict[str, Finding], progress: Progress
 ) -> Iterator[tuple[list[StoredRow], pa.Array]]:
     """Decode images row group by row group; what was learnt is added to the findings."""
-    decoding.use_one_thread()
+    decode.use_one_thread()
     column = ImageColumn(max(map(len, groups), default=0), how.image_size, how.encoding)
-    contents = reading.read_ahead((placed.row.source for group in groups for placed in group), how.source)
+    contents = read.read_ahead((placed.row.source for group in groups for placed in group), how.source)
     for group in groups:
         for placed, content in zip(group, contents, strict=False):
             findings[placed.row.source] = _examine(placed.row, content, how, column)
@@ -166,7 +167,7 @@ def _examine(row: ImageRow, content: bytes | str, how: Decoding, column: ImageCo
     if isinstance(content, str):
         return Finding(*known, reason=content)
     try:
-        done = decoding.process(content, how.image_size, how.crop)
+        done = decode.process(content, how.image_size, how.crop)
     except Unreadable as verdict:
         return Finding(*known, reason=str(verdict))
     column.add(done.square)

@@ -7,7 +7,8 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl import decoding, files, reading
+from etl import files
+from etl.images import decode, read
 from etl.shards import Decoding
 from etl.writing import StoredRow
 from hvdcells import storage
@@ -59,10 +60,10 @@ class KnownPixels:
         return self._row_group(number, group).slice(index, 1)
 
     def _decoded(self, row: StoredRow) -> pa.Array:
-        content = reading.read_image(row.source, self._how.source)
+        content = read.read_image(row.source, self._how.source)
         if isinstance(content, str):
             raise RuntimeError(f"{row.source} was there when it was listed, and is not now: {content}")
-        done = decoding.process(content, self._how.image_size, self._how.crop)
+        done = decode.process(content, self._how.image_size, self._how.crop)
         if done.content_hash != row.content_hash:
             raise RuntimeError(f"{row.source} has changed since it was listed; run the same command again")
         column = ImageColumn(1, self._how.image_size, self._how.encoding)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl import decoding, files
+from etl import files
 from etl.frames import persist, settings_for
+from etl.images import decode
 from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD, arrow_schema
 from hvdcells.data.dataset import Dataset
@@ -95,7 +96,7 @@ def _facts(spark: "SparkSession", dataset: Dataset) -> "DataFrame":
     class_names = manifest.class_names
 
     def look(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        decoding.use_one_thread()
+        decode.use_one_thread()
         for batch in batches:
             for entry in batch.to_pylist():
                 yield from _look_into(entry, size, encoding, class_names)
@@ -135,8 +136,8 @@ def _fact(split: str, row: dict, image_size: int, encoding: str, class_names: tu
         if pixels.shape != (image_size, image_size, 3) or pixels.dtype != "uint8":
             problem = f"{row['image_id']} in {location}: {pixels.dtype} of shape {pixels.shape}"
         else:
-            stored_hash = decoding.content_hash(pixels)
-    except decoding.Unreadable as verdict:
+            stored_hash = decode.content_hash(pixels)
+    except decode.Unreadable as verdict:
         problem = f"{row['image_id']} in {location}: {verdict}"
     if not 0 <= row["label"] < len(class_names) or class_names[row["label"]] != row["class_name"]:
         problem = problem or f"{row['image_id']} in {location}: label {row['label']} and class {row['class_name']!r}"

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from etl.decoding import Unreadable, decode
+from etl.images.decode import Unreadable, decode
 from hvdcells.data.columns import ImageEncoding
 
 

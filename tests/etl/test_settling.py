@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from etl import decoding, pipeline, sharing
+from etl import pipeline, sharing
+from etl.images import decode
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.verifying import verify
@@ -63,7 +64,7 @@ def test_what_pixels_tell_gives_the_same_dataset_by_whatever_way(spark, source, 
     rows = {row["source"]: (side, row) for side, row in rows_of(tmp_path / "at-once")}
     assert {row["group"] for _, row in rows.values() if row["subject"] in ("1", "90")} == {"1"}
     for source_path, (_, row) in rows.items():
-        pixels = decoding.process((root / source_path).read_bytes(), 16, 40)
+        pixels = decode.process((root / source_path).read_bytes(), 16, 40)
         np.testing.assert_array_equal(np.load(io.BytesIO(row["image"])), pixels.square[..., ::-1])
 
     monkeypatch.setattr(sharing, "BUCKET_IMAGES", 10)  # as if there were too many for one task

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from etl import decoding
-from etl.decoding import Unreadable, centre_square, content_hash, decode, process, resize
+from etl.images import decode
+from etl.images.decode import Unreadable, centre_square, content_hash, decode, process, resize
 from hvdcells.data.columns import unischema
 from hvdcells.data.stored_images import ImageColumn, decode_stored, encode
 from tests.etl.cells import SAMPLE, cell, needs_sample
@@ -152,7 +152,7 @@ def test_an_image_is_processed_as_the_straightforward_way_does(side):
 
 def test_the_perceptual_hash_is_near_for_near_images_and_far_for_others():
     def bits(one, other):
-        return ((decoding.perceptual_hash(one) ^ decoding.perceptual_hash(other)) & (2**64 - 1)).bit_count()
+        return ((decode.perceptual_hash(one) ^ decode.perceptual_hash(other)) & (2**64 - 1)).bit_count()
 
     image = cv2.GaussianBlur(cell(5, 224), (0, 0), 6)
     brighter = np.clip(image.astype(np.int16) + 2, 0, 255).astype(np.uint8)

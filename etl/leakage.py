@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, islice
 
 from etl.describing import Tally
-from etl.placing import Placement
+from etl.placement.place import Placement
 from etl.sharing import MOST_NAMED, Found
 from hvdcells.data.manifest import LeakageReport
 

@@ -15,7 +15,7 @@ from etl.describing import Tally, TallyKey, tally
 from etl.images import decode, read
 from etl.images.decode import Unreadable
 from etl.pixels import known_pixels
-from etl.placing import Place, Placement
+from etl.placement.place import Place, Placement
 from etl.shards import Decoding, Finding
 from etl.source import listing
 from etl.source.listing import Kind

@@ -13,7 +13,7 @@ from etl.making import Making
 from etl.narrating import Narrator
 from etl.options import EtlOptions
 from etl.overview import write_overview
-from etl.placing import decide
+from etl.placement.place import decide
 from etl.planning import Plan, plan_etl
 from etl.rejects import refuse_too_many, write_rejects
 from etl.sharing import find_sharing

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from etl import state
 from etl.narrating import Narrator
 from etl.options import EtlOptions
-from etl.placing import Placement, decide
+from etl.placement.place import Placement, decide
 from etl.source.layouts import Layout
 from etl.source.layouts.detect import understand
 from etl.source.listing import Listing

@@ -15,7 +15,7 @@ from etl import repeats, shards
 from etl.groups import group_of
 from etl.making import Made, Making
 from etl.options import EtlOptions
-from etl.placing import Copy, Sharing
+from etl.placement.place import Copy, Sharing
 from etl.repeats import Image
 from etl.source.listing import Kind
 from etl.tasks import flat_map

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from etl import files
-from etl.placing import Place, Placement
+from etl.placement.place import Place, Placement
 from etl.shards import Decoding, Finding
 from etl.source.rows import ImageRow
 from etl.state import COMMON_METADATA

@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components as reference_components
 from etl import groups, repeats
 from etl.groups import connected_components, group_of
 from etl.options import EtlOptions
-from etl.placing import Copy, Sharing, decide
+from etl.placement.place import Copy, Sharing, decide
 from etl.source.files import SourceFile
 from etl.source.layouts.cnmc import rows_of
 from etl.source.listing import Kind

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.splits import assign_groups
+from etl.placement.balance import assign_groups
 
 
 def one_class_groups(draw_counts):

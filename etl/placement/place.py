@@ -13,9 +13,9 @@ import numpy as np
 import xxhash
 
 from etl.options import EtlOptions
+from etl.placement.balance import assign_groups
 from etl.source.listing import Kind
 from etl.source.rows import ImageRow
-from etl.splits import assign_groups
 from etl.validating import refuse_empty_training
 from hvdcells.data.columns import NO_FOLD, SPLITS
 from hvdcells.errors import UserError

@@ -1,7 +1,7 @@
 import pytest
 
 from etl.options import EtlOptions
-from etl.placing import Copy, Sharing, decide
+from etl.placement.place import Copy, Sharing, decide
 from etl.source.listing import Kind
 from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD
 from hvdcells.errors import UserError

@@ -6,9 +6,11 @@ import platform
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from etl import leakage, narrating, shards, state
+from etl import narrating, shards, state
 from etl.describing import channel_moments, fold_summaries, summaries, tally
 from etl.jobs import decode_all, rejects_of_all, settle_all
+from etl.leakage.find import find_sharing
+from etl.leakage.report import report
 from etl.making import Making
 from etl.narrating import Narrator
 from etl.options import EtlOptions
@@ -16,7 +18,6 @@ from etl.overview import write_overview
 from etl.placement.place import decide
 from etl.planning import Plan, plan_etl
 from etl.rejects import refuse_too_many, write_rejects
-from etl.sharing import find_sharing
 from etl.updating import keep_known_shards
 from etl.writing import write_common_metadata
 from hvdcells.data.manifest import Manifest
@@ -93,7 +94,7 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
     folds = fold_summaries(tallied, *described) if by_fold else {}
     parquet = [file for split in splits.values() for file in split.files]
     dropped = {source: reason for shard in made for source, reason in shard.dropped.items()}
-    leaks = leakage.report(placement, found, tallied, dropped, layout.subjects_known, options.keep_leaks)
+    leaks = report.report(placement, found, tallied, dropped, layout.subjects_known, options.keep_leaks)
     mean, std = channel_moments(tallied, options.image_size)
     manifest = Manifest(
         synthetic=plan.synthetic,

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from etl import pipeline, sharing
+from etl import pipeline
 from etl.images import decode
 from etl.options import EtlOptions
 from etl.pipeline import run_etl

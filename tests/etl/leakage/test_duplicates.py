@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl import repeats
+from etl.leakage.report import duplicates
 
 HASHES = st.lists(
     st.tuples(
@@ -21,7 +21,7 @@ def facts(images):
         members = [(index, *image) for index, image in enumerate(images) if index % 3 == shard]
         hashes = [f"{content:032x}" for _, content, _ in members]
         signed = [value - 2**64 if value >= 2**63 else value for *_, value in members]
-        parts.append(repeats.facts(shard, [index for index, *_ in members], hashes, signed))
+        parts.append(duplicates.facts(shard, [index for index, *_ in members], hashes, signed))
     return np.concatenate(parts)
 
 
@@ -41,15 +41,18 @@ def test_they_are_those_that_comparing_all_with_all_finds(drawn, most_bits):
         for one, other in pairs
         if images[one][0] != images[other][0] and (images[one][1] ^ images[other][1]).bit_count() <= most_bits
     }
-    assert set().union(*(repeats.near_pairs(table, quarter, most_bits) for quarter in range(4))) == near
+    assert set().union(*(duplicates.near_pairs(table, quarter, most_bits) for quarter in range(4))) == near
     sets = {}
     for name, (content, _) in zip(names, images, strict=True):
         sets.setdefault(content, []).append(name)
     wanted = sorted(sorted(members) for members in sets.values() if len(members) > 1)
-    assert sorted(repeats.identical_sets(table)) == wanted
+    assert sorted(duplicates.identical_sets(table)) == wanted
 
 
 def test_what_too_many_share_is_left_out():
-    images = [(number, 7) for number in range(repeats.MOST_SHARING + 1)]
-    assert repeats.near_pairs(facts(images), 0, 2) == set()
-    assert len(repeats.near_pairs(facts(images[:-1]), 0, 2)) == repeats.MOST_SHARING * (repeats.MOST_SHARING - 1) // 2
+    images = [(number, 7) for number in range(duplicates.MOST_SHARING + 1)]
+    assert duplicates.near_pairs(facts(images), 0, 2) == set()
+    assert (
+        len(duplicates.near_pairs(facts(images[:-1]), 0, 2))
+        == duplicates.MOST_SHARING * (duplicates.MOST_SHARING - 1) // 2
+    )

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from etl import repeats, shards
-from etl.groups import group_of
+from etl import shards
+from etl.leakage.components import group_of
+from etl.leakage.duplicates import Image
+from etl.leakage.report import duplicates
 from etl.making import Made, Making
 from etl.options import EtlOptions
 from etl.placement.place import Copy, Sharing
-from etl.repeats import Image
 from etl.source.listing import Kind
 from etl.tasks import flat_map
 
@@ -27,8 +28,8 @@ MOST_NAMED = 5000
 """Pairs named in the manifest; all are counted."""
 BUCKET_IMAGES = 1_000_000
 """Images compared at a time; so many take a second and 40 MB."""
-_BY_PIXELS = repeats.NUM_QUARTERS
-_WAYS = range(repeats.NUM_QUARTERS + 1)
+_BY_PIXELS = duplicates.NUM_QUARTERS
+_WAYS = range(duplicates.NUM_QUARTERS + 1)
 """Images are compared by each quarter of the perceptual hash, and by the content hash."""
 
 
@@ -86,17 +87,17 @@ def _repeated(
 def _deal_out(images: np.ndarray, num_buckets: int) -> Iterator[tuple[tuple[int, int], bytes]]:
     """Yield images by way of comparing them and bucket: those that may belong together are in the same."""
     for way in _WAYS:
-        key = images["low"] if way == _BY_PIXELS else repeats.quarter_of(images, way)
+        key = images["low"] if way == _BY_PIXELS else duplicates.quarter_of(images, way)
         bucket_of = key % np.uint64(num_buckets)
         for bucket in np.unique(bucket_of).tolist():
             yield (way, bucket), images[bucket_of == bucket].tobytes()
 
 
 def _find(way: int, parts: Iterable[bytes], most_bits: int) -> tuple[int, list]:
-    images = np.frombuffer(b"".join(parts), repeats.FACT)
+    images = np.frombuffer(b"".join(parts), duplicates.FACT)
     if way == _BY_PIXELS:
-        return way, repeats.identical_sets(images)
-    return way, sorted(repeats.near_pairs(images, way, most_bits))
+        return way, duplicates.identical_sets(images)
+    return way, sorted(duplicates.near_pairs(images, way, most_bits))
 
 
 def _facts(shard: int, staged: str, making: Making) -> np.ndarray:
@@ -108,7 +109,7 @@ def _facts(shard: int, staged: str, making: Making) -> np.ndarray:
         for index, finding in enumerate(findings)
         if not finding.reason and (listed is None or finding.source in listed)
     ]
-    return repeats.facts(shard, *zip(*usable, strict=True)) if usable else np.empty(0, repeats.FACT)
+    return duplicates.facts(shard, *zip(*usable, strict=True)) if usable else np.empty(0, duplicates.FACT)
 
 
 def _look_up(spark: "SparkSession", made: Sequence[Made], making: Making, wanted: set[Image]) -> dict[Image, Copy]:

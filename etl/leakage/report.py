@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, islice
 
 from etl.describing import Tally
+from etl.leakage.find import MOST_NAMED, Found
 from etl.placement.place import Placement
-from etl.sharing import MOST_NAMED, Found
 from hvdcells.data.manifest import LeakageReport
 
 Pair = tuple[str, str]

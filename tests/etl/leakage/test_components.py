@@ -7,8 +7,8 @@ import pytest
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components as reference_components
 
-from etl import groups, repeats
-from etl.groups import connected_components, group_of
+from etl.leakage.components import connected_components, group_of
+from etl.leakage.report import components, duplicates
 from etl.options import EtlOptions
 from etl.placement.place import Copy, Sharing, decide
 from etl.source.files import SourceFile
@@ -57,7 +57,7 @@ def test_random_graphs_agree_with_scipy(spark, seed):
     assert found == {f"n{node:03d}": first[wanted[node]] for node in set(ends.ravel().tolist())}
 
 
-@pytest.mark.parametrize("most_on_the_driver", [groups.MOST_PAIRS_ON_THE_DRIVER, 0])
+@pytest.mark.parametrize("most_on_the_driver", [components.MOST_PAIRS_ON_THE_DRIVER, 0])
 def test_a_group_is_named_for_its_first_subject(spark, monkeypatch, most_on_the_driver):
     monkeypatch.setattr(groups, "MOST_PAIRS_ON_THE_DRIVER", most_on_the_driver)
     assert group_of(spark, []) == {}
@@ -85,8 +85,8 @@ def real_rows():
 def real_sets(real_rows):
     """Sets of sources with the same pixels."""
     rows = list(real_rows.values())
-    table = repeats.facts(0, range(len(rows)), [row.fingerprint[:32] for row in rows], [0] * len(rows))
-    return [[rows[index].source for _, index in members] for members in repeats.identical_sets(table)]
+    table = duplicates.facts(0, range(len(rows)), [row.fingerprint[:32] for row in rows], [0] * len(rows))
+    return [[rows[index].source for _, index in members] for members in duplicates.identical_sets(table)]
 
 
 @pytest.fixture(scope="module")

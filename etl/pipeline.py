@@ -6,20 +6,21 @@ import platform
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from etl import narrating, shards, state
-from etl.describing import channel_moments, fold_summaries, summaries, tally
-from etl.jobs import decode_all, rejects_of_all, settle_all
+from etl import narrating, state
 from etl.leakage.find import find_sharing
 from etl.leakage.report import report
-from etl.making import Making
 from etl.narrating import Narrator
 from etl.options import EtlOptions
 from etl.overview import write_overview
 from etl.placement.place import decide
 from etl.planning import Plan, plan_etl
 from etl.rejects import refuse_too_many, write_rejects
-from etl.updating import keep_known_shards
-from etl.writing import write_common_metadata
+from etl.shards.counts import channel_moments, fold_summaries, summaries, tally
+from etl.shards.findings import findings
+from etl.shards.jobs import decode_all, rejects_of_all, settle_all
+from etl.shards.parquet import write_common_metadata
+from etl.shards.task import Making
+from etl.shards.update import keep_known_shards
 from hvdcells.data.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
 def deal_out(spark: "SparkSession", plan: Plan) -> tuple[list[int], Making]:
     """Deal the images out to shards; return the numbers of these, and what a task must know."""
     listing, dataset, options, known = plan.listing, plan.dataset, plan.options, ()
-    decoding = shards.Decoding(
+    decoding = findings.Decoding(
         source=plan.layout.base,
         dataset=dataset,
         image_size=options.image_size,
@@ -140,12 +141,12 @@ def deal_out(spark: "SparkSession", plan: Plan) -> tuple[list[int], Making]:
         options_digest=options.decoding_digest(),
     )
     folder = state.listing_folder(dataset)
-    num_shards = shards.num_shards_for(listing.num_images)
+    num_shards = findings.num_shards_for(listing.num_images)
     if plan.previous is None:
         numbers = listing.deal_out(folder, options.seed, num_shards)
     else:
         known = plan.previous.shards
-        first_shard = 1 + max(map(shards.number_of, known), default=-1)
+        first_shard = 1 + max(map(findings.number_of, known), default=-1)
         new_folder = state.listing_folder(dataset, "new-listing")
         numbers = listing.deal_out(new_folder, options.seed, num_shards, first_shard)
         numbers = keep_known_shards(spark, new_folder, numbers, known, decoding, folder)
@@ -154,7 +155,7 @@ def deal_out(spark: "SparkSession", plan: Plan) -> tuple[list[int], Making]:
         placement=plan.placement,
         listing=folder,
         subjects_known=plan.layout.subjects_known,
-        known_shards={shards.number_of(staged): staged for staged in known},
+        known_shards={findings.number_of(staged): staged for staged in known},
         earlier_files=state.earlier_files(plan.previous),
     )
     return numbers, making

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from etl.options import EtlOptions
-from etl.shards import SHARDS_FOLDER, findings_name
+from etl.shards.findings import SHARDS_FOLDER, findings_name
 from hvdcells import storage
 from hvdcells.data.manifest import IMAGES_FOLDER, MANIFEST_NAME, Manifest, ParquetFile
 from hvdcells.errors import UserError

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl import files
-from etl.frames import persist, settings_for
 from etl.images import decode
+from etl.shards.frames import persist, settings_for
 from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD, arrow_schema
 from hvdcells.data.dataset import Dataset

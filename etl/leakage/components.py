@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import coo_matrix, csgraph
 
-from etl.frames import settings_for
+from etl.shards.frames import settings_for
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

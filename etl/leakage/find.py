@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from etl import shards
 from etl.leakage.components import group_of
 from etl.leakage.duplicates import Image
 from etl.leakage.report import duplicates
-from etl.making import Made, Making
 from etl.options import EtlOptions
 from etl.placement.place import Copy, Sharing
+from etl.shards.findings import findings
+from etl.shards.spark_tasks import flat_map
+from etl.shards.task import Made, Making
 from etl.source.listing import Kind
-from etl.tasks import flat_map
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -101,7 +101,7 @@ def _find(way: int, parts: Iterable[bytes], most_bits: int) -> tuple[int, list]:
 
 
 def _facts(shard: int, staged: str, making: Making) -> np.ndarray:
-    findings, _ = shards.read_findings(making.decoding.findings(staged))
+    findings, _ = findings.read_findings(making.decoding.findings(staged))
     # The findings of an earlier state may name images that are gone from the source.
     listed = {row.source for row in making.rows(shard)} if shard in making.known_shards else None
     usable = [
@@ -121,7 +121,7 @@ def _look_up(spark: "SparkSession", made: Sequence[Made], making: Making, wanted
         indices.setdefault(shard, []).append(index)
 
     def look_up(shard: int, staged: str, indices: list[int]) -> list[tuple[Image, Copy]]:
-        findings, _ = shards.read_findings(making.decoding.findings(staged))
+        findings, _ = findings.read_findings(making.decoding.findings(staged))
         kinds = {row.source: Kind.of(row) for row in making.rows(shard)}
         sources = [(index, findings[index].source) for index in indices]
         return [((shard, index), Copy(source, kinds[source])) for index, source in sources]

@@ -4,9 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, islice
 
-from etl.describing import Tally
 from etl.leakage.find import MOST_NAMED, Found
 from etl.placement.place import Placement
+from etl.shards.counts import Tally
 from hvdcells.data.manifest import LeakageReport
 
 Pair = tuple[str, str]

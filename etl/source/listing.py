@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from etl import files, shards
+from etl import files
+from etl.shards.findings import findings
 from etl.source.layouts import Layout
 from etl.source.rows import LISTED, REJECTED, ROW_SCHEMA, UNLABELLED, ImageRow, to_table
 from hvdcells import storage
@@ -107,7 +108,7 @@ class Listing:
             for chunk in self._chunks():
                 shard_of = np.fromiter(
                     (
-                        first_shard + shards.order_of(source, seed) % num_shards
+                        first_shard + findings.order_of(source, seed) % num_shards
                         for source in chunk["source"].to_pylist()
                     ),
                     np.int64,

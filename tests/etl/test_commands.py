@@ -11,7 +11,7 @@ import pytest
 
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
-from etl.shards import SHARDS_FOLDER, num_shards_for, read_findings
+from etl.shards.findings import SHARDS_FOLDER, num_shards_for, read_findings
 from etl.verifying import verify
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError

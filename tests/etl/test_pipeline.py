@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from etl import files, pipeline, shards
+from etl import files, pipeline
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
+from etl.shards.findings import findings
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import IMAGES_FOLDER
 from hvdcells.errors import UserError
@@ -250,11 +251,11 @@ def test_a_run_that_failed_goes_on_from_its_finished_shards(spark, source, tmp_p
             run_etl(spark, source, dataset, SMALL)
     with pytest.raises(UserError, match="no finished dataset"):
         Dataset.open(dataset)
-    decoded = {path.name: path.stat().st_mtime_ns for path in (dataset / shards.SHARDS_FOLDER).iterdir()}
+    decoded = {path.name: path.stat().st_mtime_ns for path in (dataset / findings.SHARDS_FOLDER).iterdir()}
     assert decoded
     manifest = run_etl(spark, source, dataset, SMALL)
     assert manifest.written == 64
-    for path in (dataset / shards.SHARDS_FOLDER).iterdir():
+    for path in (dataset / findings.SHARDS_FOLDER).iterdir():
         assert decoded[path.name] == path.stat().st_mtime_ns
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.spark
 
 @pytest.fixture(autouse=True)
 def few_rows(spark):
-    from etl.frames import settings_for
+    from etl.shards.frames import settings_for
 
     with settings_for(spark, 1000):
         yield

@@ -10,17 +10,16 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from etl import shards
-from etl.describing import Tally, TallyKey, tally
 from etl.images import decode, read
 from etl.images.decode import Unreadable
-from etl.pixels import known_pixels
 from etl.placement.place import Place, Placement
-from etl.shards import Decoding, Finding
+from etl.shards.counts import Tally, TallyKey, tally
+from etl.shards.findings import Decoding, Finding, findings
+from etl.shards.parquet import Part, Placed, StoredRow, describe_file, row_groups, write_file
+from etl.shards.stored_pixels import known_pixels
 from etl.source import listing
 from etl.source.listing import Kind
 from etl.source.rows import LISTED, ImageRow
-from etl.writing import Part, Placed, StoredRow, describe_file, row_groups, write_file
 from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD
 from hvdcells.data.manifest import ParquetFile
@@ -87,7 +86,7 @@ def decode_shard(shard: int, making: Making, progress: Progress) -> list[Made]:
         return []
     staged = making.known_shards.get(shard) or how.name(shard, [row for row, _ in placed])
     if storage.exists(how.findings(staged)):
-        findings = {finding.source: finding for finding in shards.read_findings(how.findings(staged))[0]}
+        findings = {finding.source: finding for finding in findings.read_findings(how.findings(staged))[0]}
         rejected = _rejected(placed, findings)
         progress(len(placed), rejected.total())
         return [Made(shard, staged, len(placed), rejected, settled=False)]
@@ -104,7 +103,7 @@ def decode_shard(shard: int, making: Making, progress: Progress) -> list[Made]:
         for _ in _decoded_row_groups(row_groups(dropped, making.placement), how, findings, progress):
             pass
     in_order = [findings[row.source] for row, _ in placed]
-    shards.write_findings(how.findings(staged), in_order, [file.path for _, file in files])
+    findings.write_findings(how.findings(staged), in_order, [file.path for _, file in files])
     return [_made(shard, staged, placed, findings, files, making)]
 
 
@@ -112,7 +111,7 @@ def settle_shard(shard: int, staged: str, making: Making, progress: Progress) ->
     """Bring the files of a decoded shard in line with the placement."""
     how = making.decoding
     placed = making.placed(shard)
-    in_order, written = shards.read_findings(how.findings(staged))
+    in_order, written = findings.read_findings(how.findings(staged))
     findings = {finding.source: finding for finding in in_order}
     files = []
     parts = _parts(placed, making.placement)

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from etl import files
 from etl.images import decode, read
-from etl.shards import Decoding
-from etl.writing import StoredRow
+from etl.shards.findings import Decoding
+from etl.shards.parquet import StoredRow
 from hvdcells import storage
 from hvdcells.data.stored_images import ImageColumn
 

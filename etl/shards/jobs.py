@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from etl import shards
-from etl.making import Made, Making, decode_shard, settle_shard
 from etl.narrating import Counts
+from etl.shards.findings import findings
+from etl.shards.spark_tasks import flat_map
+from etl.shards.task import Made, Making, decode_shard, settle_shard
 from etl.source import listing
 from etl.source.rows import REJECTED
-from etl.tasks import flat_map
 from hvdcells import storage
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def rejects_of_all(
         rows = listing.read_rows(storage.join(making.listing, listing.file_name(shard)))
         yield from ((row.source, row.reason) for row in rows if row.status == REJECTED)
         if shard in staged_of:
-            findings, _ = shards.read_findings(making.decoding.findings(staged_of[shard]))
+            findings, _ = findings.read_findings(making.decoding.findings(staged_of[shard]))
             listed = {row.source for row in rows if row.status != REJECTED}
             yield from ((found.source, found.reason) for found in findings if found.reason and found.source in listed)
 

@@ -16,7 +16,7 @@ import xxhash
 
 from etl import files
 from etl.placement.place import Place, Placement
-from etl.shards import Decoding, Finding
+from etl.shards.findings import Decoding, Finding
 from etl.source.rows import ImageRow
 from etl.state import COMMON_METADATA
 from hvdcells import storage

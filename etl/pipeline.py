@@ -6,15 +6,16 @@ import platform
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from etl import narrating, state
+from etl import narrating
+from etl.dataset import work_folder
+from etl.dataset.overview import write_overview
+from etl.dataset.rejects import refuse_too_many, write_rejects
 from etl.leakage.find import find_sharing
 from etl.leakage.report import report
 from etl.narrating import Narrator
 from etl.options import EtlOptions
-from etl.overview import write_overview
 from etl.placement.place import decide
 from etl.planning import Plan, plan_etl
-from etl.rejects import refuse_too_many, write_rejects
 from etl.shards.counts import channel_moments, fold_summaries, summaries, tally
 from etl.shards.findings import findings
 from etl.shards.jobs import decode_all, rejects_of_all, settle_all
@@ -64,8 +65,8 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
         return plan.finished
     narrator = narrator or Narrator()
     dataset, options, layout, listing = plan.dataset, plan.options, plan.layout, plan.listing
-    state.begin(dataset, plan.source, options, plan.finished)
-    with state.standing_on_refusal(dataset, plan.finished):
+    work_folder.begin(dataset, plan.source, options, plan.finished)
+    with work_folder.standing_on_refusal(dataset, plan.finished):
         # ---- Every image once: read, decode, hash, crop, resize, and written where it will most likely stay.
         numbers, making = deal_out(spark, plan)
         progress = narrating.Counts(spark.sparkContext)
@@ -115,16 +116,16 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
         leakage=leaks,
         listed=listing.num_images,
         written=sum(split.images for split in splits.values()),
-        size_bytes=state.remove_other_images(dataset, parquet),
+        size_bytes=work_folder.remove_other_images(dataset, parquet),
         rejected=rejects,
         dropped=len(leaks.dropped),
         unlabelled=listing.num_unlabelled,
         shards=tuple(sorted(shard.staged for shard in made)),
     )
-    state.refuse_miscount(manifest)
+    work_folder.refuse_miscount(manifest)
     write_common_metadata(dataset, parquet, options.image_size, options.encoding)
     write_overview(dataset, manifest)
-    state.finish(dataset, manifest)
+    work_folder.finish(dataset, manifest)
     return manifest
 
 
@@ -140,14 +141,14 @@ def deal_out(spark: "SparkSession", plan: Plan) -> tuple[list[int], Making]:
         seed=options.seed,
         options_digest=options.decoding_digest(),
     )
-    folder = state.listing_folder(dataset)
+    folder = work_folder.listing_folder(dataset)
     num_shards = findings.num_shards_for(listing.num_images)
     if plan.previous is None:
         numbers = listing.deal_out(folder, options.seed, num_shards)
     else:
         known = plan.previous.shards
         first_shard = 1 + max(map(findings.number_of, known), default=-1)
-        new_folder = state.listing_folder(dataset, "new-listing")
+        new_folder = work_folder.listing_folder(dataset, "new-listing")
         numbers = listing.deal_out(new_folder, options.seed, num_shards, first_shard)
         numbers = keep_known_shards(spark, new_folder, numbers, known, decoding, folder)
     making = Making(
@@ -156,7 +157,7 @@ def deal_out(spark: "SparkSession", plan: Plan) -> tuple[list[int], Making]:
         listing=folder,
         subjects_known=plan.layout.subjects_known,
         known_shards={findings.number_of(staged): staged for staged in known},
-        earlier_files=state.earlier_files(plan.previous),
+        earlier_files=work_folder.earlier_files(plan.previous),
     )
     return numbers, making
 

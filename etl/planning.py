@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from etl import state
+from etl.dataset import work_folder
 from etl.narrating import Narrator
 from etl.options import EtlOptions
 from etl.placement.place import Placement, decide
@@ -61,7 +61,7 @@ def plan_etl(
     refuse_overlap(source, dataset)
     marker = read_marker(source)
     refuse_unfinished_synthetic(source, marker)
-    found = state.look(dataset)
+    found = work_folder.look(dataset)
     layout = understand(source, options)
     listing = Listing(layout)
     synthetic = ", synthetic" if marker else ""
@@ -76,7 +76,7 @@ def plan_etl(
     previous = found.manifest or found.previous
     # An interrupted update goes on as one, whether or not it is said again.
     update = update or found.manifest is None
-    stale = previous is None or state.is_stale(previous, listing.digest, options, source, dataset, update)
+    stale = previous is None or work_folder.is_stale(previous, listing.digest, options, source, dataset, update)
     nothing_to_do = found.manifest is not None and not stale
     if nothing_to_do:
         narrator.say(f"{dataset} is up to date: nothing to do")

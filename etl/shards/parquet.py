@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import xxhash
 
 from etl import files
+from etl.dataset.work_folder import COMMON_METADATA
 from etl.placement.place import Place, Placement
 from etl.shards.findings import Decoding, Finding
 from etl.source.rows import ImageRow
-from etl.state import COMMON_METADATA
 from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD, ImageEncoding, arrow_schema, unischema
 from hvdcells.data.manifest import IMAGES_FOLDER, ParquetFile

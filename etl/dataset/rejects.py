@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl import files
-from etl.state import REJECTS_FOLDER
+from etl.dataset.work_folder import REJECTS_FOLDER
 from hvdcells import storage
 from hvdcells.errors import UserError
 

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from etl import files
-from etl.state import OVERVIEW_NAME
+from etl.dataset.work_folder import OVERVIEW_NAME
 from hvdcells import storage
 from hvdcells.data.columns import SPLITS
 from hvdcells.data.manifest import Manifest

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from etl.synthetic import synthesize
+from etl.demo_cells.generator import synthesize
 
 NUM_SUBJECTS = 24
 NUM_TURNS = 8

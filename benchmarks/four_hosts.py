@@ -21,7 +21,7 @@ from rich.console import Console
 from benchmarks.cluster import Cluster, standing_cluster
 from benchmarks.harness import OutOption, environment, run_command, write_result
 from benchmarks.scaling.processes import run_to_its_end
-from etl.synthetic import synthesize
+from etl.demo_cells.generator import synthesize
 from hvdcells.errors import UserError
 from hvdcells.runs.directory import RunDirectory
 

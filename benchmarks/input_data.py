@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from etl.demo_cells.generator import synthesize
 from etl.images import decode
 from etl.options import CNMC_CROP, EtlOptions
 from etl.pipeline import run_etl
-from etl.synthetic import synthesize
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import MANIFEST_NAME
 from hvdcells.spark.session import spark_session

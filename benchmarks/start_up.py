@@ -18,9 +18,9 @@ from typing import Annotated
 import typer
 
 from benchmarks.harness import OutOption, Sample, environment, print_samples, write_result
+from etl.demo_cells.generator import synthesize
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
-from etl.synthetic import synthesize
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.spark.backends.horovod_on_spark import RANK_SERVER_VARIABLE
 from hvdcells.spark.session import spark_session

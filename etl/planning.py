@@ -4,13 +4,13 @@ import os
 from dataclasses import dataclass
 
 from etl.dataset import work_folder
+from etl.demo_cells.marker import read_marker
 from etl.narrating import Narrator
 from etl.options import EtlOptions
 from etl.placement.place import Placement, decide
 from etl.source.layouts import Layout
 from etl.source.layouts.detect import understand
 from etl.source.listing import Listing
-from etl.synthetic_marker import read_marker
 from etl.validating import refuse_overlap, refuse_unfinished_synthetic, refuse_unusable, resolve
 from hvdcells import storage
 from hvdcells.data.manifest import Manifest

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from etl.demo_cells.marker import SyntheticMarker
 from etl.options import EtlOptions
 from etl.source.layouts import Layout
 from etl.source.listing import Listing
-from etl.synthetic_marker import SyntheticMarker
 from hvdcells.errors import UserError
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from etl.synthetic import synthesize
+from etl.demo_cells.generator import synthesize
 from hvdcells import storage
 from hvdcells.errors import UserError
 from tests.processes import command

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import hvdcells
+from etl.demo_cells.generator import synthesize
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
-from etl.synthetic import synthesize
 from hvdcells.spark.backends import InProcess
 
 pytestmark = [pytest.mark.spark, pytest.mark.ranks, pytest.mark.slow]

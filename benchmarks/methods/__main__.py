@@ -28,9 +28,9 @@ from benchmarks.methods.environments import DEFAULT_FOLDER
 from benchmarks.methods.results import AIM_F1, Figures, figures_of, merged, replace_result, row_of
 from benchmarks.methods.running import ROOT, run_once
 from benchmarks.methods.table import markdown_table
+from etl.demo_cells.generator import synthesize
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
-from etl.synthetic import synthesize
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.spark.session import spark_session

@@ -21,9 +21,9 @@ from benchmarks.harness import run_command
 from benchmarks.scaling.plan import PlannedPoint, Request, plan
 from benchmarks.scaling.point import Input, Mode, read_point, scaling_efficiencies
 from benchmarks.scaling.sweep import run_sweep
+from etl.demo_cells.generator import synthesize
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
-from etl.synthetic import synthesize
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import MANIFEST_NAME
 from hvdcells.errors import UserError

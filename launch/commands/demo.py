@@ -26,9 +26,9 @@ def demo(
     from rich.console import Console
 
     import hvdcells
+    from etl.demo_cells.generator import synthesize
     from etl.options import EtlOptions
     from etl.pipeline import run_etl
-    from etl.synthetic import synthesize
     from hvdcells.spark.session import spark_session
     from launch.commands.tables import print_evaluation
 

@@ -20,7 +20,7 @@ def synthesize(
 
     Running the same command again completes a set that was interrupted.
     """
-    from etl.synthetic import synthesize as write_cells
+    from etl.demo_cells.generator import synthesize as write_cells
 
     summary = write_cells(out, subjects, images_per_subject, seed, workers)
     console = Console(soft_wrap=True)

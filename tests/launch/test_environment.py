@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import hvdcells
-from etl.synthetic import synthesize
+from etl.demo_cells.generator import synthesize
 from hvdcells.errors import UserError
 from launch.clusters.environment import (
     environment_files,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from etl.synthetic_cell import SMEAR_EFFECTS
+from etl.demo_cells.cell import SMEAR_EFFECTS
 from hvdcells.data.columns import CANCER, CNMC_CLASS_NAMES, HEALTHY
 
 MIN_SUBJECTS = 8

@@ -13,11 +13,10 @@ from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from etl import synthetic
-from etl.synthetic import synthesize
-from etl.synthetic_cell import draw_smear, draw_traits, paint
-from etl.synthetic_marker import read_marker, write_marker
-from etl.synthetic_plan import LABELS_CSV, NUM_PARTS, TEST_FOLDER, TEST_PART, plan_pictures, plan_subjects
+from etl.demo_cells.cell import draw_smear, draw_traits, paint
+from etl.demo_cells.generator import synthesize
+from etl.demo_cells.marker import read_marker, write_marker
+from etl.demo_cells.plan import LABELS_CSV, NUM_PARTS, TEST_FOLDER, TEST_PART, plan_pictures, plan_subjects
 from hvdcells.data.columns import CANCER, HEALTHY, SYNTHETIC_MARKER
 from hvdcells.errors import UserError
 

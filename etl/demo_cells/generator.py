@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from etl.synthetic_cell import draw_smear, draw_traits, paint
-from etl.synthetic_marker import SyntheticMarker, read_marker, write_marker
-from etl.synthetic_plan import LABELS_CSV, MIN_SUBJECTS, TEST_PART, Picture, labels_csv, plan_pictures
+from etl.demo_cells.cell import draw_smear, draw_traits, paint
+from etl.demo_cells.marker import SyntheticMarker, read_marker, write_marker
+from etl.demo_cells.plan import LABELS_CSV, MIN_SUBJECTS, TEST_PART, Picture, labels_csv, plan_pictures
 from hvdcells import storage
 from hvdcells.data.columns import CNMC_CLASS_NAMES, SYNTHETIC_MARKER
 from hvdcells.errors import UserError, raise_together

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl import narrating
+from etl import listener
 from etl.options import CNMC_CROP, EtlOptions
 from etl.pipeline import run_etl
 from hvdcells.data.columns import ImageEncoding, unischema
@@ -28,7 +28,7 @@ ROWS_PER_ROW_GROUP = 32
 ROWS_PER_FILE = 512
 
 
-class StageClock(narrating.Narrator):
+class StageClock(listener.Narrator):
     """Notes when the stages of a run begin."""
 
     def __init__(self) -> None:

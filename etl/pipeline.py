@@ -6,16 +6,16 @@ import platform
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from etl import narrating
+from etl import listener
 from etl.dataset import work_folder
 from etl.dataset.overview import write_overview
 from etl.dataset.rejects import refuse_too_many, write_rejects
 from etl.leakage.find import find_sharing
 from etl.leakage.report import report
-from etl.narrating import Narrator
+from etl.listener import Narrator
 from etl.options import EtlOptions
 from etl.placement.place import decide
-from etl.planning import Plan, plan_etl
+from etl.plan import Plan, plan_etl
 from etl.shards.counts import channel_moments, fold_summaries, summaries, tally
 from etl.shards.findings import findings
 from etl.shards.jobs import decode_all, rejects_of_all, settle_all
@@ -69,8 +69,8 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
     with work_folder.standing_on_refusal(dataset, plan.finished):
         # ---- Every image once: read, decode, hash, crop, resize, and written where it will most likely stay.
         numbers, making = deal_out(spark, plan)
-        progress = narrating.Counts(spark.sparkContext)
-        with narrating.narrated(narrator, progress, "decoding", listing.num_images - listing.num_unlabelled):
+        progress = listener.Counts(spark.sparkContext)
+        with listener.narrated(narrator, progress, "decoding", listing.num_images - listing.num_unlabelled):
             made = decode_all(spark, numbers, making, progress)
         some_rejected = listing.num_rejected or any(shard.num_rejected for shard in made)
         rejects = write_rejects(rejects_of_all(spark, numbers, made, making) if some_rejected else (), dataset)
@@ -83,8 +83,8 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
         # ---- Files that differ from what decoding wrote, from the encoded images; nothing is decoded again.
         if placement != plan.placement or not all(shard.settled for shard in made):
             making = replace(making, placement=placement)
-            progress = narrating.Counts(spark.sparkContext)
-            with narrating.narrated(narrator, progress, "sorting", sum(shard.num_images for shard in made)):
+            progress = listener.Counts(spark.sparkContext)
+            with listener.narrated(narrator, progress, "sorting", sum(shard.num_images for shard in made)):
                 made = settle_all(spark, made, making, progress)
 
     # ---- The description, and last of all the manifest: from then on it is a dataset.

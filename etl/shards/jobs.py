@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from etl.narrating import Counts
+from etl.listener import Counts
 from etl.shards.findings import findings
 from etl.shards.spark_tasks import flat_map
 from etl.shards.task import Made, Making, decode_shard, settle_shard

@@ -20,7 +20,7 @@ def check(
     from rich.console import Console
     from rich.table import Table
 
-    from etl.verifying import verify
+    from etl.verify import verify
     from hvdcells.data.dataset import Dataset
     from hvdcells.spark.session import spark_session
 

@@ -75,7 +75,7 @@ def etl(
 
     from etl.options import EtlOptions
     from etl.pipeline import carry_out
-    from etl.planning import plan_etl
+    from etl.plan import plan_etl
     from hvdcells.data.dataset import Dataset
     from hvdcells.spark.session import spark_session
     from launch.commands.dataset_tables import print_dataset

@@ -5,7 +5,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from etl.narrating import Narrator
+from etl.listener import Narrator
 
 
 class ScreenNarrator(Narrator):

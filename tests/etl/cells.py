@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from etl import files
-from etl.narrating import Narrator
+from etl.listener import Narrator
 from hvdcells.data.dataset import Dataset
 
 REAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

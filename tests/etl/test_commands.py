@@ -12,7 +12,7 @@ import pytest
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.shards.findings import SHARDS_FOLDER, num_shards_for, read_findings
-from etl.verifying import verify
+from etl.verify import verify
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from tests.etl.cells import cell, write_cnmc, write_image

@@ -9,7 +9,7 @@ from etl import files
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.source.files import list_files
-from etl.verifying import verify
+from etl.verify import verify
 from hvdcells.data.dataset import Dataset
 from hvdcells.storage import retries
 from tests.etl.cells import cell

@@ -11,7 +11,7 @@ from etl import pipeline
 from etl.images import decode
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
-from etl.verifying import verify
+from etl.verify import verify
 from hvdcells.data.dataset import Dataset
 from tests.etl.cells import Listener, cell, rows_of, write_image
 

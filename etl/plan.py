@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from etl.dataset import work_folder
 from etl.demo_cells.marker import read_marker
-from etl.narrating import Narrator
+from etl.listener import Narrator
 from etl.options import EtlOptions
 from etl.placement.place import Placement, decide
 from etl.source.layouts import Layout

@@ -7,7 +7,7 @@ import pytest
 
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
-from etl.verifying import verify
+from etl.verify import verify
 from hvdcells.data.dataset import Dataset
 from tests.etl.cells import write_cnmc
 

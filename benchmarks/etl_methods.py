@@ -28,7 +28,7 @@ ROWS_PER_ROW_GROUP = 32
 ROWS_PER_FILE = 512
 
 
-class StageClock(listener.Narrator):
+class StageClock(listener.Listener):
     """Notes when the stages of a run begin."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ def this_project(
     def run() -> None:
         shutil.rmtree(out, ignore_errors=True)
         clock = StageClock()
-        run_etl(spark, source, out, EtlOptions.of(encoding=encoding, split="grouped"), narrator=clock)
+        run_etl(spark, source, out, EtlOptions.of(encoding=encoding, split="grouped"), listener=clock)
         clock.finish()
         clocks.append(clock)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.25
 
 
-class Narrator:
+class Listener:
     """Listener of a run; this one is silent."""
 
     def say(self, text: str) -> None:
@@ -41,15 +41,15 @@ class Counts:
 
 
 @contextmanager
-def narrated(narrator: Narrator, counts: Counts, stage: str, num_images: int) -> Iterator[None]:
-    """Pass the counts on to the narrator while the body runs."""
+def reported(listener: Listener, counts: Counts, stage: str, num_images: int) -> Iterator[None]:
+    """Pass the counts on to the listener while the body runs."""
     over = threading.Event()
 
     def pass_on() -> None:
         while not over.wait(_POLL_SECONDS):
-            narrator.advance(counts.done.value, counts.rejected.value)
+            listener.advance(counts.done.value, counts.rejected.value)
 
-    narrator.stage(stage, num_images)
+    listener.stage(stage, num_images)
     thread = threading.Thread(target=pass_on, daemon=True)
     thread.start()
     try:
@@ -57,5 +57,5 @@ def narrated(narrator: Narrator, counts: Counts, stage: str, num_images: int) ->
     finally:
         over.set()
         thread.join()
-        narrator.advance(counts.done.value, counts.rejected.value)
-        narrator.stage_over(stage)
+        listener.advance(counts.done.value, counts.rejected.value)
+        listener.stage_over(stage)

@@ -6,18 +6,17 @@ import platform
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from etl import listener
 from etl.dataset import work_folder
 from etl.dataset.overview import write_overview
 from etl.dataset.rejects import refuse_too_many, write_rejects
+from etl.leakage import report
 from etl.leakage.find import find_sharing
-from etl.leakage.report import report
-from etl.listener import Narrator
+from etl.listener import Listener
 from etl.options import EtlOptions
 from etl.placement.place import decide
 from etl.plan import Plan, plan_etl
 from etl.shards.counts import channel_moments, fold_summaries, summaries, tally
-from etl.shards.findings import findings
+from etl.shards.findings import Decoding, num_shards_for, number_of
 from etl.shards.jobs import decode_all, rejects_of_all, settle_all
 from etl.shards.parquet import write_common_metadata
 from etl.shards.task import Making
@@ -34,7 +33,7 @@ def run_etl(
     dataset: str | os.PathLike,
     options: EtlOptions | None = None,
     update: bool = False,
-    narrator: Narrator | None = None,
+    listener: Listener | None = None,
 ) -> Manifest:
     """Make a dataset from a source, go on with one that was interrupted, or find that there is nothing to do.
 
@@ -44,7 +43,7 @@ def run_etl(
         dataset: where the dataset goes; likewise.
         options: see `EtlOptions`.
         update: bring a finished dataset in line with its source; images that are known are not decoded again.
-        narrator: told what goes on.
+        listener: told what goes on.
 
     Returns:
         The manifest, as it was written.
@@ -52,10 +51,10 @@ def run_etl(
     Raises:
         UserError: the source, the options or what is at the dataset's location is not acceptable.
     """
-    return carry_out(spark, plan_etl(source, dataset, options, update, narrator), narrator)
+    return carry_out(spark, plan_etl(source, dataset, options, update, listener), listener)
 
 
-def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = None) -> Manifest:
+def carry_out(spark: "SparkSession", plan: Plan, listener: Listener | None = None) -> Manifest:
     """Do what was planned: the whole way from images to a dataset.
 
     Raises:
@@ -63,14 +62,14 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
     """
     if plan.nothing_to_do:
         return plan.finished
-    narrator = narrator or Narrator()
+    listener = listener or Listener()
     dataset, options, layout, listing = plan.dataset, plan.options, plan.layout, plan.listing
     work_folder.begin(dataset, plan.source, options, plan.finished)
     with work_folder.standing_on_refusal(dataset, plan.finished):
         # ---- Every image once: read, decode, hash, crop, resize, and written where it will most likely stay.
         numbers, making = deal_out(spark, plan)
         progress = listener.Counts(spark.sparkContext)
-        with listener.narrated(narrator, progress, "decoding", listing.num_images - listing.num_unlabelled):
+        with listener.reported(listener, progress, "decoding", listing.num_images - listing.num_unlabelled):
             made = decode_all(spark, numbers, making, progress)
         some_rejected = listing.num_rejected or any(shard.num_rejected for shard in made)
         rejects = write_rejects(rejects_of_all(spark, numbers, made, making) if some_rejected else (), dataset)
@@ -84,7 +83,7 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
         if placement != plan.placement or not all(shard.settled for shard in made):
             making = replace(making, placement=placement)
             progress = listener.Counts(spark.sparkContext)
-            with listener.narrated(narrator, progress, "sorting", sum(shard.num_images for shard in made)):
+            with listener.reported(listener, progress, "sorting", sum(shard.num_images for shard in made)):
                 made = settle_all(spark, made, making, progress)
 
     # ---- The description, and last of all the manifest: from then on it is a dataset.
@@ -132,7 +131,7 @@ def carry_out(spark: "SparkSession", plan: Plan, narrator: Narrator | None = Non
 def deal_out(spark: "SparkSession", plan: Plan) -> tuple[list[int], Making]:
     """Deal the images out to shards; return the numbers of these, and what a task must know."""
     listing, dataset, options, known = plan.listing, plan.dataset, plan.options, ()
-    decoding = findings.Decoding(
+    decoding = Decoding(
         source=plan.layout.base,
         dataset=dataset,
         image_size=options.image_size,
@@ -142,12 +141,12 @@ def deal_out(spark: "SparkSession", plan: Plan) -> tuple[list[int], Making]:
         options_digest=options.decoding_digest(),
     )
     folder = work_folder.listing_folder(dataset)
-    num_shards = findings.num_shards_for(listing.num_images)
+    num_shards = num_shards_for(listing.num_images)
     if plan.previous is None:
         numbers = listing.deal_out(folder, options.seed, num_shards)
     else:
         known = plan.previous.shards
-        first_shard = 1 + max(map(findings.number_of, known), default=-1)
+        first_shard = 1 + max(map(number_of, known), default=-1)
         new_folder = work_folder.listing_folder(dataset, "new-listing")
         numbers = listing.deal_out(new_folder, options.seed, num_shards, first_shard)
         numbers = keep_known_shards(spark, new_folder, numbers, known, decoding, folder)
@@ -156,7 +155,7 @@ def deal_out(spark: "SparkSession", plan: Plan) -> tuple[list[int], Making]:
         placement=plan.placement,
         listing=folder,
         subjects_known=plan.layout.subjects_known,
-        known_shards={findings.number_of(staged): staged for staged in known},
+        known_shards={number_of(staged): staged for staged in known},
         earlier_files=work_folder.earlier_files(plan.previous),
     )
     return numbers, making

@@ -4,16 +4,16 @@ import os
 from dataclasses import dataclass
 
 from etl.dataset import work_folder
-from etl.demo_cells.marker import read_marker
-from etl.listener import Narrator
+from etl.demo_cells.marker import SyntheticMarker, read_marker
+from etl.listener import Listener
 from etl.options import EtlOptions
 from etl.placement.place import Placement, decide
 from etl.source.layouts import Layout
 from etl.source.layouts.detect import understand
 from etl.source.listing import Listing
-from etl.validating import refuse_overlap, refuse_unfinished_synthetic, refuse_unusable, resolve
 from hvdcells import storage
 from hvdcells.data.manifest import Manifest
+from hvdcells.errors import UserError
 
 NO_VALIDATION = (
     "the source brings no images for validation: whole subjects of its training side are taken for it "
@@ -48,14 +48,14 @@ def plan_etl(
     dataset: str | os.PathLike,
     options: EtlOptions | None = None,
     update: bool = False,
-    narrator: Narrator | None = None,
+    listener: Listener | None = None,
 ) -> Plan:
     """Look at the source and at what is at the dataset's location, and touch nothing. Arguments as for `run_etl`.
 
     Raises:
         UserError: the source, the options or what is at the dataset's location is not acceptable.
     """
-    narrator = narrator or Narrator()
+    listener = listener or Listener()
     options = options or EtlOptions()
     source, dataset = storage.absolute(source), storage.absolute(dataset)
     refuse_overlap(source, dataset)
@@ -65,21 +65,21 @@ def plan_etl(
     layout = understand(source, options)
     listing = Listing(layout)
     synthetic = ", synthetic" if marker else ""
-    narrator.say(f"{listing.num_images} images in {source}, layout {layout.name}{synthetic}")
+    listener.say(f"{listing.num_images} images in {source}, layout {layout.name}{synthetic}")
     options = resolve(options, layout)
     refuse_unusable(layout, listing, options)
     for note in layout.notes:
-        narrator.say(note)
+        listener.say(note)
     has_validation = listing.num_per_official_split()["validation"] > 0
     if options.split == "official" and not has_validation:
-        narrator.say(NO_VALIDATION)
+        listener.say(NO_VALIDATION)
     previous = found.manifest or found.previous
     # An interrupted update goes on as one, whether or not it is said again.
     update = update or found.manifest is None
     stale = previous is None or work_folder.is_stale(previous, listing.digest, options, source, dataset, update)
     nothing_to_do = found.manifest is not None and not stale
     if nothing_to_do:
-        narrator.say(f"{dataset} is up to date: nothing to do")
+        listener.say(f"{dataset} is up to date: nothing to do")
     return Plan(
         source=source,
         dataset=dataset,
@@ -93,3 +93,70 @@ def plan_etl(
         previous=previous,
         nothing_to_do=nothing_to_do,
     )
+
+
+def refuse_overlap(source: str, dataset: str) -> None:
+    """Refuse a dataset inside its own source, or a source inside the dataset.
+
+    Raises:
+        UserError: they overlap.
+    """
+    inner, outer = sorted((source.rstrip("/") + "/", dataset.rstrip("/") + "/"), key=len, reverse=True)
+    if inner.startswith(outer):
+        raise UserError(
+            f"the source {source} and the dataset {dataset} lie one within the other",
+            "two separate locations",
+            "name a location for the dataset outside the source",
+        )
+
+
+def refuse_unfinished_synthetic(source: str, marker: SyntheticMarker | None) -> None:
+    """Refuse demonstration cells that were not all drawn.
+
+    Raises:
+        UserError: the set is incomplete.
+    """
+    if marker is not None and not marker.complete:
+        raise UserError(
+            f"the demonstration cells in {source} are incomplete: their making was interrupted",
+            f"all {marker.num_images} images",
+            "run the same `hvdcells synthesize` again; it completes the set",
+        )
+
+
+def resolve(options: EtlOptions, layout: Layout) -> EtlOptions:
+    """Return the options with `auto` and None replaced by what the layout brings."""
+    split = options.split
+    if split == "auto":
+        split = "official" if layout.has_official_split else "grouped"
+    crop = layout.default_crop if options.crop is None else options.crop
+    return options.model_copy(update={"layout": layout.name, "split": split, "crop": crop})
+
+
+def refuse_unusable(layout: Layout, listing: Listing, options: EtlOptions) -> None:
+    """Refuse a source that cannot become a dataset with these options.
+
+    Raises:
+        UserError: one class only, no labelled image, or `official` without official splits.
+    """
+    num_per_label = listing.num_per_label()
+    classes = {name: num_per_label[label] for label, name in enumerate(layout.class_names)}
+    if not sum(classes.values()):
+        raise UserError(
+            f"none of the {listing.num_images} images has a label ({listing.num_unlabelled} are published without)",
+            f"images of the classes {' and '.join(layout.class_names)}",
+            "name the folder that holds the training data too",
+        )
+    if min(classes.values()) == 0:
+        found = ", ".join(f"{num} × {name}" for name, num in classes.items())
+        raise UserError(
+            f"the source has images of one class only ({found})",
+            f"images of both classes, {' and '.join(layout.class_names)}",
+            "name the folder that holds both",
+        )
+    if options.split == "official" and not layout.has_official_split:
+        raise UserError(
+            f"--split official, but the layout {layout.name} brings no splits",
+            "C-NMC, or a table with a split column",
+            "use --split grouped or --split k-fold",
+        )

@@ -42,7 +42,7 @@ _FACTS_SCHEMA = pa.schema([(name, pa.int32() if name in _INTEGERS else pa.string
 
 
 @dataclass(frozen=True)
-class Finding:
+class Claim:
     """One thing that was looked at: what should hold, and what speaks against it (nothing, if it holds)."""
 
     claim: str
@@ -54,14 +54,14 @@ class Finding:
         return not self.against
 
 
-def verify(spark: "SparkSession", dataset: Dataset) -> list[Finding]:
+def verify(spark: "SparkSession", dataset: Dataset) -> list[Claim]:
     """Look at every row of every file of a dataset and return what was found, claim by claim."""
     manifest = dataset.manifest
     with settings_for(spark, manifest.written), persist(_facts(spark, dataset)) as facts:
         rows = facts.where("problem = ''")
         # First, because all that follows rests on rows that could be read.
-        findings = [_files_named(dataset), _petastorm_metadata(dataset), _readable(facts)]
-        findings += [
+        claims = [_files_named(dataset), _petastorm_metadata(dataset), _readable(facts)]
+        claims += [
             _on_one_side(rows, "subject", "no subject is in two splits"),
             _on_one_side(rows, "content_hash", "no pixel-identical source image is in two splits"),
             _on_one_side(rows, "stored_hash", "no pixel-identical stored image is in two splits"),
@@ -69,15 +69,13 @@ def verify(spark: "SparkSession", dataset: Dataset) -> list[Finding]:
         strategy = manifest.options.get("split")
         if strategy == "grouped":
             # Official sides may divide a group whose copies were dropped; the manifest warns of each.
-            findings.append(_on_one_side(rows, "group", "no leakage group is in two splits"))
+            claims.append(_on_one_side(rows, "group", "no leakage group is in two splits"))
         if strategy == "k-fold":
             folded = rows.where(f"fold != {NO_FOLD}")
-            findings.append(_on_one_side(folded, "group", "no leakage group is in two folds", side="fold"))
-            findings.append(
-                _on_one_side(folded, "stored_hash", "no pixel-identical image is in two folds", side="fold")
-            )
-        findings += [_unique_ids(rows), _counts(rows, manifest), _accounted(manifest)]
-    return findings
+            claims.append(_on_one_side(folded, "group", "no leakage group is in two folds", side="fold"))
+            claims.append(_on_one_side(folded, "stored_hash", "no pixel-identical image is in two folds", side="fold"))
+        claims += [_unique_ids(rows), _counts(rows, manifest), _accounted(manifest)]
+    return claims
 
 
 def _facts(spark: "SparkSession", dataset: Dataset) -> "DataFrame":
@@ -154,7 +152,7 @@ def _some(texts: list[str], number: int) -> str:
     return "; ".join(texts[:_MOST_NAMED]) + (f"; and {number - _MOST_NAMED} more" if number > _MOST_NAMED else "")
 
 
-def _files_named(dataset: Dataset) -> Finding:
+def _files_named(dataset: Dataset) -> Claim:
     fs, root = storage.filesystem(storage.join(dataset.location, IMAGES_FOLDER))
     fs.invalidate_cache()
     there = {f"{IMAGES_FOLDER}/{path.removeprefix(root).lstrip('/')}" for path in fs.find(root)}
@@ -162,10 +160,10 @@ def _files_named(dataset: Dataset) -> Finding:
     there.discard(f"{IMAGES_FOLDER}/_common_metadata")
     wrong = [f"{path} is missing" for path in sorted(named - there)]
     wrong += [f"{path} is in no manifest" for path in sorted(there - named)]
-    return Finding("the Parquet files are those of the manifest", _some(wrong, len(wrong)))
+    return Claim("the Parquet files are those of the manifest", _some(wrong, len(wrong)))
 
 
-def _petastorm_metadata(dataset: Dataset) -> Finding:
+def _petastorm_metadata(dataset: Dataset) -> Claim:
     from petastorm.etl.dataset_metadata import ROW_GROUPS_PER_FILE_KEY, UNISCHEMA_KEY
 
     claim = "Petastorm's metadata names the same row groups"
@@ -173,41 +171,39 @@ def _petastorm_metadata(dataset: Dataset) -> Finding:
         with files.local_copy(storage.join(dataset.location, IMAGES_FOLDER, "_common_metadata")) as path:
             metadata = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowException) as error:
-        return Finding(claim, f"_common_metadata cannot be read ({str(error).splitlines()[0]})")
+        return Claim(claim, f"_common_metadata cannot be read ({str(error).splitlines()[0]})")
     named = {
         file.path.removeprefix(f"{IMAGES_FOLDER}/"): len(file.rows_per_row_group)
         for split in dataset.manifest.splits.values()
         for file in split.files
     }
     if UNISCHEMA_KEY not in metadata:
-        return Finding(claim, "there is no Unischema")
+        return Claim(claim, "there is no Unischema")
     same = json.loads(metadata.get(ROW_GROUPS_PER_FILE_KEY, b"{}")) == named
-    return Finding(claim, "" if same else "other files or row groups")
+    return Claim(claim, "" if same else "other files or row groups")
 
 
-def _readable(facts: "DataFrame") -> Finding:
+def _readable(facts: "DataFrame") -> Claim:
     wrong = [row.problem for row in facts.where("problem != ''").select("problem").limit(1000).collect()]
-    return Finding("every file reads and every image decodes", _some(sorted(wrong), len(wrong)))
+    return Claim("every file reads and every image decodes", _some(sorted(wrong), len(wrong)))
 
 
-def _on_one_side(rows: "DataFrame", column: str, claim: str, side: str = "split") -> Finding:
+def _on_one_side(rows: "DataFrame", column: str, claim: str, side: str = "split") -> Claim:
     from pyspark.sql import functions as f
 
     sides = rows.groupBy(column).agg(f.sort_array(f.collect_set(side)).alias("sides"), f.min("image_id").alias("first"))
     divided = sides.where(f.size("sides") > 1).orderBy(column)
     found = divided.limit(_MOST_NAMED).collect()
     texts = [f"{row[column]} ({row['first']}, …) in {' and '.join(map(str, row.sides))}" for row in found]
-    return Finding(claim, _some(texts, divided.count() if len(found) == _MOST_NAMED else len(found)))
+    return Claim(claim, _some(texts, divided.count() if len(found) == _MOST_NAMED else len(found)))
 
 
-def _unique_ids(rows: "DataFrame") -> Finding:
+def _unique_ids(rows: "DataFrame") -> Claim:
     repeated = rows.groupBy("image_id").count().where("count > 1").orderBy("image_id").limit(100).collect()
-    return Finding(
-        "image ids are unique", _some([f"{row.image_id} × {row['count']}" for row in repeated], len(repeated))
-    )
+    return Claim("image ids are unique", _some([f"{row.image_id} × {row['count']}" for row in repeated], len(repeated)))
 
 
-def _counts(rows: "DataFrame", manifest: Manifest) -> Finding:
+def _counts(rows: "DataFrame", manifest: Manifest) -> Claim:
     from pyspark.sql import functions as f
 
     subject = f.col("subject") if manifest.subjects_known else f.lit("")
@@ -224,10 +220,10 @@ def _counts(rows: "DataFrame", manifest: Manifest) -> Finding:
                 for key in sorted(set(said) | set(counted))
                 if said.get(key, 0) != counted.get(key, 0)
             ]
-    return Finding("images per split, class and subject are those of the manifest", _some(wrong, len(wrong)))
+    return Claim("images per split, class and subject are those of the manifest", _some(wrong, len(wrong)))
 
 
-def _accounted(manifest: Manifest) -> Finding:
+def _accounted(manifest: Manifest) -> Claim:
     parts = (manifest.written, sum(manifest.rejected.values()), manifest.dropped, manifest.unlabelled)
     text = f"{manifest.listed} listed, but {' + '.join(map(str, parts))} accounted for"
-    return Finding("listed = written + rejected + dropped + unlabelled", "" if sum(parts) == manifest.listed else text)
+    return Claim("listed = written + rejected + dropped + unlabelled", "" if sum(parts) == manifest.listed else text)

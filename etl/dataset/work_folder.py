@@ -23,7 +23,7 @@ OURS = frozenset((WORK_FOLDER, SHARDS_FOLDER, IMAGES_FOLDER, REJECTS_FOLDER, MAN
 
 
 @dataclass(frozen=True)
-class Found:
+class LocationState:
     """The state of a dataset's location: nothing, an unfinished run, or a finished dataset."""
 
     manifest: Manifest | None = None
@@ -33,7 +33,7 @@ class Found:
     unfinished: bool = False
 
 
-def look(dataset: str) -> Found:
+def look(dataset: str) -> LocationState:
     """Look at a dataset's location.
 
     Raises:
@@ -42,26 +42,26 @@ def look(dataset: str) -> Found:
     fs, path = storage.filesystem(dataset)
     fs.invalidate_cache()
     if not fs.exists(path):
-        return Found()
+        return LocationState()
     if fs.isfile(path):
         raise UserError(f"{dataset} is a file", "a new or empty folder for the dataset", "name another location")
     names = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False)} - {path.rsplit("/", 1)[-1]}
     if MANIFEST_NAME in names:
         location = storage.join(dataset, MANIFEST_NAME)
-        return Found(manifest=Manifest.from_json(storage.read_text(location), location))
+        return LocationState(manifest=Manifest.from_json(storage.read_text(location), location))
     run = storage.join(dataset, WORK_FOLDER, _RUN_NAME)
     if WORK_FOLDER in names and storage.exists(run):
         previous = storage.join(dataset, WORK_FOLDER, _PREVIOUS_NAME)
         if storage.exists(previous):
-            return Found(previous=Manifest.from_json(storage.read_text(previous), previous), unfinished=True)
-        return Found(unfinished=True)
+            return LocationState(previous=Manifest.from_json(storage.read_text(previous), previous), unfinished=True)
+        return LocationState(unfinished=True)
     if foreign := sorted(names):
         raise UserError(
             f"{dataset} holds {', '.join(foreign[:5])}{' and more' if len(foreign) > 5 else ''}",
             "a new or empty folder, or a dataset of `hvdcells etl`, finished or not",
             "name another location; nothing was touched",
         )
-    return Found()
+    return LocationState()
 
 
 def begin(dataset: str, source: str, options: EtlOptions, replaced: Manifest | None) -> None:

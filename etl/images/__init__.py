@@ -1,0 +1,1 @@
+"""One image: read, decoded, cropped, resized. Plain numpy and OpenCV."""

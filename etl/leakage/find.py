@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from etl.leakage import duplicates
 from etl.leakage.components import group_of
 from etl.leakage.duplicates import Image
-from etl.leakage.report import duplicates
 from etl.options import EtlOptions
 from etl.placement.place import Copy, Sharing
-from etl.shards.findings import findings
+from etl.shards.findings import read_findings
 from etl.shards.spark_tasks import flat_map
 from etl.shards.task import Made, Making
 from etl.source.listing import Kind
@@ -33,7 +33,7 @@ _WAYS = range(duplicates.NUM_QUARTERS + 1)
 """Images are compared by each quarter of the perceptual hash, and by the content hash."""
 
 
-class Found(NamedTuple):
+class SharedPixels(NamedTuple):
     """What is in the pixels of all images."""
 
     sharing: Sharing
@@ -42,7 +42,7 @@ class Found(NamedTuple):
     """Sources of the first `MOST_NAMED`."""
 
 
-def find_sharing(spark: "SparkSession", made: Sequence[Made], making: Making, options: EtlOptions) -> Found:
+def find_sharing(spark: "SparkSession", made: Sequence[Made], making: Making, options: EtlOptions) -> SharedPixels:
     """Find images with the same pixels, images that look the same, and the subjects joined by them.
 
     The driver gets these images only.
@@ -57,7 +57,7 @@ def find_sharing(spark: "SparkSession", made: Sequence[Made], making: Making, op
     joined = {pair for members in (*copies, *(near_copies if join else ())) for pair in _subject_pairs(members)}
     sharing = Sharing(tuple(copies), group_of(spark, sorted(joined)), num_rejected)
     pairs = tuple(tuple(sorted((one.source, other.source))) for one, other in near_copies[:MOST_NAMED])
-    return Found(sharing, len(near), pairs)
+    return SharedPixels(sharing, len(near), pairs)
 
 
 def _subject_pairs(members: Iterable[Copy]) -> Iterator[tuple[str, str]]:
@@ -101,7 +101,7 @@ def _find(way: int, parts: Iterable[bytes], most_bits: int) -> tuple[int, list]:
 
 
 def _facts(shard: int, staged: str, making: Making) -> np.ndarray:
-    findings, _ = findings.read_findings(making.decoding.findings(staged))
+    findings, _ = read_findings(making.decoding.findings(staged))
     # The findings of an earlier state may name images that are gone from the source.
     listed = {row.source for row in making.rows(shard)} if shard in making.known_shards else None
     usable = [
@@ -121,7 +121,7 @@ def _look_up(spark: "SparkSession", made: Sequence[Made], making: Making, wanted
         indices.setdefault(shard, []).append(index)
 
     def look_up(shard: int, staged: str, indices: list[int]) -> list[tuple[Image, Copy]]:
-        findings, _ = findings.read_findings(making.decoding.findings(staged))
+        findings, _ = read_findings(making.decoding.findings(staged))
         kinds = {row.source: Kind.of(row) for row in making.rows(shard)}
         sources = [(index, findings[index].source) for index in indices]
         return [((shard, index), Copy(source, kinds[source])) for index, source in sources]

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, islice
 
-from etl.leakage.find import MOST_NAMED, Found
+from etl.leakage.find import MOST_NAMED, SharedPixels
 from etl.placement.place import Placement
 from etl.shards.counts import Tally
 from hvdcells.data.manifest import LeakageReport
@@ -14,7 +14,7 @@ Pair = tuple[str, str]
 
 def report(
     placement: Placement,
-    found: Found,
+    found: SharedPixels,
     tallied: Sequence[Tally],
     dropped: Mapping[str, str],
     subjects_known: bool,

@@ -1,0 +1,1 @@
+"""Which split or fold every image goes to. Plain Python on the driver."""

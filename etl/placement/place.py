@@ -16,7 +16,6 @@ from etl.options import EtlOptions
 from etl.placement.balance import assign_groups
 from etl.source.listing import Kind
 from etl.source.rows import ImageRow
-from etl.validating import refuse_empty_training
 from hvdcells.data.columns import NO_FOLD, SPLITS
 from hvdcells.errors import UserError
 
@@ -130,6 +129,21 @@ def decide(
         split: row_group_rows(num_images[split] // num_parts.get(split, 1), options.row_group_rows) for split in SPLITS
     }
     return Placement(strategy, sharing.group_of, part_of, side_of, dropped, rows)
+
+
+def refuse_empty_training(images_per_split: Mapping[str, int]) -> None:
+    """Refuse a split that leaves nothing to train on.
+
+    Raises:
+        UserError: the training split is empty.
+    """
+    if images_per_split["train"] == 0:
+        found = ", ".join(f"{number} × {name}" for name, number in images_per_split.items())
+        raise UserError(
+            f"the training split is empty ({found})",
+            "images to train on: for C-NMC, folds 0 and 1",
+            "name the root of the data set, or use --split grouped",
+        )
 
 
 def row_group_rows(num_images: int, most: int) -> int:

@@ -1,0 +1,1 @@
+"""The restartable unit of work: decode, write, count, update."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 import xxhash
 
 from etl import files
-from etl.source.rows import ImageRow
+from etl.source.rows import ImageRow, order_of
 from hvdcells import storage
 from hvdcells.data.columns import ImageEncoding
 
@@ -21,7 +21,7 @@ SHARDS_FOLDER = "_shards"
 MIN_SHARD_IMAGES, MAX_SHARD_IMAGES, USUAL_NUM_SHARDS = 256, 2048, 128
 
 
-class Finding(NamedTuple):
+class ImageFinding(NamedTuple):
     """What decoding found out about an image; `reason` is set for one that cannot be used."""
 
     source: str
@@ -44,7 +44,7 @@ class Finding(NamedTuple):
 
 
 FINDINGS_SCHEMA = pa.schema(
-    [(name, pa.int64() if kind is int else pa.string()) for name, kind in Finding.__annotations__.items()]
+    [(name, pa.int64() if kind is int else pa.string()) for name, kind in ImageFinding.__annotations__.items()]
 )
 _FILES_KEY = b"hvdcells.files"
 
@@ -83,11 +83,6 @@ def num_shards_for(num_images: int) -> int:
     return max(1, -(-num_images // shard_images))
 
 
-def order_of(source: str, seed: int) -> int:
-    """Return the place of an image in the seeded order of all images (64 bits)."""
-    return xxhash.xxh3_64_intdigest(source.encode("utf-8", "surrogatepass"), seed=seed & (2**64 - 1))
-
-
 def number_of(staged: str) -> int:
     """Return the number of a shard of this name."""
     return int(staged.split("-", 1)[0])
@@ -98,7 +93,7 @@ def findings_name(staged: str) -> str:
     return f"{staged}.findings.parquet"
 
 
-def write_findings(location: str, findings: Sequence[Finding], written: Sequence[str]) -> None:
+def write_findings(location: str, findings: Sequence[ImageFinding], written: Sequence[str]) -> None:
     """Write the findings of a shard, and the paths (below the dataset) of the Parquet files made with them."""
     schema = FINDINGS_SCHEMA.with_metadata({_FILES_KEY: "\n".join(written).encode()})
     columns = zip(*findings, strict=True)
@@ -106,7 +101,7 @@ def write_findings(location: str, findings: Sequence[Finding], written: Sequence
     files.write_table(location, pa.table(arrays, schema=schema))
 
 
-def read_findings(location: str) -> tuple[list[Finding], list[str]]:
+def read_findings(location: str) -> tuple[list[ImageFinding], list[str]]:
     """Return what `write_findings` wrote.
 
     Raises:
@@ -115,4 +110,4 @@ def read_findings(location: str) -> tuple[list[Finding], list[str]]:
     table = files.read_table(location)
     written = (table.schema.metadata or {}).get(_FILES_KEY, b"").decode().split("\n")
     columns = (column.to_pylist() for column in table.columns)
-    return list(map(Finding._make, zip(*columns, strict=True))), [path for path in written if path]
+    return list(map(ImageFinding._make, zip(*columns, strict=True))), [path for path in written if path]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from etl.listener import Counts
-from etl.shards.findings import findings
+from etl.shards.findings import read_findings
 from etl.shards.spark_tasks import flat_map
 from etl.shards.task import Made, Making, decode_shard, settle_shard
 from etl.source import listing
@@ -36,7 +36,7 @@ def rejects_of_all(
         rows = listing.read_rows(storage.join(making.listing, listing.file_name(shard)))
         yield from ((row.source, row.reason) for row in rows if row.status == REJECTED)
         if shard in staged_of:
-            findings, _ = findings.read_findings(making.decoding.findings(staged_of[shard]))
+            findings, _ = read_findings(making.decoding.findings(staged_of[shard]))
             listed = {row.source for row in rows if row.status != REJECTED}
             yield from ((found.source, found.reason) for found in findings if found.reason and found.source in listed)
 

@@ -17,7 +17,7 @@ import xxhash
 from etl import files
 from etl.dataset.work_folder import COMMON_METADATA
 from etl.placement.place import Place, Placement
-from etl.shards.findings import Decoding, Finding
+from etl.shards.findings import Decoding, ImageFinding
 from etl.source.rows import ImageRow
 from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD, ImageEncoding, arrow_schema, unischema
@@ -55,7 +55,7 @@ class StoredRow(NamedTuple):
     fold: int
 
     @classmethod
-    def of(cls, placed: Placed, finding: Finding) -> "StoredRow":
+    def of(cls, placed: Placed, finding: ImageFinding) -> "StoredRow":
         """Return the row of a usable image."""
         row, place = placed
         known = (row.label, row.class_name, row.subject, row.image_id, row.cell, row.source)

@@ -14,7 +14,7 @@ from etl.images import decode, read
 from etl.images.decode import Unreadable
 from etl.placement.place import Place, Placement
 from etl.shards.counts import Tally, TallyKey, tally
-from etl.shards.findings import Decoding, Finding, findings
+from etl.shards.findings import Decoding, ImageFinding, read_findings, write_findings
 from etl.shards.parquet import Part, Placed, StoredRow, describe_file, row_groups, write_file
 from etl.shards.stored_pixels import known_pixels
 from etl.source import listing
@@ -86,11 +86,11 @@ def decode_shard(shard: int, making: Making, progress: Progress) -> list[Made]:
         return []
     staged = making.known_shards.get(shard) or how.name(shard, [row for row, _ in placed])
     if storage.exists(how.findings(staged)):
-        findings = {finding.source: finding for finding in findings.read_findings(how.findings(staged))[0]}
+        findings = {finding.source: finding for finding in read_findings(how.findings(staged))[0]}
         rejected = _rejected(placed, findings)
         progress(len(placed), rejected.total())
         return [Made(shard, staged, len(placed), rejected, settled=False)]
-    findings: dict[str, Finding] = {}
+    findings: dict[str, ImageFinding] = {}
     files = []
     parts = _parts(placed, making.placement)
     dropped = parts.pop(_DROPPED, [])
@@ -103,7 +103,7 @@ def decode_shard(shard: int, making: Making, progress: Progress) -> list[Made]:
         for _ in _decoded_row_groups(row_groups(dropped, making.placement), how, findings, progress):
             pass
     in_order = [findings[row.source] for row, _ in placed]
-    findings.write_findings(how.findings(staged), in_order, [file.path for _, file in files])
+    write_findings(how.findings(staged), in_order, [file.path for _, file in files])
     return [_made(shard, staged, placed, findings, files, making)]
 
 
@@ -111,7 +111,7 @@ def settle_shard(shard: int, staged: str, making: Making, progress: Progress) ->
     """Bring the files of a decoded shard in line with the placement."""
     how = making.decoding
     placed = making.placed(shard)
-    in_order, written = findings.read_findings(how.findings(staged))
+    in_order, written = read_findings(how.findings(staged))
     findings = {finding.source: finding for finding in in_order}
     files = []
     parts = _parts(placed, making.placement)
@@ -140,12 +140,12 @@ def _parts(placed: Iterable[Placed], placement: Placement) -> dict[Part, list[Pl
     return dict(sorted(parts.items()))
 
 
-def _usable(group: Iterable[Placed], findings: Mapping[str, Finding]) -> list[StoredRow]:
+def _usable(group: Iterable[Placed], findings: Mapping[str, ImageFinding]) -> list[StoredRow]:
     return [StoredRow.of(placed, finding) for placed in group if not (finding := findings[placed.row.source]).reason]
 
 
 def _decoded_row_groups(
-    groups: list[list[Placed]], how: Decoding, findings: dict[str, Finding], progress: Progress
+    groups: list[list[Placed]], how: Decoding, findings: dict[str, ImageFinding], progress: Progress
 ) -> Iterator[tuple[list[StoredRow], pa.Array]]:
     """Decode images row group by row group; what was learnt is added to the findings."""
     decode.use_one_thread()
@@ -160,20 +160,22 @@ def _decoded_row_groups(
             yield stored, column.take()
 
 
-def _examine(row: ImageRow, content: bytes | str, how: Decoding, column: ImageColumn) -> Finding:
+def _examine(row: ImageRow, content: bytes | str, how: Decoding, column: ImageColumn) -> ImageFinding:
     """Decode one image; a usable one is added to the column."""
     known = (row.source, row.fingerprint, row.size_bytes)
     if isinstance(content, str):
-        return Finding(*known, reason=content)
+        return ImageFinding(*known, reason=content)
     try:
         done = decode.process(content, how.image_size, how.crop)
     except Unreadable as verdict:
-        return Finding(*known, reason=str(verdict))
+        return ImageFinding(*known, reason=str(verdict))
     column.add(done.square)
-    return Finding(*known, "", done.content_hash, done.perceptual_hash, *done.channel_sums, *done.channel_square_sums)
+    return ImageFinding(
+        *known, "", done.content_hash, done.perceptual_hash, *done.channel_sums, *done.channel_square_sums
+    )
 
 
-def _rejected(placed: Iterable[Placed], findings: Mapping[str, Finding]) -> Counter[Kind]:
+def _rejected(placed: Iterable[Placed], findings: Mapping[str, ImageFinding]) -> Counter[Kind]:
     return Counter(Kind.of(row) for row, _ in placed if findings[row.source].reason)
 
 
@@ -181,7 +183,7 @@ def _made(
     shard: int,
     staged: str,
     placed: list[Placed],
-    findings: Mapping[str, Finding],
+    findings: Mapping[str, ImageFinding],
     files: list[tuple[str, ParquetFile]],
     making: Making,
 ) -> Made:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from etl import files
-from etl.shards.findings import Decoding, findings
+from etl.shards.findings import MIN_SHARD_IMAGES, Decoding, number_of
 from etl.shards.frames import settings_for
 from etl.source import listing
 from etl.source.rows import LISTED, ROW_SCHEMA
@@ -53,9 +53,9 @@ def keep_known_shards(
             listing.append_rows(path, table)
         return rows[["shard"]].head(1)
 
-    with settings_for(spark, findings.MIN_SHARD_IMAGES * len(numbers)):
+    with settings_for(spark, MIN_SHARD_IMAGES * len(numbers)):
         rows = _read(spark, [(number, storage.join(dealt, listing.file_name(number))) for number in numbers])
-        places = [(findings.number_of(staged), decoding.findings(staged)) for staged in known]
+        places = [(number_of(staged), decoding.findings(staged)) for staged in known]
         old = _read_keys(spark, places).withColumnRenamed("shard", "old_shard")
         joined = rows.join(old, list(_KEY), "left")
         is_known = f.col("old_shard").isNotNull() & (f.col("status") == LISTED)

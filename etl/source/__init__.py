@@ -1,0 +1,1 @@
+"""What a source holds: its files, their layout, labels and subjects."""

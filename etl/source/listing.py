@@ -16,9 +16,8 @@ import pyarrow.compute as pc
 import xxhash
 
 from etl import files
-from etl.shards.findings import findings
 from etl.source.layouts import Layout
-from etl.source.rows import LISTED, REJECTED, ROW_SCHEMA, UNLABELLED, ImageRow, to_table
+from etl.source.rows import LISTED, REJECTED, ROW_SCHEMA, UNLABELLED, ImageRow, order_of, to_table
 from hvdcells import storage
 
 CHUNK_ROWS = 50_000
@@ -55,7 +54,7 @@ class Listing:
                     digest.update("\0".join(map(str, row)).encode("utf-8", "surrogatepass"))
                 self.num_per_status.update(row.status for row in chunk)
                 ids.append(np.fromiter((_hash(row.image_id) for row in chunk if row.status == LISTED), np.uint64))
-                writer.write_table(to_table(chunk))
+                writer.write_table(order_of, to_table(chunk))
         self.digest = digest.hexdigest()
         """SHA-256 over all that is known of the images, paths and fingerprints included."""
         self._repeated_ids = _repeated(np.concatenate(ids))
@@ -107,10 +106,7 @@ class Listing:
         with files.new_folder(folder) as local:
             for chunk in self._chunks():
                 shard_of = np.fromiter(
-                    (
-                        first_shard + findings.order_of(source, seed) % num_shards
-                        for source in chunk["source"].to_pylist()
-                    ),
+                    (first_shard + order_of(source, seed) % num_shards for source in chunk["source"].to_pylist()),
                     np.int64,
                 )
                 order = np.argsort(shard_of, kind="stable")

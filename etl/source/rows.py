@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import pyarrow as pa
+import xxhash
 
 from hvdcells.data.columns import NO_FOLD
 
@@ -42,3 +43,8 @@ def to_table(rows: list[ImageRow]) -> pa.Table:
     return pa.table(
         [pa.array(column, field.type) for column, field in zip(columns, ROW_SCHEMA, strict=True)], schema=ROW_SCHEMA
     )
+
+
+def order_of(source: str, seed: int) -> int:
+    """Return the place of an image in the seeded order of all images (64 bits)."""
+    return xxhash.xxh3_64_intdigest(source.encode("utf-8", "surrogatepass"), seed=seed & (2**64 - 1))

@@ -163,7 +163,7 @@ class Training(_Section):
 
 
 class Communication(_Section):
-    """Options of Horovod; None takes the default of `hvdcells.experiment.horovod_settings` for this kind of hardware."""
+    """Options of Horovod; None takes the default of `horovod_settings` for this kind of hardware."""
 
     compression: Literal["none", "fp16"] = "none"
     """Gradients are sent as they are or as float16."""

@@ -79,7 +79,7 @@ def etl(
     from hvdcells.data.dataset import Dataset
     from hvdcells.spark.session import spark_session
     from launch.commands.dataset_tables import print_dataset
-    from launch.commands.narrator import ScreenNarrator
+    from launch.commands.progress_bars import ProgressBars
 
     options = EtlOptions.of(
         layout=layout,
@@ -100,16 +100,16 @@ def etl(
     settings_of_spark = parse_conf(conf)
     console = Console(soft_wrap=True)
     began = time.monotonic()
-    narrator = ScreenNarrator(console)
+    listener = ProgressBars(console)
     # Before Spark starts: wrong input is told, and a finished dataset found, at once.
-    plan = plan_etl(source, dataset, options, update, narrator)
+    plan = plan_etl(source, dataset, options, update, listener)
     if plan.nothing_to_do:
         print_dataset(Dataset.open(dataset), console)
         return
     spark_began = time.monotonic()
-    with spark_session(master, workers, settings_of_spark) as spark, narrator:
+    with spark_session(master, workers, settings_of_spark) as spark, listener:
         spark_seconds = time.monotonic() - spark_began
-        manifest = carry_out(spark, plan, narrator)
+        manifest = carry_out(spark, plan, listener)
         seconds = time.monotonic() - began - spark_seconds
     print_dataset(Dataset.open(dataset), console)
     console.print(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from etl import files
-from etl.listener import Narrator
+from etl.listener import Listener
 from hvdcells.data.dataset import Dataset
 
 REAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -73,7 +73,7 @@ def rows_of(location):
     ]
 
 
-class Listener(Narrator):
+class RecordingListener(Listener):
     """Keeps what it is told."""
 
     def __init__(self):

@@ -11,11 +11,11 @@ import pytest
 from etl import files, pipeline
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
-from etl.shards.findings import findings
+from etl.shards.findings import SHARDS_FOLDER
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import IMAGES_FOLDER
 from hvdcells.errors import UserError
-from tests.etl.cells import SAMPLE, Listener, cell, needs_sample, rows_of, write_image
+from tests.etl.cells import SAMPLE, RecordingListener, cell, needs_sample, rows_of, write_image
 
 pytestmark = pytest.mark.spark
 
@@ -114,8 +114,8 @@ def test_another_seed_gives_another_order(spark, source, made, tmp_path):
 
 def test_a_second_run_does_nothing_and_says_so(spark, source, made):
     before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
-    listener = Listener()
-    manifest = run_etl(spark, source, made, SMALL, narrator=listener)
+    listener = RecordingListener()
+    manifest = run_etl(spark, source, made, SMALL, listener=listener)
     assert manifest == Dataset.open(made).manifest
     assert any("nothing to do" in text for text in listener.said)
     assert listener.stages == []
@@ -251,11 +251,11 @@ def test_a_run_that_failed_goes_on_from_its_finished_shards(spark, source, tmp_p
             run_etl(spark, source, dataset, SMALL)
     with pytest.raises(UserError, match="no finished dataset"):
         Dataset.open(dataset)
-    decoded = {path.name: path.stat().st_mtime_ns for path in (dataset / findings.SHARDS_FOLDER).iterdir()}
+    decoded = {path.name: path.stat().st_mtime_ns for path in (dataset / SHARDS_FOLDER).iterdir()}
     assert decoded
     manifest = run_etl(spark, source, dataset, SMALL)
     assert manifest.written == 64
-    for path in (dataset / findings.SHARDS_FOLDER).iterdir():
+    for path in (dataset / SHARDS_FOLDER).iterdir():
         assert decoded[path.name] == path.stat().st_mtime_ns
 
 

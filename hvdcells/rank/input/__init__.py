@@ -1,0 +1,1 @@
+"""One rank's images: from Parquet to batches."""

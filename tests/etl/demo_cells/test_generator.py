@@ -13,6 +13,7 @@ from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from etl.demo_cells import generator
 from etl.demo_cells.cell import draw_smear, draw_traits, paint
 from etl.demo_cells.generator import synthesize
 from etl.demo_cells.marker import read_marker, write_marker
@@ -114,7 +115,7 @@ def test_an_interrupted_set_is_marked_and_completed(small_set, tmp_path, monkeyp
             raise KeyboardInterrupt
         return paint(*arguments)
 
-    monkeypatch.setattr(synthetic, "paint", fail_at_the_sixth)
+    monkeypatch.setattr(generator, "paint", fail_at_the_sixth)
     with pytest.raises(KeyboardInterrupt):
         synthesize(tmp_path, num_subjects=8, images_per_subject=2, seed=3, workers=1)
     monkeypatch.undo()

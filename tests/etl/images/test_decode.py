@@ -2,7 +2,6 @@ import cv2
 import numpy as np
 import pytest
 
-from etl.images import decode
 from etl.images.decode import Unreadable, centre_square, content_hash, decode, process, resize
 from hvdcells.data.columns import unischema
 from hvdcells.data.stored_images import ImageColumn, decode_stored, encode

@@ -7,8 +7,8 @@ import pytest
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components as reference_components
 
+from etl.leakage import components, duplicates
 from etl.leakage.components import connected_components, group_of
-from etl.leakage.report import components, duplicates
 from etl.options import EtlOptions
 from etl.placement.place import Copy, Sharing, decide
 from etl.source.files import SourceFile
@@ -59,7 +59,7 @@ def test_random_graphs_agree_with_scipy(spark, seed):
 
 @pytest.mark.parametrize("most_on_the_driver", [components.MOST_PAIRS_ON_THE_DRIVER, 0])
 def test_a_group_is_named_for_its_first_subject(spark, monkeypatch, most_on_the_driver):
-    monkeypatch.setattr(groups, "MOST_PAIRS_ON_THE_DRIVER", most_on_the_driver)
+    monkeypatch.setattr(components, "MOST_PAIRS_ON_THE_DRIVER", most_on_the_driver)
     assert group_of(spark, []) == {}
     assert group_of(spark, [("3", "2"), ("1", "2"), ("5", "4")]) == {
         "1": "1",

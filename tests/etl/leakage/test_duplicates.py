@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.leakage.report import duplicates
+from etl.leakage import duplicates
 
 HASHES = st.lists(
     st.tuples(

@@ -9,11 +9,12 @@ import pytest
 
 from etl import pipeline
 from etl.images import decode
+from etl.leakage import find
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.verify import verify
 from hvdcells.data.dataset import Dataset
-from tests.etl.cells import Listener, cell, rows_of, write_image
+from tests.etl.cells import RecordingListener, cell, rows_of, write_image
 
 pytestmark = pytest.mark.spark
 
@@ -21,8 +22,8 @@ SMALL = EtlOptions.of(image_size=16, crop=40)
 
 
 def test_where_pixels_tell_nothing_new_every_file_is_written_once(spark, source, tmp_path, monkeypatch):
-    listener = Listener()
-    run_etl(spark, source, tmp_path / "dataset", SMALL, narrator=listener)
+    listener = RecordingListener()
+    run_etl(spark, source, tmp_path / "dataset", SMALL, listener=listener)
     assert listener.stages == [("decoding", 64)]
 
 
@@ -54,8 +55,8 @@ def test_what_pixels_tell_gives_the_same_dataset_by_whatever_way(spark, source, 
         shutil.copy(image, root / "training_data" / "fold_1" / "all" / f"UID_{90 + number}_1_1_all.bmp")
     (root / "training_data" / "fold_1" / "hem" / "UID_H3_90_1_hem.bmp").write_bytes(b"no image")
     options = SMALL.model_copy(update={"split": split, "num_folds": 3, "max_rejects": 0.1})
-    listener = Listener()
-    at_once = run_etl(spark, root, tmp_path / "at-once", options, narrator=listener)
+    listener = RecordingListener()
+    at_once = run_etl(spark, root, tmp_path / "at-once", options, listener=listener)
     assert [name for name, _ in listener.stages] == ["decoding", "sorting"]
     assert at_once.leakage.groups_of_several_subjects == (("1", "90"), ("5", "91"))
     assert at_once.leakage.num_identical_pairs == 2
@@ -67,7 +68,7 @@ def test_what_pixels_tell_gives_the_same_dataset_by_whatever_way(spark, source, 
         pixels = decode.process((root / source_path).read_bytes(), 16, 40)
         np.testing.assert_array_equal(np.load(io.BytesIO(row["image"])), pixels.square[..., ::-1])
 
-    monkeypatch.setattr(sharing, "BUCKET_IMAGES", 10)  # as if there were too many for one task
+    monkeypatch.setattr(find, "BUCKET_IMAGES", 10)  # as if there were too many for one task
 
     def broken(*_args, **_kwargs):
         raise RuntimeError("the power went")

@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from etl.options import EtlOptions
+from etl.plan import refuse_overlap, refuse_unusable, resolve
 from etl.source.layouts.detect import understand
 from etl.source.layouts.folders import class_level
 from etl.source.layouts.words import order_classes
 from etl.source.listing import Listing
 from etl.source.rows import LISTED, REJECTED, UNLABELLED
-from etl.validating import refuse_overlap, refuse_unusable, resolve
 from hvdcells.errors import UserError, UserErrors
 from tests.etl.cells import cell, write_cnmc, write_image
 

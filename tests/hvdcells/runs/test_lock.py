@@ -37,8 +37,8 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(owner, "RENEWED_EVERY_SECONDS", 0.02)
-    monkeypatch.setattr(owner, "SETTLING_SECONDS", 0.05)
+    monkeypatch.setattr(lock, "RENEWED_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(lock, "SETTLING_SECONDS", 0.05)
 
 
 def word_of(location):

@@ -3,7 +3,7 @@
 import pytest
 
 from hvdcells.errors import UserError
-from hvdcells.spark.session import slots
+from hvdcells.spark import slots
 
 
 @pytest.mark.spark

@@ -6,7 +6,8 @@ import pytest
 from horovod.runner.common.service.task_service import BasicTaskService
 from horovod.spark import runner
 from horovod.spark.task.task_service import SparkTaskService
-from hvdcells.spark.session.horovod_changes import task_end
+
+from hvdcells.spark.horovod_changes import task_end
 
 
 @pytest.fixture

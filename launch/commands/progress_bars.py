@@ -5,10 +5,10 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from etl.listener import Narrator
+from etl.listener import Listener
 
 
-class ScreenNarrator(Narrator):
+class ProgressBars(Listener):
     """Prints facts as lines and stages as progress bars with images done, rate and rejects. Use it in a `with`."""
 
     def __init__(self, console: Console) -> None:
@@ -25,7 +25,7 @@ class ScreenNarrator(Narrator):
         self._began = 0.0
         self._total = 0
 
-    def __enter__(self) -> "ScreenNarrator":
+    def __enter__(self) -> "ProgressBars":
         self._bar.start()
         return self
 

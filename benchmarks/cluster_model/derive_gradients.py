@@ -39,8 +39,8 @@ def main() -> None:
     import tf_keras
 
     from hvdcells.experiment import Model
+    from hvdcells.experiment.backbones import application_names
     from hvdcells.rank.models import build_model
-    from hvdcells.runs.first_weights import application_names
 
     table = {}
     for name in IMAGENET:

@@ -9,8 +9,8 @@ from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
+from hvdcells.experiment.learning_rate import scaled_learning_rate
 from hvdcells.experiment.phases import plan_phases
-from hvdcells.rank.optimizer import scaled_learning_rate
 from hvdcells.rank.start import import_tensorflow, start_rank
 from hvdcells.runs.first_weights import settle_model
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hvdcells.experiment import Optimizer, Transfer
-from hvdcells.rank.optimizer import learning_rate_at
+from hvdcells.experiment.learning_rate import learning_rate_at
 
 
 @dataclass(frozen=True)

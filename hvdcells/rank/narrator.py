@@ -12,8 +12,8 @@ from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.data.shard_plan import EpochPlan
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.horovod_settings import CommunicationSettings
+from hvdcells.experiment.learning_rate import scaled_learning_rate
 from hvdcells.experiment.phases import Phase
-from hvdcells.rank.optimizer import scaled_learning_rate
 from hvdcells.rank.tensorboard import write_experiment, write_figures
 from hvdcells.runs.directory import RunDirectory
 

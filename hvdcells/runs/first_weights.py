@@ -1,58 +1,16 @@
-"""What can be said about a model without TensorFlow, which the driver does not hold: its backbone and its weights.
-
-A backbone is `small_cnn`, a model of `tf_keras.applications`, or a function of the user's.
-"""
-
-import ast
-import difflib
-import importlib.util
-import re
-from functools import cache
-from pathlib import Path
-from typing import Literal
+"""The first weights of a model: whether they are there and fit, told before anything is started."""
 
 from hvdcells import storage
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, Model
+from hvdcells.experiment.backbones import (
+    SHAPING_FIELDS,
+    SMALL_CNN,
+    backbone_problems,
+    is_function,
+    weights_kind,
+)
 from hvdcells.runs.directory import RunDirectory
-
-SMALL_CNN = "small_cnn"
-IMAGENET = "imagenet"
-SHAPING_FIELDS = ("backbone", "width", "normalization")
-"""Fields of the model that decide about the shapes of its weights."""
-WeightsKind = Literal["none", "imagenet", "model", "backbone"]
-
-
-@cache
-def application_names() -> dict[str, str]:
-    """Return the functions of `tf_keras.applications` by their names as backbones, such as `mobilenet_v2`.
-
-    They are read from the text of the package, since importing it would import TensorFlow.
-    """
-    package = Path(importlib.util.find_spec("tf_keras").origin).parent
-    tree = ast.parse((package / "applications" / "__init__.py").read_text())
-    imported = [alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
-    return {_snake_case(name): name for name in imported if name[0].isupper()}
-
-
-def _snake_case(name: str) -> str:
-    """`EfficientNetV2B0` → `efficientnet_v2_b0`."""
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-    return snake.replace("_net", "net").replace("_ne_xt", "next")
-
-
-def is_function(backbone: str) -> bool:
-    """Whether a backbone names a function of the user's, `package.module:function`."""
-    return ":" in backbone
-
-
-def weights_kind(options: Model) -> WeightsKind:
-    """Tell what `model.weights` names: a whole `model` of this project, or weights of the `backbone` alone."""
-    if options.weights is None:
-        return "none"
-    if options.weights == IMAGENET:
-        return "imagenet"
-    return "backbone" if options.weights.endswith((".h5", ".hdf5")) else "model"
 
 
 def model_location(weights: str) -> str:
@@ -72,7 +30,7 @@ def settle_model(experiment: Experiment, run: RunDirectory | None = None) -> Exp
             that the run would write over.
     """
     options = experiment.model
-    raise_together([*_backbone_problems(options), *_weights_problems(options)])
+    raise_together([*backbone_problems(options), *_weights_problems(options)])
     if weights_kind(options) in ("none", "imagenet"):
         return experiment
     location = storage.absolute(options.weights)
@@ -83,35 +41,6 @@ def settle_model(experiment: Experiment, run: RunDirectory | None = None) -> Exp
             "name another run directory",
         )
     return experiment.model_copy(update={"model": options.model_copy(update={"weights": location})})
-
-
-def _backbone_problems(options: Model) -> list[UserError]:
-    problems, name = [], options.backbone
-    if is_function(name):
-        package = name.partition(":")[0].partition(".")[0]
-        if importlib.util.find_spec(package) is None:
-            problems.append(
-                UserError(
-                    f"model.backbone={name}: there is no Python package {package!r}",
-                    "package.module:function, importable here and on the workers",
-                    "install the package, or put its folder on PYTHONPATH",
-                )
-            )
-    elif name != SMALL_CNN and name not in application_names():
-        known = [SMALL_CNN, *application_names()]
-        near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
-        problems.append(
-            UserError(
-                f"there is no backbone {name!r}",
-                "one of " + ", ".join(near or known) + ", or package.module:function",
-                "correct model.backbone; docs/models.md lists all of them",
-            )
-        )
-    if options.width != 1 and name != SMALL_CNN and not name.startswith("mobilenet"):
-        problems.append(
-            UserError(f"model.width={options.width:g} with {name}", "1", "leave model.width out, or take mobilenet_v2")
-        )
-    return problems
 
 
 def _weights_problems(options: Model) -> list[UserError]:

@@ -10,7 +10,7 @@ import tf_keras
 
 from hvdcells.errors import UserError
 from hvdcells.experiment import Model
-from hvdcells.runs.first_weights import application_names
+from hvdcells.experiment.backbones import application_names
 
 NO_WEIGHTS_REMEDY = (
     "give the workers access to the network, or put the file into ~/.keras/models of the machine rank 0 runs on (see "

@@ -8,13 +8,14 @@ import tf_keras
 
 from hvdcells.errors import UserError
 from hvdcells.experiment import Model
+from hvdcells.experiment.backbones import IMAGENET, SMALL_CNN, is_function, weights_kind
 from hvdcells.rank.models.applications import application
 from hvdcells.rank.models.either_keras import keras_of
 from hvdcells.rank.models.function import EXPECTED, model_of_function
 from hvdcells.rank.models.preprocessing import preprocessing
 from hvdcells.rank.models.small_cnn import small_cnn
 from hvdcells.rank.models.weights import copy_weights, load_backbone_weights, load_source
-from hvdcells.runs.first_weights import IMAGENET, SMALL_CNN, is_function, model_location, weights_kind
+from hvdcells.runs.first_weights import model_location
 
 
 def build_model(

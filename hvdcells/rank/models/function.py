@@ -8,8 +8,8 @@ from typing import Any
 import tf_keras
 
 from hvdcells.errors import UserError
+from hvdcells.experiment.backbones import is_function
 from hvdcells.rank.models.either_keras import keras_of
-from hvdcells.runs.first_weights import is_function
 
 EXPECTED = (
     "a function of the input size that returns a tf_keras or Keras 3 model from (batch, size, size, 3) to features "

@@ -6,8 +6,8 @@ from typing import Any
 
 from hvdcells.errors import UserError
 from hvdcells.experiment import Model
+from hvdcells.experiment.backbones import SMALL_CNN, is_function, weights_kind
 from hvdcells.rank.models.applications import expected_input, rescales_inside
-from hvdcells.runs.first_weights import SMALL_CNN, is_function, weights_kind
 
 
 def preprocessing(

@@ -17,7 +17,7 @@ from benchmarks.methods.catalogue import BY_NAME
 from benchmarks.methods.environments import DEFAULT_FOLDER
 from benchmarks.methods.preparing import experiment_of
 from benchmarks.methods.running import ROOT
-from hvdcells.rank.optimizer import learning_rate_at
+from hvdcells.experiment.learning_rate import learning_rate_at
 from tests.small_dataset import write_small_dataset
 
 SETTINGS = {"batch_per_worker": 4, "workers": 2, "epochs": 2, "learning_rate": 0.001, "seed": 1}

@@ -2,7 +2,7 @@ import pytest
 
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment, Optimizer, field_names, recipes
-from hvdcells.rank.optimizer import learning_rate_at, scaled_learning_rate
+from hvdcells.experiment.learning_rate import learning_rate_at, scaled_learning_rate
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)

@@ -2,8 +2,8 @@ import pytest
 
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment, Optimizer, Transfer
+from hvdcells.experiment.learning_rate import learning_rate_at
 from hvdcells.experiment.phases import Phase, phase_of, plan_phases
-from hvdcells.rank.optimizer import learning_rate_at
 
 
 @pytest.mark.parametrize(

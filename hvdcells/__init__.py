@@ -7,8 +7,9 @@ Importing this package loads neither TensorFlow nor Spark; they come with the wo
 
 from hvdcells.data.dataset import Dataset
 from hvdcells.driver.cross_validation import cross_validate
+from hvdcells.driver.evaluate import evaluate
 from hvdcells.driver.sweep import sweep
-from hvdcells.driver.train import evaluate, train
+from hvdcells.driver.train import train
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment, recipes
 from hvdcells.report import write_report

@@ -16,6 +16,7 @@ from hvdcells.driver.train import check_trainable
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
 from hvdcells.runs.lock import sole_owner
+from hvdcells.runs.predictions import read_predictions
 from hvdcells.spark.backends import Backend
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def pooled_predictions(folder: RunsFolder, folds: Sequence[int]) -> "pd.DataFram
     parts = []
     for fold in folds:
         run = folder.run(f"fold-{fold}")
-        part = pd.read_parquet(io.BytesIO(storage.read_bytes(run.predictions("validation"))))
+        part = read_predictions(run, "validation")
         parts.append(part.assign(fold=fold))
     pooled = pd.concat(parts, ignore_index=True)
     if not pooled["image_id"].is_unique:

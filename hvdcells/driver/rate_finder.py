@@ -64,8 +64,8 @@ def find_rate(
     import tensorflow as tf
 
     from hvdcells.rank.input.batches import rank_batches
+    from hvdcells.rank.losses import class_weights
     from hvdcells.rank.models import build_model
-    from hvdcells.rank.train import class_weights
     from hvdcells.rank.transfer import begin_phase
 
     settings = start_rank(experiment.communication, experiment.training.mixed_precision)

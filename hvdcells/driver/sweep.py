@@ -13,8 +13,8 @@ from hvdcells.driver.train import check_trainable
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.search_space import draw_trials
-from hvdcells.rank.train import monitored
 from hvdcells.runs.lock import sole_owner
+from hvdcells.runs.progress import monitored
 from hvdcells.secrets import without_secrets
 from hvdcells.spark.backends import Backend
 

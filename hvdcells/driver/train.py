@@ -1,12 +1,8 @@
 """The driver's side: `train` and `evaluate`, for the command line, launch scripts and notebooks alike."""
 
 import os
-import platform
-import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
@@ -15,21 +11,22 @@ from hvdcells.data.shard_plan import check_enough_row_groups
 from hvdcells.data.subset import with_training_share
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, recipes
-from hvdcells.rank.evaluate import EvaluationJob, evaluate_best_epoch, evaluate_on_rank
-from hvdcells.rank.train import TrainingJob, train_on_rank
+from hvdcells.rank.train import train_on_rank
 from hvdcells.report import renew_report
 from hvdcells.runs.directory import RunDirectory, write_json
-from hvdcells.runs.earlier_run import EarlierRun, dataset_digest, find_earlier_run, own_experiment
+from hvdcells.runs.earlier_run import EarlierRun, find_earlier_run, own_experiment
 from hvdcells.runs.first_weights import settle_model
+from hvdcells.runs.jobs import TrainingJob
 from hvdcells.runs.lock import sole_owner
+from hvdcells.runs.predictions import evaluate_best_epoch
 from hvdcells.runs.progress import Progress
-from hvdcells.spark.backends import Backend, HorovodOnSpark, InProcess
+from hvdcells.runs.provenance import describe, environment
+from hvdcells.spark.backends import Backend, HorovodOnSpark
 
 if TYPE_CHECKING:
-    from hvdcells.scores.evaluation import Evaluation
+    pass
 
 START_TIMEOUT_SECONDS = 600
-VERSIONS_NOTED = ("horovod", "tensorflow", "tf-keras", "pyspark", "petastorm", "pyarrow", "numpy")
 
 
 def train(
@@ -121,47 +118,6 @@ def _finish(
     renew_report(directory)
 
 
-def evaluate(
-    run: RunDirectory | str | os.PathLike,
-    dataset: Dataset | str | os.PathLike | None = None,
-    split: str = "test",
-    *,
-    workers: int = 1,
-    master: str | None = None,
-    backend: Backend | None = None,
-    conf: Mapping[str, str] | None = None,
-) -> "Evaluation":
-    """Evaluate the best model of a run on a split; predictions and scores go to the run directory.
-
-    Args:
-        run: a finished run.
-        dataset: another dataset than the run was trained on.
-        split: `train`, `validation` or `test`.
-        workers: ranks; one runs in this process, more on Spark.
-        master: Spark master; with it, one worker runs on Spark too.
-        backend: another way to run the ranks.
-        conf: Spark settings of a session that is started here.
-
-    Raises:
-        UserError: no finished run, no dataset, no such split, or more workers than row groups.
-    """
-    directory = run if isinstance(run, RunDirectory) else RunDirectory.at(run)
-    experiment = directory.read_experiment()
-    if dataset is None:
-        location = directory.read_json(directory.run)["dataset"]["location"]
-        dataset = Dataset.open(location, experiment.data.validation_fold)
-    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
-    if backend is None:
-        spark = workers > 1 or master is not None
-        backend = HorovodOnSpark(workers, master, experiment.communication, conf=conf) if spark else InProcess()
-    check_enough_row_groups(len(dataset.rows_per_row_group(split)), backend.num_workers)
-    job = EvaluationJob(dataset.location, directory.location, dataset.validation_fold, split, experiment)
-    with backend.ready(dataset, directory.location):
-        evaluation = backend.run(evaluate_on_rank, job, directory.path("logs"))[0]
-    renew_report(directory)
-    return evaluation
-
-
 def _by_fold(dataset: Dataset | str | os.PathLike, experiment: Experiment) -> Dataset:
     """Return the dataset as the experiment sees it, with its validation fold."""
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
@@ -217,50 +173,12 @@ def _begin(directory: RunDirectory, dataset: Dataset, experiment: Experiment, ba
     if clear:
         directory.clear()
     directory.check_free()
-    write_json(directory.run, _describe(dataset, backend))
+    write_json(directory.run, describe(dataset, type(backend).__name__, backend.num_workers))
     write_json(directory.experiment, experiment.model_dump())
 
 
 def _go_on(directory: RunDirectory, earlier: EarlierRun) -> None:
     """Note when and with what software the run goes on."""
     storage.remove_left_aside(directory.location)
-    times = [*earlier.description.get("resumed", []), {"after_epoch": earlier.progress.epochs_done, **_environment()}]
+    times = [*earlier.description.get("resumed", []), {"after_epoch": earlier.progress.epochs_done, **environment()}]
     write_json(directory.run, {**earlier.description, "resumed": times})
-
-
-def _describe(dataset: Dataset, backend: Backend) -> dict[str, Any]:
-    """Return what `run.json` holds: what the run was made of and where."""
-    return {
-        "dataset": {
-            "location": dataset.location,
-            "digest": dataset_digest(dataset),
-            "listing_digest": dataset.manifest.listing_digest,
-            "synthetic": dataset.manifest.synthetic,
-            "validation_fold": dataset.validation_fold,
-            "images": {name: split.images for name, split in dataset.manifest.splits.items()},
-        },
-        "backend": type(backend).__name__,
-        "workers": backend.num_workers,
-        **_environment(),
-    }
-
-
-def _environment() -> dict[str, Any]:
-    return {
-        "hvdcells": version("hvdcells"),
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in VERSIONS_NOTED},
-        "driver": {"host": platform.node(), "platform": platform.platform(), "cores": os.cpu_count()},
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-
-def _commit() -> str | None:
-    """Return the commit of the checkout this code runs from; None for an installed package."""
-    command: Sequence[str] = ("git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD")
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    except OSError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -13,6 +13,7 @@ from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.phases import Phase
 from hvdcells.rank.input.batches import Batch
+from hvdcells.rank.models.either_keras import moving_statistics
 from hvdcells.rank.start import StartUp
 from hvdcells.rank.step import TrainingStep
 
@@ -92,3 +93,12 @@ def train_epoch(
         "compute_seconds": gathered[:, 3].tolist(),
         "communication_seconds": gathered[:, 4].tolist(),
     }
+
+
+def average_moving_statistics(model: Any) -> None:
+    """Average the moving statistics of batch normalisation over the ranks, so that all hold the same weights."""
+    statistics = moving_statistics(model)
+    if statistics and hvd.size() > 1:
+        averages = hvd.grouped_allreduce([v.read_value() for v in statistics], op=hvd.Average, name="moving_statistics")
+        for variable, average in zip(statistics, averages, strict=True):
+            variable.assign(average)

@@ -1,33 +1,16 @@
 """What one rank does to evaluate. `evaluate_on_rank` tells it from top to bottom."""
 
-import io
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import plan_epoch
-from hvdcells.experiment import Experiment
 from hvdcells.rank.start import import_tensorflow, start_rank
-from hvdcells.runs.directory import RunDirectory, write_json
+from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.jobs import EvaluationJob
+from hvdcells.runs.predictions import PREDICTION_COLUMNS, write_evaluation, write_predictions
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from hvdcells.scores.evaluation import Evaluation
-
-PREDICTION_COLUMNS = ("image_id", "subject", "label", "source", "content_hash")
-
-
-@dataclass(frozen=True)
-class EvaluationJob:
-    """What the driver hands to every rank."""
-
-    dataset: str
-    run: str
-    validation_fold: int | None
-    split: str
-    experiment: Experiment
 
 
 def evaluate_on_rank(job: EvaluationJob) -> "Evaluation":
@@ -71,32 +54,3 @@ def evaluate_on_rank(job: EvaluationJob) -> "Evaluation":
         write_predictions(run, job.split, predictions)
         write_evaluation(run, evaluation, dataset)
     return evaluation
-
-
-def write_predictions(run: RunDirectory, split: str, predictions: "pd.DataFrame") -> None:
-    """Write the predictions of a split: `PREDICTION_COLUMNS`, `logit` and `probability` of cancer, a row per image."""
-    parquet = io.BytesIO()
-    predictions.to_parquet(parquet, index=False)
-    storage.write_bytes(run.predictions(split), parquet.getvalue())
-
-
-def evaluate_best_epoch(run: RunDirectory, dataset: Dataset) -> "Evaluation":
-    """Evaluate the validation predictions that training left of its best epoch, and write the result.
-
-    Runs on the driver: it needs neither the model nor TensorFlow.
-    """
-    import pandas as pd
-
-    from hvdcells.scores.evaluation import Evaluation
-
-    predictions = pd.read_parquet(io.BytesIO(storage.read_bytes(run.predictions("validation"))))
-    epoch = run.read_json(run.finished)["best_epoch"]
-    evaluation = Evaluation.of_predictions(predictions, dataset.manifest, split="validation", epoch=epoch)
-    write_evaluation(run, evaluation, dataset)
-    return evaluation
-
-
-def write_evaluation(run: RunDirectory, evaluation: "Evaluation", dataset: Dataset) -> None:
-    """Write the evaluation of a split, and on which dataset it was made."""
-    where = {"dataset": dataset.location, "validation_fold": dataset.validation_fold}
-    write_json(run.evaluation(evaluation.split), {**evaluation.to_dict(), **where})

@@ -1,8 +1,9 @@
-"""The loss of each image, from logits."""
+"""The loss of each image, from logits, and what each class weighs in it."""
 
 import tf_keras
 
-from hvdcells.experiment import Training
+from hvdcells.data.dataset import Dataset
+from hvdcells.experiment import Experiment, Training
 
 
 def image_loss(options: Training) -> tf_keras.losses.Loss:
@@ -15,3 +16,12 @@ def image_loss(options: Training) -> tf_keras.losses.Loss:
     if options.loss == "focal":
         return tf_keras.losses.BinaryFocalCrossentropy(gamma=options.focal_gamma, **common)
     return tf_keras.losses.BinaryCrossentropy(**common)
+
+
+def class_weights(dataset: Dataset, experiment: Experiment) -> tuple[float, float]:
+    """Return the loss weights of healthy and cancer: images / (2 · images of the class), or 1."""
+    if experiment.training.class_weights == "none":
+        return 1.0, 1.0
+    split = dataset.split("train")
+    counts = [split.images_per_class.get(name, 0) for name in dataset.manifest.class_names]
+    return tuple(split.images / (2 * count) for count in counts)

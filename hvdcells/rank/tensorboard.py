@@ -3,9 +3,9 @@
 import io
 from typing import TYPE_CHECKING, Any
 
-from hvdcells import storage
 from hvdcells.experiment import Experiment
 from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.predictions import read_predictions
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -41,13 +41,12 @@ def write_figures(
     writer: "tf.summary.SummaryWriter", run: RunDirectory, class_names: tuple[str, ...], step: int
 ) -> None:
     """Write confusion matrix and ROC curve of the validation predictions that training has left."""
-    import pandas as pd
     import tensorflow as tf
 
     from hvdcells.report import figures
     from hvdcells.scores.classification import classification_scores
 
-    predictions = pd.read_parquet(io.BytesIO(storage.read_bytes(run.predictions("validation"))))
+    predictions = read_predictions(run, "validation")
     labels, probabilities = predictions["label"].to_numpy(), predictions["probability"].to_numpy()
     with figures.styled():
         drawn = {

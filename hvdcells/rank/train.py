@@ -1,32 +1,17 @@
 """What one rank does to train. `train_on_rank` tells it from top to bottom."""
 
 import platform
-from dataclasses import dataclass, field
 from typing import Any
 
-from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import EpochPlan, plan_epoch
 from hvdcells.data.subset import open_for_training
-from hvdcells.experiment import Experiment
 from hvdcells.experiment.phases import phase_of, plan_phases
-from hvdcells.rank.evaluate import PREDICTION_COLUMNS, write_predictions
 from hvdcells.rank.narrator import Narrator
 from hvdcells.rank.start import StartUp, import_tensorflow, start_rank
 from hvdcells.runs.directory import RunDirectory
-from hvdcells.runs.progress import Progress
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """What the driver hands to every rank."""
-
-    dataset: str
-    run: str
-    experiment: Experiment
-    began: float
-    """`time.time()` on the driver when the command began."""
-    progress: Progress = field(default_factory=Progress)
-    """Where to go on; the variables are those of the checkpoint of the last epoch done."""
+from hvdcells.runs.jobs import TrainingJob
+from hvdcells.runs.predictions import PREDICTION_COLUMNS, write_predictions
+from hvdcells.runs.progress import monitored
 
 
 def train_on_rank(job: TrainingJob) -> dict[str, Any]:
@@ -53,8 +38,9 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
         state_variables,
         weights_digest,
     )
-    from hvdcells.rank.epoch import train_epoch
+    from hvdcells.rank.epoch import average_moving_statistics, train_epoch
     from hvdcells.rank.input.batches import rank_batches
+    from hvdcells.rank.losses import class_weights
     from hvdcells.rank.models import build_model
     from hvdcells.rank.prediction import Predictor, mean_log_loss, probabilities_of
     from hvdcells.rank.random_layers import make_random_layers_seedable, seed_random_layers
@@ -149,33 +135,3 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
         "start_up": start_up.seconds,
         "host": platform.node(),
     }
-
-
-def class_weights(dataset: Dataset, experiment: Experiment) -> tuple[float, float]:
-    """Return the loss weights of healthy and cancer: images / (2 · images of the class), or 1."""
-    if experiment.training.class_weights == "none":
-        return 1.0, 1.0
-    split = dataset.split("train")
-    counts = [split.images_per_class.get(name, 0) for name in dataset.manifest.class_names]
-    return tuple(split.images / (2 * count) for count in counts)
-
-
-def average_moving_statistics(model: Any) -> None:
-    """Average the moving statistics of batch normalisation over the ranks, so that all hold the same weights."""
-    import horovod.tensorflow as hvd
-
-    from hvdcells.rank.models.either_keras import moving_statistics
-
-    statistics = moving_statistics(model)
-    if statistics and hvd.size() > 1:
-        averages = hvd.grouped_allreduce([v.read_value() for v in statistics], op=hvd.Average, name="moving_statistics")
-        for variable, average in zip(statistics, averages, strict=True):
-            variable.assign(average)
-
-
-def monitored(scores: dict[str, Any], monitor: str) -> tuple[float, float]:
-    """Return what names the best epoch, larger being better; of equal scores the smaller loss wins."""
-    value = scores[monitor]
-    if value is None:  # not defined, as the AUROC of one class
-        return -float("inf"), -scores["loss"]
-    return (-value if monitor == "loss" else value), -scores["loss"]

@@ -1,6 +1,5 @@
 """What a report tells of, gathered from a run directory. What is not there is noted, not hidden."""
 
-import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.predictions import read_predictions
 from hvdcells.scores.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -117,11 +117,10 @@ def _open(noted: dict[str, Any], name: str, missing: list[str]) -> Dataset | Non
 def _split_facts(
     directory: RunDirectory, split: str, epochs: list[dict], dataset: Dataset | None, missing: list[str]
 ) -> SplitFacts | None:
-    import pandas as pd
 
     if not storage.exists(directory.predictions(split)):
         return None
-    predictions = pd.read_parquet(io.BytesIO(storage.read_bytes(directory.predictions(split))))
+    predictions = read_predictions(directory, split)
     if not storage.exists(directory.evaluation(split)):
         if dataset is None:
             missing.append(f"The predictions of {split} cannot be evaluated without their dataset.")

@@ -73,3 +73,11 @@ def remove_checkpoints(run: RunDirectory, keep: Sequence[int]) -> None:
         location = storage.join(run.checkpoints, name)
         if location not in kept:
             storage.remove(location)
+
+
+def monitored(scores: dict[str, Any], monitor: str) -> tuple[float, float]:
+    """Return what names the best epoch, larger being better; of equal scores the smaller loss wins."""
+    value = scores[monitor]
+    if value is None:  # not defined, as the AUROC of one class
+        return -float("inf"), -scores["loss"]
+    return (-value if monitor == "loss" else value), -scores["loss"]

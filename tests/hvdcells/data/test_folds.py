@@ -7,7 +7,7 @@ from hvdcells.data.manifest import FoldSummary
 from hvdcells.errors import UserError
 from hvdcells.experiment.recipes import small_cnn
 from hvdcells.rank.input.reader import open_reader
-from hvdcells.rank.train import class_weights
+from hvdcells.rank.losses import class_weights
 from tests.small_dataset import write_small_dataset
 
 FILES = [[8, 4], [6], [8], [4, 4], [10], [5]]  # of the training split; their folds: 0, 1, 2, 0, 1, 2

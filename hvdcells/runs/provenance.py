@@ -1,0 +1,54 @@
+"""What a run was made of and where: dataset, versions, commit, machine."""
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hvdcells.data.dataset import Dataset
+from hvdcells.runs.earlier_run import dataset_digest
+
+VERSIONS_NOTED = ("horovod", "tensorflow", "tf-keras", "pyspark", "petastorm", "pyarrow", "numpy")
+
+
+def describe(dataset: Dataset, backend: str, num_workers: int) -> dict[str, Any]:
+    """Return what `run.json` holds: what the run was made of and where."""
+    return {
+        "dataset": {
+            "location": dataset.location,
+            "digest": dataset_digest(dataset),
+            "listing_digest": dataset.manifest.listing_digest,
+            "synthetic": dataset.manifest.synthetic,
+            "validation_fold": dataset.validation_fold,
+            "images": {name: split.images for name, split in dataset.manifest.splits.items()},
+        },
+        "backend": backend,
+        "workers": num_workers,
+        **environment(),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, commit, machine and time of this process."""
+    return {
+        "hvdcells": version("hvdcells"),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in VERSIONS_NOTED},
+        "driver": {"host": platform.node(), "platform": platform.platform(), "cores": os.cpu_count()},
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def commit() -> str | None:
+    """Return the commit of the checkout this code runs from; None for an installed package."""
+    command: Sequence[str] = ("git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

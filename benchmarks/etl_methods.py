@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl import listener
+from etl.dataset.petastorm import unischema
 from etl.options import CNMC_CROP, EtlOptions
 from etl.pipeline import run_etl
-from hvdcells.data.columns import ImageEncoding, unischema
+from hvdcells.data.columns import ImageEncoding
 
 if TYPE_CHECKING:
     from multiprocessing.pool import Pool

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from etl.dataset import work_folder
 from etl.dataset.overview import write_overview
+from etl.dataset.petastorm import write_common_metadata
 from etl.dataset.rejects import refuse_too_many, write_rejects
 from etl.leakage import report
 from etl.leakage.find import find_sharing
@@ -18,7 +19,6 @@ from etl.plan import Plan, plan_etl
 from etl.shards.counts import channel_moments, fold_summaries, summaries, tally
 from etl.shards.findings import Decoding, num_shards_for, number_of
 from etl.shards.jobs import decode_all, rejects_of_all, settle_all
-from etl.shards.parquet import write_common_metadata
 from etl.shards.task import Making
 from etl.shards.update import keep_known_shards
 from hvdcells.data.manifest import Manifest

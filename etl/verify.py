@@ -18,7 +18,7 @@ from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD, arrow_schema
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import IMAGES_FOLDER, Manifest
-from hvdcells.data.stored_images import decode_stored
+from hvdcells.data.stored_images import DamagedImageError, decode_stored
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -135,7 +135,7 @@ def _fact(split: str, row: dict, image_size: int, encoding: str, class_names: tu
             problem = f"{row['image_id']} in {location}: {pixels.dtype} of shape {pixels.shape}"
         else:
             stored_hash = decode.content_hash(pixels)
-    except decode.Unreadable as verdict:
+    except DamagedImageError as verdict:
         problem = f"{row['image_id']} in {location}: {verdict}"
     if not 0 <= row["label"] < len(class_names) or class_names[row["label"]] != row["class_name"]:
         problem = problem or f"{row['image_id']} in {location}: label {row['label']} and class {row['class_name']!r}"

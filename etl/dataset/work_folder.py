@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from etl.dataset.petastorm import COMMON_METADATA
 from etl.options import EtlOptions
 from etl.shards.findings import SHARDS_FOLDER, findings_name
 from hvdcells import storage
@@ -15,8 +16,7 @@ from hvdcells.storage import retries
 WORK_FOLDER = "_work"
 REJECTS_FOLDER = "rejects"
 OVERVIEW_NAME = "overview.png"
-COMMON_METADATA = "_common_metadata"
-"""File of the images folder from which Petastorm learns what is in it."""
+
 _RUN_NAME = "run.json"
 _PREVIOUS_NAME = "previous-manifest.json"
 OURS = frozenset((WORK_FOLDER, SHARDS_FOLDER, IMAGES_FOLDER, REJECTS_FOLDER, MANIFEST_NAME, OVERVIEW_NAME))

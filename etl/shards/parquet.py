@@ -4,8 +4,6 @@ All of it follows from the listing, the findings and the placement, by whatever 
 holds a digest of all that is in it but the pixels, so a file that exists is whole and right.
 """
 
-import json
-import pickle
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,12 +13,11 @@ import pyarrow.parquet as pq
 import xxhash
 
 from etl import files
-from etl.dataset.work_folder import COMMON_METADATA
 from etl.placement.place import Place, Placement
 from etl.shards.findings import Decoding, ImageFinding
 from etl.source.rows import ImageRow
 from hvdcells import storage
-from hvdcells.data.columns import NO_FOLD, ImageEncoding, arrow_schema, unischema
+from hvdcells.data.columns import NO_FOLD, ImageEncoding, arrow_schema
 from hvdcells.data.manifest import IMAGES_FOLDER, ParquetFile
 
 
@@ -127,18 +124,3 @@ def _parquet_writer(path: str, schema: pa.Schema, encoding: ImageEncoding) -> pq
         use_dictionary=text,
         write_statistics=text,
     )
-
-
-def write_common_metadata(
-    dataset: str, written: Sequence[ParquetFile], image_size: int, encoding: ImageEncoding
-) -> None:
-    """Write what Petastorm reads first: its schema, and the row groups of each file."""
-    from petastorm.etl.dataset_metadata import ROW_GROUPS_PER_FILE_KEY, UNISCHEMA_KEY
-
-    groups_per_file = {file.path.removeprefix(f"{IMAGES_FOLDER}/"): len(file.rows_per_row_group) for file in written}
-    metadata = {
-        UNISCHEMA_KEY: pickle.dumps(unischema(image_size, encoding)),
-        ROW_GROUPS_PER_FILE_KEY: json.dumps(groups_per_file, sort_keys=True).encode(),
-    }
-    with files.new_file(storage.join(dataset, IMAGES_FOLDER, COMMON_METADATA)) as path:
-        pq.write_metadata(arrow_schema().with_metadata(metadata), path)

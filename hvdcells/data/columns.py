@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import pyarrow
-    from petastorm.unischema import Unischema
 
 ImageEncoding = Literal["raw", "png"]
 
@@ -40,20 +39,3 @@ def arrow_schema() -> "pyarrow.Schema":
     fields += [pa.field(name, pa.string()) for name in TEXT_COLUMNS if name != "split"]
     fields.append(pa.field("fold", pa.int32()))
     return pa.schema(fields)
-
-
-def unischema(image_size: int, encoding: ImageEncoding) -> "Unischema":
-    """Petastorm's Unischema of a dataset whose images have shape (image_size, image_size, 3)."""
-    import numpy as np
-    from petastorm.codecs import CompressedImageCodec, NdarrayCodec, ScalarCodec
-    from petastorm.unischema import Unischema, UnischemaField
-    from pyspark.sql.types import IntegerType, StringType
-
-    codec = NdarrayCodec() if encoding == "raw" else CompressedImageCodec("png")
-    fields = [
-        UnischemaField("image", np.uint8, (image_size, image_size, 3), codec, False),
-        UnischemaField("label", np.int32, (), ScalarCodec(IntegerType()), False),
-        UnischemaField("fold", np.int32, (), ScalarCodec(IntegerType()), False),
-    ]
-    fields += [UnischemaField(name, np.str_, (), ScalarCodec(StringType()), False) for name in TEXT_COLUMNS]
-    return Unischema("CellImages", fields)

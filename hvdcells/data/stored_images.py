@@ -7,8 +7,11 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from etl.images.decode import Unreadable, decode
 from hvdcells.data.columns import ImageEncoding
+
+
+class DamagedImageError(ValueError):
+    """A stored image is not what its codec wrote."""
 
 
 class ImageColumn:
@@ -24,7 +27,7 @@ class ImageColumn:
         self._encoded: list[bytes] | None = [] if encoding == "png" else None
         if self._encoded is None:
             shape = (image_size, image_size, 3)
-            header = _numpy_header(shape)
+            header = numpy_header(shape)
             self._bytes = np.empty((capacity, len(header) + image_size * image_size * 3), np.uint8)
             self._bytes[:, : len(header)] = np.frombuffer(header, np.uint8)
             self._pixels = [row[len(header) :].reshape(shape) for row in self._bytes]
@@ -48,7 +51,8 @@ class ImageColumn:
         return pa.Array.from_buffers(pa.binary(), num_images, buffers)
 
 
-def _numpy_header(shape: tuple[int, ...]) -> bytes:
+def numpy_header(shape: tuple[int, ...]) -> bytes:
+    """Return what numpy's own format puts before uint8 pixels of a shape."""
     memory = io.BytesIO()
     np.save(memory, np.empty(shape, np.uint8))
     return memory.getvalue()[: -int(np.prod(shape))]
@@ -65,13 +69,17 @@ def decode_stored(stored: bytes, encoding: ImageEncoding) -> np.ndarray:
     """Decode what `ImageColumn` made, to RGB uint8.
 
     Raises:
-        Unreadable: it is damaged.
+        DamagedImageError: it is not what `ImageColumn` made.
     """
     if encoding == "png":
-        return decode(stored)
+        # OpenCV fills the missing part of a file that is cut short, and says nothing.
+        image = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR) if b"IEND" in stored[-16:] else None
+        if image is None:
+            raise DamagedImageError("damaged stored image: no whole PNG")
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             return np.load(io.BytesIO(stored), allow_pickle=False)
     except Exception as error:
-        raise Unreadable(f"damaged stored image: {error}") from None
+        raise DamagedImageError(f"damaged stored image: {error}") from None

@@ -14,7 +14,7 @@ from hvdcells.experiment import Experiment
 from hvdcells.experiment.horovod_settings import CommunicationSettings
 from hvdcells.experiment.learning_rate import scaled_learning_rate
 from hvdcells.experiment.phases import Phase
-from hvdcells.rank.tensorboard import write_experiment, write_figures
+from hvdcells.rank.tensorboard import drop_later_events, write_experiment, write_figures
 from hvdcells.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -127,8 +127,6 @@ class Narrator:
     def _take_back_later_epochs(self) -> None:
         """Remove what a run that was stopped told of an epoch and then did not keep: the epoch will be done again."""
         if storage.exists(self.run.metrics):
-            from hvdcells.rank.event_files import drop_later_events
-
             self._write_metrics()
             drop_later_events(self.run.tensorboard, len(self.records))
 

@@ -1,8 +1,12 @@
-"""What TensorBoard shows of a run beside its curves: the experiment as hyperparameters and text, and two figures."""
+"""TensorBoard's events of a run beside its curves: the experiment, two figures, and every step once."""
 
 import io
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hvdcells import storage
 from hvdcells.experiment import Experiment
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.predictions import read_predictions
@@ -43,17 +47,17 @@ def write_figures(
     """Write confusion matrix and ROC curve of the validation predictions that training has left."""
     import tensorflow as tf
 
-    from hvdcells.report import figures
+    from hvdcells.scores import plots
     from hvdcells.scores.classification import classification_scores
 
     predictions = read_predictions(run, "validation")
     labels, probabilities = predictions["label"].to_numpy(), predictions["probability"].to_numpy()
-    with figures.styled():
+    with plots.styled():
         drawn = {
-            "confusion_matrix": figures.confusion(
+            "confusion_matrix": plots.confusion(
                 classification_scores(labels, probabilities)["confusion_matrix"], class_names, "images"
             ),
-            "roc": figures.roc(labels, probabilities),
+            "roc": plots.roc(labels, probabilities),
         }
         for name, figure in drawn.items():
             if figure is None:  # one class only
@@ -63,3 +67,32 @@ def write_figures(
             image = tf.io.decode_png(png.getvalue(), channels=3)
             with writer.as_default():
                 tf.summary.image(f"validation/{name}", image[tf.newaxis], step=step)
+
+
+def drop_later_events(folder: str, last_step: int) -> None:
+    """Remove from all event files of a folder the steps after `last_step`, which will be taken again.
+
+    A last event that was not written to its end is removed too.
+    """
+    import tensorflow as tf
+
+    for name in storage.names_in(folder):
+        location = storage.join(folder, name)
+        with tempfile.TemporaryDirectory() as aside:
+            found, kept = Path(aside) / "found", Path(aside) / "kept"
+            found.write_bytes(storage.read_bytes(location))
+            with tf.io.TFRecordWriter(str(kept)) as writer:
+                for record in _whole_records(found):
+                    if tf.compat.v1.Event.FromString(record).step <= last_step:
+                        writer.write(record)
+            if kept.stat().st_size < found.stat().st_size:
+                storage.write_bytes(location, kept.read_bytes())
+
+
+def _whole_records(file: Path) -> Iterator[bytes]:
+    import tensorflow as tf
+
+    try:
+        yield from tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
+    except tf.errors.DataLossError:
+        return

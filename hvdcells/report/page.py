@@ -48,9 +48,9 @@ def render(facts: "RunFacts") -> str:
     """Return the page of `RunFacts` as HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from hvdcells.report.figures import styled
     from hvdcells.report.sections import flat, split_section, training_pictures
     from hvdcells.scores.classification import score_label
+    from hvdcells.scores.plots import styled
 
     environment = Environment(
         loader=PackageLoader("hvdcells.report", "."),

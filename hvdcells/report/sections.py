@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 
 from hvdcells.errors import UserError
-from hvdcells.report import figures
+from hvdcells.report import training_figures
 from hvdcells.report.facts import RunFacts, SplitFacts
 from hvdcells.report.pictures import Picture, picture
 from hvdcells.report.worst_images import WorstImage, worst_images
+from hvdcells.scores import plots
 from hvdcells.scores.classification import SCORE_NAMES, score_label
 from hvdcells.scores.curves import Calibration, calibration, precision_recall_points
 from hvdcells.scores.subjects import subject_table
@@ -106,13 +107,13 @@ def _split_pictures(facts: SplitFacts) -> list[Picture]:
     reliability_words = f"Reliability diagram of {split}, calibration error {bins.expected_calibration_error:.3f}"
     return [
         *result,
-        picture("ROC by image", roc_words, figures.roc(labels, probabilities)),
+        picture("ROC by image", roc_words, plots.roc(labels, probabilities)),
         picture(
             "Precision and recall by image",
             f"Precision–recall curve of {split} for class {names[1]}",
-            figures.precision_recall(labels, probabilities),
+            plots.precision_recall(labels, probabilities),
         ),
-        picture("Calibration by image", reliability_words, figures.reliability(labels, probabilities)),
+        picture("Calibration by image", reliability_words, plots.reliability(labels, probabilities)),
     ]
 
 
@@ -122,7 +123,7 @@ def _confusion_picture(what: str, matrix: list[list[int]], names: tuple[str, ...
         f"Confusion matrix of {what}: of {names[1]}, {true_positive} called {names[1]} and {false_negative} "
         f"{names[0]}; of {names[0]}, {true_negative} called {names[0]} and {false_positive} {names[1]}"
     )
-    return picture(f"Confusion of {what}", alt, figures.confusion(matrix, names, what))
+    return picture(f"Confusion of {what}", alt, plots.confusion(matrix, names, what))
 
 
 def _subjects_picture(table: pd.DataFrame, names: tuple[str, ...]) -> Picture | None:
@@ -133,7 +134,7 @@ def _subjects_picture(table: pd.DataFrame, names: tuple[str, ...]) -> Picture | 
     drawn = table.loc[of_own_class.nsmallest(MOST_SUBJECTS_DRAWN).index.sort_values()]
     wrong = (table["called"] != table["label"]).sum()
     alt = f"Mean probability of {len(drawn)} subjects with intervals; {wrong} of {len(table)} subjects called wrong"
-    return picture("Probability by subject", alt, figures.subjects(drawn, names))
+    return picture("Probability by subject", alt, plots.subjects(drawn, names))
 
 
 def _worst(facts: SplitFacts) -> tuple[list[WorstImage], str | None]:
@@ -152,20 +153,22 @@ def training_pictures(facts: RunFacts) -> list[Picture]:
         return []
     last = epochs[-1]
     return [
-        picture("Loss", f"Loss by epoch; at the end {last['loss']:.3f} in training", figures.loss_curves(epochs)),
+        picture(
+            "Loss", f"Loss by epoch; at the end {last['loss']:.3f} in training", training_figures.loss_curves(epochs)
+        ),
         picture(
             "Validation score",
             f"Weighted F1 and AUROC by epoch; weighted F1 {last['validation']['weighted_f1']:.3f} at the end",
-            figures.score_curves(epochs),
+            training_figures.score_curves(epochs),
         ),
-        picture("Learning rate", "Learning rate by epoch", figures.rate_curve(epochs)),
-        picture("Speed", "Training images per second over all workers by epoch", figures.speed_curve(epochs)),
+        picture("Learning rate", "Learning rate by epoch", training_figures.rate_curve(epochs)),
+        picture("Speed", "Training images per second over all workers by epoch", training_figures.speed_curve(epochs)),
         picture(
             "Split of the step by epoch",
             f"Shares of input, compute and communication by epoch; in the last one {last['split']}",
-            figures.step_split(epochs),
+            training_figures.step_split(epochs),
         ),
-        picture("Split of the step by rank", "Seconds of each part on each rank", figures.rank_split(epochs)),
+        picture("Split of the step by rank", "Seconds of each part on each rank", training_figures.rank_split(epochs)),
     ]
 
 

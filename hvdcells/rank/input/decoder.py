@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from hvdcells.data.columns import ImageEncoding
+from hvdcells.data.stored_images import numpy_header
 from hvdcells.errors import UserError
 from hvdcells.rank.input.buffers import ArrayPool
 
@@ -26,9 +27,7 @@ class RowGroupDecoder:
         self.encoding = encoding
         self.output_size = output_size
         self._arrays = ArrayPool((most_rows, output_size, output_size, 3), np.uint8)
-        blank = io.BytesIO()
-        np.save(blank, np.zeros((image_size, image_size, 3), np.uint8))
-        self._raw_header = blank.getvalue()[: -image_size * image_size * 3]
+        self._raw_header = numpy_header((image_size, image_size, 3))
 
     def decode(self, column: pa.ChunkedArray, where: str) -> np.ndarray:
         """Return uint8 RGB of shape (n, output_size, output_size, 3); `where` is named in errors.

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
+from etl.dataset.petastorm import unischema
 from etl.images.decode import Unreadable, centre_square, content_hash, decode, process, resize
-from hvdcells.data.columns import unischema
 from hvdcells.data.stored_images import ImageColumn, decode_stored, encode
 from tests.etl.cells import SAMPLE, cell, needs_sample
 

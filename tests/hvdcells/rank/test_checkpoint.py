@@ -10,10 +10,10 @@ import tf_keras
 from hvdcells.errors import UserError
 from hvdcells.experiment import Model, Optimizer
 from hvdcells.rank.checkpoint import restore_checkpoint, save_checkpoint, state_variables
-from hvdcells.rank.event_files import drop_later_events
 from hvdcells.rank.models import build_model
 from hvdcells.rank.optimizer import build_optimizer
 from hvdcells.rank.random_layers import make_random_layers_seedable, seed_random_layers
+from hvdcells.rank.tensorboard import drop_later_events
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.progress import Progress
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
 
-from hvdcells.data.columns import unischema
+from etl.dataset.petastorm import unischema
 from hvdcells.errors import UserError
 from hvdcells.rank.input.decoder import RowGroupDecoder
 from tests.small_dataset import encode

@@ -1,0 +1,54 @@
+"""What Petastorm reads of a dataset: its schema and the row groups of each file, in `_common_metadata`.
+
+All that this project reaches into Petastorm for. Our own readers never open the file: Petastorm un-pickles the schema.
+"""
+
+import json
+import pickle
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from etl import files
+from hvdcells import storage
+from hvdcells.data.columns import TEXT_COLUMNS, ImageEncoding, arrow_schema
+from hvdcells.data.manifest import IMAGES_FOLDER, ParquetFile
+
+if TYPE_CHECKING:
+    from petastorm.unischema import Unischema
+
+COMMON_METADATA = "_common_metadata"
+"""File of the images folder from which Petastorm learns what is in it."""
+
+
+def unischema(image_size: int, encoding: ImageEncoding) -> "Unischema":
+    """Petastorm's Unischema of a dataset whose images have shape (image_size, image_size, 3)."""
+    import numpy as np
+    from petastorm.codecs import CompressedImageCodec, NdarrayCodec, ScalarCodec
+    from petastorm.unischema import Unischema, UnischemaField
+    from pyspark.sql.types import IntegerType, StringType
+
+    codec = NdarrayCodec() if encoding == "raw" else CompressedImageCodec("png")
+    fields = [
+        UnischemaField("image", np.uint8, (image_size, image_size, 3), codec, False),
+        UnischemaField("label", np.int32, (), ScalarCodec(IntegerType()), False),
+        UnischemaField("fold", np.int32, (), ScalarCodec(IntegerType()), False),
+    ]
+    fields += [UnischemaField(name, np.str_, (), ScalarCodec(StringType()), False) for name in TEXT_COLUMNS]
+    return Unischema("CellImages", fields)
+
+
+def write_common_metadata(
+    dataset: str, written: Sequence[ParquetFile], image_size: int, encoding: ImageEncoding
+) -> None:
+    """Write what Petastorm reads first: its schema, and the row groups of each file."""
+    from petastorm.etl.dataset_metadata import ROW_GROUPS_PER_FILE_KEY, UNISCHEMA_KEY
+
+    groups_per_file = {file.path.removeprefix(f"{IMAGES_FOLDER}/"): len(file.rows_per_row_group) for file in written}
+    metadata = {
+        UNISCHEMA_KEY: pickle.dumps(unischema(image_size, encoding)),
+        ROW_GROUPS_PER_FILE_KEY: json.dumps(groups_per_file, sort_keys=True).encode(),
+    }
+    with files.new_file(storage.join(dataset, IMAGES_FOLDER, COMMON_METADATA)) as path:
+        pq.write_metadata(arrow_schema().with_metadata(metadata), path)

@@ -38,7 +38,7 @@ def write_report(results: Path, out: Path) -> list[Path]:
         UserError: there is nothing to report, or files that are no results.
     """
     from benchmarks.report import figures
-    from hvdcells.report.figures import styled
+    from hvdcells.scores.plots import styled
 
     folder = results / "scaling"
     points = read_points(folder) if any(folder.glob("*.json")) else []

@@ -1,4 +1,4 @@
-"""The plots of the benchmark report, one per question. Draw and save them in `hvdcells.report.figures.styled()`."""
+"""The plots of the benchmark report, one per question. Draw and save them in `hvdcells.scores.plots.styled()`."""
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from benchmarks.scaling.point import ScalingPoint, scaling_efficiencies
-from hvdcells.report.figures import GUIDE
+from hvdcells.scores.plots import GUIDE
 
 COLOURS = ("#1d4ed8", "#c2410c", "#0f766e", "#7c3aed", "#be185d", "#0891b2", "#374151")
 MARKERS = "osD^vPX"

@@ -4,7 +4,7 @@ import pytest
 
 from etl.dataset.petastorm import unischema
 from etl.images.decode import Unreadable, centre_square, content_hash, decode, process, resize
-from hvdcells.data.stored_images import ImageColumn, decode_stored, encode
+from hvdcells.data.stored_images import DamagedImageError, ImageColumn, decode_stored, encode
 from tests.etl.cells import SAMPLE, cell, needs_sample
 
 
@@ -116,7 +116,7 @@ def test_petastorm_codecs_read_what_is_stored(encoding):
     field = unischema(32, encoding).fields["image"]
     np.testing.assert_array_equal(field.codec.decode(field, stored), square)
     np.testing.assert_array_equal(decode_stored(stored, encoding), square)
-    with pytest.raises(Unreadable):
+    with pytest.raises(DamagedImageError):
         decode_stored(stored[:-20], encoding)
 
 

@@ -37,10 +37,11 @@ test: $(STAMP) ## Run all tests
 test-fast: $(STAMP) ## Run the tests that need no JVM and no ranks
 	$(RUN)/pytest -m "not spark and not ranks and not aws and not slow"
 
-lint: $(STAMP) ## Check style, format and the import arrows
+lint: $(STAMP) ## Check style, format, types and the rooms' imports
 	$(RUN)/ruff check
 	$(RUN)/ruff format --check
 	$(RUN)/lint-imports --no-cache
+	$(RUN)/mypy
 
 bench: $(STAMP) ## Measure all but the methods and several hosts; results go to benchmarks/results
 	$(RUN)/python -m benchmarks.etl --out benchmarks/results/etl.json

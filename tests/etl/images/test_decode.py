@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from etl.dataset.petastorm import unischema
-from etl.images.decode import Unreadable, centre_square, content_hash, decode, process, resize
+from etl.images.decode import Unreadable, centre_square, content_hash, decode, perceptual_hash, process, resize
 from hvdcells.data.stored_images import DamagedImageError, ImageColumn, decode_stored, encode
 from tests.etl.cells import SAMPLE, cell, needs_sample
 
@@ -151,7 +151,7 @@ def test_an_image_is_processed_as_the_straightforward_way_does(side):
 
 def test_the_perceptual_hash_is_near_for_near_images_and_far_for_others():
     def bits(one, other):
-        return ((decode.perceptual_hash(one) ^ decode.perceptual_hash(other)) & (2**64 - 1)).bit_count()
+        return ((perceptual_hash(one) ^ perceptual_hash(other)) & (2**64 - 1)).bit_count()
 
     image = cv2.GaussianBlur(cell(5, 224), (0, 0), 6)
     brighter = np.clip(image.astype(np.int16) + 2, 0, 255).astype(np.uint8)

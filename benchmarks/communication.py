@@ -31,53 +31,56 @@ Rates = dict[str, float]
 """Images per second over all workers, by workload."""
 
 
-def independent(num_processes: int) -> Rates:
+def independent(num_processes: int, quick: bool) -> Rates:
     """Measure processes that do not communicate, all at once."""
     with (
         tempfile.TemporaryDirectory() as meeting_place,
         ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("spawn")) as pool,
     ):
         futures = [
-            pool.submit(worker.run_independent, number, num_processes, meeting_place) for number in range(num_processes)
+            pool.submit(worker.run_independent, number, num_processes, meeting_place, quick)
+            for number in range(num_processes)
         ]
         return _total([future.result() for future in futures])
 
 
-def horovod_on_spark(num_workers: int) -> Rates:
+def horovod_on_spark(num_workers: int, quick: bool) -> Rates:
     """Measure ranks of Horovod on Spark with the default settings."""
     with tempfile.TemporaryDirectory() as logs:
-        return _total(HorovodOnSpark(num_workers).run(worker.run_horovod_rank, None, logs))
+        return _total(HorovodOnSpark(num_workers).run(worker.run_horovod_rank, quick, logs))
 
 
-def cost_of_timing() -> dict[str, list[float]]:
+def cost_of_timing(quick: bool) -> dict[str, list[float]]:
     """Measure what it costs to split a step's time into its parts."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(worker.cost_of_timing).result()
+        return pool.submit(worker.cost_of_timing, quick).result()
 
 
-def mirrored(num_workers: int) -> Rates:
+def mirrored(num_workers: int, quick: bool) -> Rates:
     """Measure MultiWorkerMirroredStrategy; its steps are synchronous, so rank 0 speaks for all."""
     from spark_tensorflow_distributor import MirroredStrategyRunner
 
     runner = MirroredStrategyRunner(num_slots=num_workers, use_gpu=False, use_custom_strategy=True)
-    rates = runner.run(worker.run_mirrored_worker)
+    rates = runner.run(worker.run_mirrored_worker, quick=quick)
     return {name: rate * num_workers for name, rate in rates.items()}
 
 
 def _total(rates: list[Rates]) -> Rates:
-    return {workload.name: sum(rate[workload.name] for rate in rates) for workload in worker.WORKLOADS}
+    return {name: sum(rate[name] for rate in rates) for name in rates[0]}
 
 
-def measure(rounds: int) -> dict[str, dict[str, Sample]]:
+def measure(rounds: int, quick: bool) -> dict[str, dict[str, Sample]]:
     """Run all cases in turn; return per workload the sample of each case."""
     cases: dict[str, Callable[[], Rates]] = {
-        "one_worker": lambda: independent(1),
-        "independent": lambda: independent(2),
-        "horovod": lambda: horovod_on_spark(2),
-        "mirrored": lambda: mirrored(2),
+        "one_worker": lambda: independent(1, quick),
+        "independent": lambda: independent(2, quick),
+        "horovod": lambda: horovod_on_spark(2, quick),
+        "mirrored": lambda: mirrored(2, quick),
     }
     names = list(cases)
-    values: dict[str, dict[str, list[float]]] = {w.name: {name: [] for name in names} for w in worker.WORKLOADS}
+    values: dict[str, dict[str, list[float]]] = {
+        each.name: {name: [] for name in names} for each in worker.workloads(quick)
+    }
     for number in range(rounds):
         # Every process is fresh and warms up by itself; each round begins with another case.
         for name in names[number % len(names) :] + names[: number % len(names)]:
@@ -90,7 +93,13 @@ def measure(rounds: int) -> dict[str, dict[str, Sample]]:
     return {w: {name: Sample(tuple(v)) for name, v in by_case.items()} for w, by_case in values.items()}
 
 
-def main(out: Annotated[Path, OutOption], rounds: Annotated[int, typer.Option(min=1)] = 5) -> None:
+def main(
+    out: Annotated[Path, OutOption],
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A run of seconds that shows that all of it starts; measures nothing.")
+    ] = False,
+) -> None:
     """Measure communication efficiency against independent processes and MultiWorkerMirroredStrategy."""
     # The same Keras everywhere, and the distributor's workers find the project.
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -98,11 +107,11 @@ def main(out: Annotated[Path, OutOption], rounds: Annotated[int, typer.Option(mi
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
     # Fresh processes: in a used one, MultiWorkerMirroredStrategy can hang.
     with spark_session(slots=2, conf={"spark.python.worker.reuse": "false"}) as spark:
-        samples = measure(rounds)
+        samples = measure(rounds, quick)
         master = spark.sparkContext.master
-    timing = cost_of_timing()
+    timing = cost_of_timing(quick)
     models = {}
-    for workload in worker.WORKLOADS:
+    for workload in worker.workloads(quick):
         by_case = samples[workload.name]
         print_samples(workload.name, "images/s", by_case)
         models[workload.name] = {
@@ -122,6 +131,7 @@ def main(out: Annotated[Path, OutOption], rounds: Annotated[int, typer.Option(mi
             "models": models,
             "batch_per_rank": worker.BATCH_PER_RANK,
             "rounds": rounds,
+            "quick": quick,
             "spark_master": master,
             "horovod_settings": vars(settings),
             "environment": environment(("horovod", "tensorflow", "tf-keras", "spark-tensorflow-distributor")),

@@ -26,6 +26,13 @@ WORKLOADS = (
     Workload("small_cnn_64", Model(backbone="small_cnn"), 64, num_steps=40),
     Workload("mobilenet_v2_96", Model(backbone="mobilenet_v2"), 96, num_steps=16),
 )
+QUICK_WORKLOADS = (Workload("small_cnn_64", Model(backbone="small_cnn"), 64, num_steps=2, warmup_steps=1),)
+"""Of a run of seconds, which shows that everything starts; its rates mean nothing."""
+
+
+def workloads(quick: bool) -> tuple[Workload, ...]:
+    """Return what is measured."""
+    return QUICK_WORKLOADS if quick else WORKLOADS
 
 
 def images_per_second(workload: Workload, step: Callable[[], Any], ready: Callable[[], None]) -> float:
@@ -101,11 +108,11 @@ def use_threads(intra_op: int, inter_op: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(inter_op)
 
 
-def run_independent(number: int, num_processes: int, meeting_place: str) -> dict[str, float]:
+def run_independent(number: int, num_processes: int, meeting_place: str, quick: bool) -> dict[str, float]:
     """Be one of several processes that do not communicate; they only begin to measure together."""
     use_threads(1, 1)
     rates = {}
-    for workload in WORKLOADS:
+    for workload in workloads(quick):
 
         def ready(name: str = workload.name) -> None:
             (Path(meeting_place) / f"{name}-{number}").touch()
@@ -116,7 +123,7 @@ def run_independent(number: int, num_processes: int, meeting_place: str) -> dict
     return rates
 
 
-def run_horovod_rank(_: object) -> dict[str, float]:
+def run_horovod_rank(quick: bool) -> dict[str, float]:
     """Be one rank of Horovod on Spark, with the settings of `hvdcells.experiment.horovod_settings`."""
     import horovod.tensorflow as hvd
     import tensorflow as tf
@@ -131,18 +138,18 @@ def run_horovod_rank(_: object) -> dict[str, float]:
 
     return {
         workload.name: images_per_second(workload, horovod_step(workload, settings.num_groups), ready)
-        for workload in WORKLOADS
+        for workload in workloads(quick)
     }
 
 
-def run_mirrored_worker() -> dict[str, float]:
+def run_mirrored_worker(quick: bool) -> dict[str, float]:
     """Be one worker of MultiWorkerMirroredStrategy; called by spark-tensorflow-distributor in a barrier task."""
     import tensorflow as tf
 
     use_threads(1, 1)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     rates = {}
-    for workload in WORKLOADS:
+    for workload in workloads(quick):
         with strategy.scope():
             step = plain_step(workload, strategy)
         # The warm-up steps are synchronous, so the workers begin together.
@@ -150,7 +157,7 @@ def run_mirrored_worker() -> dict[str, float]:
     return rates
 
 
-def cost_of_timing(pairs: int = 80, steps: int = 4) -> dict[str, list[float]]:
+def cost_of_timing(quick: bool, pairs: int = 80, steps: int = 4) -> dict[str, list[float]]:
     """Return what noting the times of a step's parts costs, as a share of the step, once per pair of short runs.
 
     One process, one compute thread; a few steps with and a few without take turns, so noise over time cancels out.
@@ -159,8 +166,9 @@ def cost_of_timing(pairs: int = 80, steps: int = 4) -> dict[str, list[float]]:
     from hvdcells.rank.start import start_rank
 
     start_rank(Communication(intra_op_threads=1, inter_op_threads=1), mixed_precision=False)
+    pairs = 2 if quick else pairs
     costs: dict[str, list[float]] = {}
-    for workload in WORKLOADS:
+    for workload in workloads(quick):
         taken = {timed: horovod_step(workload, num_groups=1, timed=timed) for timed in (True, False)}
         costs[workload.name] = []
         for number in range(-2, pairs):

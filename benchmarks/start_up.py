@@ -49,13 +49,17 @@ def start_once(dataset: str, run: Path, changes: dict[str, str]) -> dict[str, fl
     return times | {part: max(rank[part] for rank in ranks) for part in ranks[0]}
 
 
-def main(out: Annotated[Path, OutOption], rounds: Annotated[int, typer.Option(min=1)] = 5) -> None:
+def main(
+    out: Annotated[Path, OutOption],
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    warm_up: Annotated[int, typer.Option(min=0, help="Rounds before them, which fill the page cache.")] = 1,
+) -> None:
     """Measure the start of `hvdcells train` with the small CNN on two workers."""
     measured: dict[str, list[dict[str, float]]] = {case: [] for case in CASES}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         dataset = make_dataset(folder)
-        for number in range(-1, rounds):  # the first round fills the page cache and does not count
+        for number in range(-warm_up, rounds):
             for case in list(CASES)[:: 1 if number % 2 else -1]:
                 times = start_once(dataset, folder / f"{case}-{number}", CASES[case])
                 typer.echo(f"round {number + 1}/{rounds}  {case:<24} first step after {times['first_step']:.1f} s")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmarks.harness import run_command
+from benchmarks.report.ages import Age, ages_of
 from benchmarks.scaling.point import ScalingPoint, read_points, scaling_efficiencies
 from hvdcells.errors import UserError
 
@@ -66,7 +67,7 @@ def write_report(results: Path, out: Path) -> list[Path]:
             path.write_bytes(pictures[name])
             written.append(path)
     page = out / "index.html"
-    page.write_text(_page(points, methods, four_hosts, pictures))
+    page.write_text(_page(points, methods, four_hosts, pictures, ages_of(results)))
     return [*written, page]
 
 
@@ -75,6 +76,7 @@ def _page(
     methods: dict[str, Any] | None,
     four_hosts: dict[str, Any] | None,
     pictures: dict[str, bytes],
+    ages: Sequence[Age],
 ) -> str:
     from jinja2 import Environment, FileSystemLoader, PackageLoader, StrictUndefined
     from jinja2.loaders import ChoiceLoader
@@ -104,6 +106,7 @@ def _page(
         methods=methods,
         four_hosts=four_hosts,
         pictures=uris,
+        ages=ages,
         alt=ALT,
     )
 

@@ -54,7 +54,7 @@ class Listing:
                     digest.update("\0".join(map(str, row)).encode("utf-8", "surrogatepass"))
                 self.num_per_status.update(row.status for row in chunk)
                 ids.append(np.fromiter((_hash(row.image_id) for row in chunk if row.status == LISTED), np.uint64))
-                writer.write_table(order_of, to_table(chunk))
+                writer.write_table(to_table(chunk))
         self.digest = digest.hexdigest()
         """SHA-256 over all that is known of the images, paths and fingerprints included."""
         self._repeated_ids = _repeated(np.concatenate(ids))

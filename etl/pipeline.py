@@ -12,7 +12,7 @@ from etl.dataset.petastorm import write_common_metadata
 from etl.dataset.rejects import refuse_too_many, write_rejects
 from etl.leakage import report
 from etl.leakage.find import find_sharing
-from etl.listener import Listener
+from etl.listener import Counts, Listener, reported
 from etl.options import EtlOptions
 from etl.placement.place import decide
 from etl.plan import Plan, plan_etl
@@ -68,8 +68,8 @@ def carry_out(spark: "SparkSession", plan: Plan, listener: Listener | None = Non
     with work_folder.standing_on_refusal(dataset, plan.finished):
         # ---- Every image once: read, decode, hash, crop, resize, and written where it will most likely stay.
         numbers, making = deal_out(spark, plan)
-        progress = listener.Counts(spark.sparkContext)
-        with listener.reported(listener, progress, "decoding", listing.num_images - listing.num_unlabelled):
+        progress = Counts(spark.sparkContext)
+        with reported(listener, progress, "decoding", listing.num_images - listing.num_unlabelled):
             made = decode_all(spark, numbers, making, progress)
         some_rejected = listing.num_rejected or any(shard.num_rejected for shard in made)
         rejects = write_rejects(rejects_of_all(spark, numbers, made, making) if some_rejected else (), dataset)
@@ -82,8 +82,8 @@ def carry_out(spark: "SparkSession", plan: Plan, listener: Listener | None = Non
         # ---- Files that differ from what decoding wrote, from the encoded images; nothing is decoded again.
         if placement != plan.placement or not all(shard.settled for shard in made):
             making = replace(making, placement=placement)
-            progress = listener.Counts(spark.sparkContext)
-            with listener.reported(listener, progress, "sorting", sum(shard.num_images for shard in made)):
+            progress = Counts(spark.sparkContext)
+            with reported(listener, progress, "sorting", sum(shard.num_images for shard in made)):
                 made = settle_all(spark, made, making, progress)
 
     # ---- The description, and last of all the manifest: from then on it is a dataset.

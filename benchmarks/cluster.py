@@ -82,6 +82,8 @@ def standing_cluster(hosts: int, cores: int = 1, memory: str = "2g") -> Iterator
         text=True,
         start_new_session=True,
     )
+    assert supervisor.stdin is not None  # both are pipes
+    assert supervisor.stdout is not None
     try:
         answer = json.loads(supervisor.stdout.readline() or '{"error": "the supervisor ended"}')
         if "busy" in answer:
@@ -120,7 +122,7 @@ def up(hosts: Hosts = 4, cores: Cores = 1, memory: Memory = "2g") -> None:
             print(f"No hosts of their own here: {cluster.fallback_reason}.")
             print(f"Spark's local-cluster stands in for them; nothing need be up. Master: {cluster.master}")
             return
-        state = current_state()
+        state = current_state() or {"hosts": []}
         names = ", ".join(f"{host['name']} ({host['address']})" for host in state["hosts"])
         print(f"Hosts: {names}; they share this machine's {len(os.sched_getaffinity(0))} cores.")
         print(f"Master: {cluster.master}, reached through: python -m benchmarks.cluster run -- COMMAND", flush=True)

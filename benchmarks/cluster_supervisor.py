@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import TextIO
 
 from benchmarks.namespaces import DRIVER, Host, make_hosts, plan_hosts, remove_hosts
 from hvdcells.spark.session import use_bundled_java
@@ -27,7 +28,7 @@ READY_SECONDS = 120
 PR_SET_PDEATHSIG = 1
 
 
-def take_lock() -> object | None:
+def take_lock() -> TextIO | None:
     """Lock the state folder for this process; None if a living supervisor has it."""
     STATE.mkdir(parents=True, exist_ok=True)
     lock = (STATE / "lock").open("a")

@@ -13,7 +13,7 @@ those that it is fitted to. docs/scaling.md says what the model is and what it a
 from dataclasses import asdict, replace
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Console
@@ -85,8 +85,8 @@ def command(
         gradients = of_model(model) if gradient_mb is None else spread_evenly(gradient_mb * 1e6)
         rates = rates_for(model if gradient_mb is None else "", batch_size, gpu_rate)
         if advise:
-            _refuse_unclear(images, epochs, deadline_hours, budget_usd, service)
-            job = advice.Job(gradients, images, epochs, service, spot, start_minutes * 60, max_gpus, min_steps)
+            asked = _asked(images, epochs, deadline_hours, budget_usd, service)
+            job = advice.Job(gradients, *asked, spot, start_minutes * 60, max_gpus, min_steps)
             result = _advise(job, rates, prices, constants, deadline_hours, budget_usd)
         else:
             network = Link(constants.latency_seconds, constants.bandwidth_share * network_gbits * GBIT)
@@ -210,9 +210,10 @@ def _host_counts(gpus: str, gpus_per_host: int) -> list[int]:
     return [number // gpus_per_host for number in numbers]
 
 
-def _refuse_unclear(
+def _asked(
     images: int | None, epochs: int | None, deadline_hours: float | None, budget_usd: float | None, service: str
-) -> None:
+) -> tuple[int, int, Service]:
+    """Return images, epochs and service; refuse what is missing, unknown or said twice."""
     problems = [
         UserError(f"--advise without {option}", "a number", f"give {option}")
         for option, value in (("--images", images), ("--epochs", epochs))
@@ -226,9 +227,11 @@ def _refuse_unclear(
                 "give one of them",
             )
         )
-    if service not in Service.__args__:
-        problems.append(UserError(f"--service {service}", f"one of {', '.join(Service.__args__)}", "correct it"))
+    known = next((each for each in get_args(Service) if each == service), None)
+    if known is None:
+        problems.append(UserError(f"--service {service}", f"one of {', '.join(get_args(Service))}", "correct it"))
     raise_together(problems)
+    return images or 0, epochs or 0, known or "ec2"
 
 
 if __name__ == "__main__":

@@ -67,7 +67,8 @@ def main(
                     measured[case].append(times)
     cases = {}
     for case, runs in measured.items():
-        reached = {part: Sample(tuple(times[part] for times in runs)) for part in sorted(runs[0], key=runs[0].get)}
+        in_order = sorted(runs[0], key=runs[0].__getitem__)
+        reached = {part: Sample(tuple(times[part] for times in runs)) for part in in_order}
         print_samples(f"Start-up, {case}: seconds from the command to the end of each part", "s", reached)
         medians = [("command", 0.0), *((part, sample.median) for part, sample in reached.items())]
         cases[case] = {

@@ -5,10 +5,12 @@ ring, the share of the line rate that is left for payload, and the jitter of ran
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 from scipy.optimize import least_squares
 
 from benchmarks.cluster_model.cluster import GBIT, Cluster, Link
@@ -108,12 +110,12 @@ def _best_constants(figures: dict[tuple[str, int], float], rdma: Constants | Non
     With `rdma`, only the bandwidth share is searched, and the rest taken from it.
     """
 
-    def constants(x: list[float]) -> Constants:
+    def constants(x: Sequence[float] | np.ndarray) -> Constants:
         if rdma:
             return Constants(rdma.latency_seconds, x[0], rdma.jitter)
         return Constants(x[1] * 1e-6, x[0], x[2] / 100)
 
-    def errors(x: list[float]) -> list[float]:
+    def errors(x: np.ndarray, /) -> list[float]:
         return [predicted(model, num_gpus, constants(x)) - figure for (model, num_gpus), figure in figures.items()]
 
     # Share of the line rate, microseconds, percent.
@@ -125,7 +127,7 @@ def _best_constants(figures: dict[tuple[str, int], float], rdma: Constants | Non
             errors,
             start[:num_searched],
             bounds=(bounds[0][:num_searched], bounds[1][:num_searched]),
-            diff_step=1e-3,
+            diff_step=[1e-3] * num_searched,
         )
         for start in starts
     )

@@ -110,7 +110,7 @@ def main(
     if dataset and source:
         raise typer.BadParameter("--dataset and --source at once: give one of them")
     chosen = [each for each in METHODS if not method or each.name in method]
-    settings = {
+    settings: dict[str, Any] = {
         "batch_per_worker": batch_per_worker,
         "workers": workers,
         "epochs": epochs,
@@ -149,7 +149,7 @@ def main(
             shutil.rmtree(outcome, ignore_errors=True)
             what = f"{each.title}{' (cut)' * is_cut}"
             console.print(f"run {done}/{len(plan)}, round {number + 1}/{rounds}  {what}, log: {outcome / 'log'}")
-            limit = wall_seconds if is_cut else limit_seconds
+            limit = wall_seconds if is_cut and wall_seconds is not None else limit_seconds
             ending = run_once(each, task.folder, outcome, workers, environments, limit, is_cut)
             found = figures_of(outcome, task, ending)
             figures.setdefault((each.name, is_cut), []).append(found)

@@ -116,8 +116,8 @@ def row_of(method: Method, runs: Sequence[Figures], at_wall: Sequence[Figures] =
     for name in MEDIANS:
         values = [figures.get(name) for figures in runs]
         # A run that never reached the aim makes the median meaningless: it is only given if all did.
-        is_known = bool(values) and all(value is not None for value in values)
-        row[name] = median(values) if is_known else None
+        known = [value for value in values if value is not None]
+        row[name] = median(known) if known and len(known) == len(values) else None
         row[f"{name}_values"] = values
     row["validation_f1"] = [figures["validation_f1"] for figures in runs]
     if at_wall:

@@ -37,11 +37,11 @@ def markdown_table(result: Mapping[str, Any]) -> str:
 
 
 def _cell(name: str, value: float | None, values: list[float | None]) -> str:
+    known = [each for each in values if each is not None]
     if value is None:
-        reached = sum(each is not None for each in values)
-        return "never" if not reached else f"in {reached} of {len(values)}"
+        return "never" if not known else f"in {len(known)} of {len(values)}"
     scale, digits = {"peak_memory_bytes": (2**30, 1), "weighted_f1": (1, 3), "seconds_per_epoch": (1, 1)}.get(
         name, (1, 0)
     )
-    low, high = min(values) / scale, max(values) / scale
+    low, high = min(known) / scale, max(known) / scale
     return f"{value / scale:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"

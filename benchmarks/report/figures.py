@@ -87,7 +87,7 @@ def cost(points: Sequence[ScalingPoint]) -> Figure | None:
         return None
 
     def draw(axes: Axes, series: Series, colour: str, marker: str) -> None:
-        values = [point.usd_per_million_images for point in series]
+        values = [point.usd_per_million_images or 0.0 for point in series]  # those without a price are left out above
         axes.plot([point.world_size for point in series], values, color=colour)
         _mark(axes, series, values, colour, marker)
 

@@ -75,7 +75,7 @@ def measure_on_rank(job: RankJob) -> dict[str, Any]:
     rank, num_ranks = hvd.rank(), hvd.size()
     start_up.done("horovod")
     phase = Phase("all", 0, experiment.training.epochs, SMALL_RATE)
-    input_size, channels = experiment.data.input_size, ((100.0,) * 3, (50.0,) * 3)
+    input_size, channels = input_size_of(experiment), ((100.0,) * 3, (50.0,) * 3)
     model = build_model(experiment.model, input_size, *channels, experiment.seed, load_weights=rank == 0)
     step = begin_phase(phase, model, experiment, (1.0, 1.0), settings.num_groups)
     hvd.broadcast_variables(state_variables(model, step.optimizer), root_rank=0)
@@ -121,7 +121,7 @@ def _batches(job: RankJob, rank: int, num_ranks: int, num_steps: int) -> Iterato
     from hvdcells.rank.input.batches import rank_batches
 
     experiment, data = job.experiment, job.experiment.data
-    size, batch_size = data.input_size, data.batch_size
+    size, batch_size = input_size_of(experiment), data.batch_size
     if job.dataset is None:
         random = tf.random.Generator.from_seed(rank)
         batch = {
@@ -133,7 +133,8 @@ def _batches(job: RankJob, rank: int, num_ranks: int, num_steps: int) -> Iterato
         yield repeat(batch), repeat(batch_size * num_ranks)
         return
     dataset = open_for_training(job.dataset, experiment)
-    rows, plans, planned = dataset.rows_per_row_group("train"), [], 0
+    rows, planned = dataset.rows_per_row_group("train"), 0
+    plans: list[EpochPlan] = []
     while planned < num_steps:
         plans.append(plan_epoch(rows, num_ranks, batch_size, seed=experiment.seed, epoch=len(plans)))
         planned += plans[-1].num_steps
@@ -161,3 +162,10 @@ def _machine() -> str:
     """Return what hosts that are namespaces or containers of one machine have in common."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return boot.read_text().strip() if boot.exists() else platform.node()
+
+
+def input_size_of(experiment: Experiment) -> int:
+    """Return the side of the images, which the plan of a point always sets."""
+    if experiment.data.input_size is None:
+        raise RuntimeError("a point was planned without data.input_size")
+    return experiment.data.input_size

@@ -85,7 +85,8 @@ def run(job: dict[str, Any]) -> Outcome:
     rank_job = RankJob(experiment, job["dataset"], began, job["steps"], job["blocks"], job["warmup_steps"])
     dataset = Dataset.open(job["dataset"]) if job["dataset"] else None
     with tempfile.TemporaryDirectory() as logs, backend.ready(dataset):
-        settings = dict(SparkSession.getActiveSession().sparkContext.getConf().getAll())
+        session = SparkSession.getActiveSession()
+        settings = dict(session.sparkContext.getConf().getAll()) if session else {}
         try:
             ranks = backend.run(measure_on_rank, rank_job, logs)
         except RankFailedError as error:
@@ -96,7 +97,7 @@ def run(job: dict[str, Any]) -> Outcome:
     return {
         "ranks": ranks,
         "spark_settings": {name: settings[name] for name in sorted(settings) if name.startswith(SPARK_SETTINGS)},
-        "spark_seconds": backend.spark_ready - began,
+        "spark_seconds": (backend.spark_ready or began) - began,
     }
 
 

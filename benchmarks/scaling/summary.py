@@ -57,6 +57,9 @@ def point_of(
     """Return the point: medians over its samples, and what the last start of the ranks says of where they ran."""
     ranks, rates = outcome["ranks"], Sample(tuple(sample.images_per_second for sample in samples))
     efficiencies = [sample.communication_efficiency for sample in samples if sample.communication_efficiency]
+    parts: dict[str, Any] = {
+        part: significant(median(fmean(getattr(sample, part)) for sample in samples)) for part in PARTS
+    }
     # This machine's name is nobody's business.
     hosts = ["localhost" if planned.request.is_local else rank["host"] for rank in ranks]
     batch = planned.experiment.data.batch_size
@@ -79,7 +82,7 @@ def point_of(
         images_per_second=rates.median,
         images_per_second_spread=round(rates.spread, 3),
         step_seconds=median(sample.step_seconds for sample in samples),
-        **{part: significant(median(fmean(getattr(sample, part)) for sample in samples)) for part in PARTS},
+        **parts,
         shortest_wait_seconds=median(min(sample.communication_seconds) for sample in samples),
         communication_efficiency=median(efficiencies) if efficiencies else None,
         start_up_seconds={
@@ -139,9 +142,10 @@ def _notes(point: ScalingPoint, planned: PlannedPoint) -> list[str]:
             f"{point.num_hosts} hosts of {point.num_machines} machine: they share its memory, and the links between "
             "them are as fast as that."
         )
-    if point.input == "dataset":
+    if point.input == "dataset" and planned.dataset is not None:
         data, split = planned.experiment.data, planned.dataset.split("train")
-        in_memory = split.images * data.input_size**2 * 3 <= data.cache_bytes
+        side = data.input_size or planned.dataset.manifest.image_size
+        in_memory = split.images * side**2 * 3 <= data.cache_bytes
         notes.append(
             "Images stay in memory once they are read."
             if in_memory

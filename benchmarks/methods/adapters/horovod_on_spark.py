@@ -19,7 +19,7 @@ def main(task: Task, outcome: Outcome) -> None:
     run = hvdcells.train(task.dataset, Path(outcome.folder) / RUN, experiment_of(task), workers=task.workers)
     hvdcells.evaluate(run, split="test")
     predicted = pd.read_parquet(run.predictions("test")).set_index("source", verify_integrity=True)
-    outcome.finish(predicted["probability"].loc[task.sources("test")])
+    outcome.finish(predicted["probability"].loc[task.sources("test")].to_numpy())
 
 
 if __name__ == "__main__":

@@ -6,23 +6,27 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 
+Numbers = Union[Sequence[float], np.ndarray]  # noqa: UP007 - Python 3.8 reads this file too
 RUN = "run"
 """A run directory of this project in the outcome's folder: its metrics are the epochs."""
 
 
 class Task:
-    """The folder `benchmarks.methods.preparing` wrote. Its `settings` are read as attributes.
-
-    They are `dataset`, `batch_per_worker`, `workers`, `epochs`, `learning_rate`, `seed`.
-    """
+    """The folder `benchmarks.methods.preparing` wrote, with its settings."""
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self.__dict__.update(json.loads((self.folder / "settings.json").read_text()))
+        settings = json.loads((self.folder / "settings.json").read_text())
+        self.dataset: str = settings["dataset"]
+        self.batch_per_worker: int = settings["batch_per_worker"]
+        self.workers: int = settings["workers"]
+        self.epochs: int = settings["epochs"]
+        self.learning_rate: float = settings["learning_rate"]
+        self.seed: int = settings["seed"]
 
     @property
     def global_batch(self) -> int:
@@ -57,7 +61,7 @@ class Outcome:
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
 
-    def epoch(self, train_seconds: float, num_images: int, probabilities: Sequence[float], ended: float = 0) -> None:
+    def epoch(self, train_seconds: float, num_images: int, probabilities: Numbers, ended: float = 0) -> None:
         """Note an epoch.
 
         Args:
@@ -75,7 +79,7 @@ class Outcome:
         with (self.folder / "epochs.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 
-    def finish(self, probabilities: Sequence[float]) -> None:
+    def finish(self, probabilities: Numbers) -> None:
         """Note the probabilities of cancer of the test split's images; the last thing an adapter does."""
         (self.folder / "test.json").write_text(json.dumps(_plain(probabilities)))
 
@@ -85,5 +89,5 @@ def logistic(logits: Any) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64).reshape(-1)))
 
 
-def _plain(values: Sequence[float]) -> list[float]:
+def _plain(values: Numbers) -> list[float]:
     return [float(value) for value in np.asarray(values).reshape(-1)]

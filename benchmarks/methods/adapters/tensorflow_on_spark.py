@@ -2,11 +2,12 @@
 
 import argparse
 import sys
+from typing import Any
 
 from benchmarks.methods.adapters.task import Task
 
 
-def work(arguments: argparse.Namespace, context: object) -> None:
+def work(arguments: argparse.Namespace, context: Any) -> None:
     """Be one worker, in a process that the executor's task started."""
     from benchmarks.methods.adapters import mirrored_worker
 

@@ -19,11 +19,20 @@ RIGHT, WRONG = (0.1 + 0.8 * LABELS).tolist(), (0.9 - 0.8 * LABELS).tolist()
 ENDING = Ending(began=100.0, seconds=50.0, peak_memory_bytes=2**30, reason=None)
 KEYS = {"name", "status", "reason", "images_per_second", "seconds_to_f1", "weighted_f1"}
 
+SETTINGS = {
+    "dataset": "nowhere",
+    "batch_per_worker": 25,
+    "workers": 2,
+    "epochs": 4,
+    "learning_rate": 0.001,
+    "seed": 0,
+}
+
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory):
     folder = tmp_path_factory.mktemp("task")
-    (folder / "settings.json").write_text("{}")
+    (folder / "settings.json").write_text(json.dumps(SETTINGS))
     for split in ("validation", "test"):
         np.save(folder / f"{split}-labels.npy", LABELS)
     return Task(str(folder))

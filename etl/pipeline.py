@@ -21,6 +21,7 @@ from etl.shards.findings import Decoding, num_shards_for, number_of
 from etl.shards.jobs import decode_all, rejects_of_all, settle_all
 from etl.shards.task import Making
 from etl.shards.update import keep_known_shards
+from hvdcells import storage
 from hvdcells.data.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def run_etl(
     return carry_out(spark, plan_etl(source, dataset, options, update, listener), listener)
 
 
+@storage.user_errors()
 def carry_out(spark: "SparkSession", plan: Plan, listener: Listener | None = None) -> Manifest:
     """Do what was planned: the whole way from images to a dataset.
 

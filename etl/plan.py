@@ -43,6 +43,7 @@ class Plan:
     nothing_to_do: bool
 
 
+@storage.user_errors()
 def plan_etl(
     source: str | os.PathLike,
     dataset: str | os.PathLike,

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from etl import files
 from etl.images import decode
 from etl.shards.frames import persist, settings_for
 from hvdcells import storage
@@ -19,6 +17,7 @@ from hvdcells.data.columns import NO_FOLD, arrow_schema
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import IMAGES_FOLDER, Manifest
 from hvdcells.data.stored_images import DamagedImageError, decode_stored
+from hvdcells.storage import parquet
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -108,15 +107,15 @@ def _facts(spark: "SparkSession", dataset: Dataset) -> "DataFrame":
 def _look_into(entry: dict, image_size: int, encoding: str, class_names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
     split, location, sizes = entry["split"], entry["location"], entry["sizes"]
     try:
-        with files.local_copy(location) as path, pq.ParquetFile(path) as parquet:
-            if not parquet.schema_arrow.equals(arrow_schema()):
+        with parquet.open_copy(location) as file:
+            if not file.schema_arrow.equals(arrow_schema()):
                 yield _problem(split, f"{location}: other columns than the dataset's")
                 return
-            found = [parquet.metadata.row_group(index).num_rows for index in range(parquet.num_row_groups)]
+            found = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
             if found != sizes:
                 yield _problem(split, f"{location}: row groups of {found} rows, the manifest says {sizes}")
-            for index in range(parquet.num_row_groups):
-                rows = parquet.read_row_group(index).to_pylist()
+            for index in range(file.num_row_groups):
+                rows = file.read_row_group(index).to_pylist()
                 if entry["fold"] != NO_FOLD and {row["fold"] for row in rows} != {entry["fold"]}:
                     yield _problem(split, f"{location}: row group {index} holds other folds than the manifest says")
                 facts = [_fact(split, row, image_size, encoding, class_names, location) for row in rows]
@@ -153,9 +152,7 @@ def _some(texts: list[str], number: int) -> str:
 
 
 def _files_named(dataset: Dataset) -> Claim:
-    fs, root = storage.filesystem(storage.join(dataset.location, IMAGES_FOLDER))
-    fs.invalidate_cache()
-    there = {f"{IMAGES_FOLDER}/{path.removeprefix(root).lstrip('/')}" for path in fs.find(root)}
+    there = {f"{IMAGES_FOLDER}/{path}" for path in storage.files_below(storage.join(dataset.location, IMAGES_FOLDER))}
     named = {file.path for split in dataset.manifest.splits.values() for file in split.files}
     there.discard(f"{IMAGES_FOLDER}/_common_metadata")
     wrong = [f"{path} is missing" for path in sorted(named - there)]
@@ -168,8 +165,7 @@ def _petastorm_metadata(dataset: Dataset) -> Claim:
 
     claim = "Petastorm's metadata names the same row groups"
     try:
-        with files.local_copy(storage.join(dataset.location, IMAGES_FOLDER, "_common_metadata")) as path:
-            metadata = pq.read_schema(path).metadata or {}
+        metadata = parquet.read_schema(storage.join(dataset.location, IMAGES_FOLDER, "_common_metadata")).metadata or {}
     except (OSError, pa.ArrowException) as error:
         return Claim(claim, f"_common_metadata cannot be read ({str(error).splitlines()[0]})")
     named = {

@@ -34,7 +34,7 @@ class UserErrors(UserError):  # noqa: N818 - the plural says it all
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type["UserErrors"], tuple[tuple[UserError, ...]]]:
         return (type(self), (self.problems,))
 
 

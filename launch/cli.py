@@ -6,9 +6,9 @@ import traceback
 
 import typer
 
-from hvdcells.errors import UserError
 from hvdcells.secrets import without_secrets
 from hvdcells.spark.backends import RankFailedError
+from hvdcells.storage import as_user_error
 from launch.commands.check import check
 from launch.commands.cross_validate import cross_validate
 from launch.commands.demo import demo
@@ -71,16 +71,14 @@ def main() -> None:
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     try:
         app()
-    except UserError as error:
-        _print_error(f"error: {error}")
-        sys.exit(2)
     except RankFailedError as error:
         # The rank's own trace is in the message; the driver's says nothing more.
         _print_error(f"error: {error}")
         sys.exit(1)
-    except Exception:
-        _print_error(traceback.format_exc())
-        sys.exit(1)
+    except Exception as error:
+        told = as_user_error(error)
+        _print_error(f"error: {told}" if told else traceback.format_exc())
+        sys.exit(2 if told else 1)
 
 
 def _print_error(text: str) -> None:

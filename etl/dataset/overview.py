@@ -2,14 +2,13 @@
 
 import cv2
 import numpy as np
-import pyarrow.parquet as pq
 
-from etl import files
 from etl.dataset.work_folder import OVERVIEW_NAME
 from hvdcells import storage
 from hvdcells.data.columns import SPLITS
 from hvdcells.data.manifest import Manifest
 from hvdcells.data.stored_images import decode_stored
+from hvdcells.storage.parquet import open_parts
 
 IMAGES_PER_CLASS = 12
 MOST_SUBJECTS = 60
@@ -21,7 +20,7 @@ def sample_images(dataset: str, manifest: Manifest, per_class: int = IMAGES_PER_
     """Return the first images of each class of the training split, RGB uint8; few row groups are read for it."""
     found: dict[str, list[np.ndarray]] = {name: [] for name in manifest.class_names}
     for file in manifest.splits["train"].files:
-        with files.local_copy(storage.join(dataset, file.path)) as path, pq.ParquetFile(path) as parquet:
+        with open_parts(storage.join(dataset, file.path)) as parquet:
             for index in range(parquet.num_row_groups):
                 group = parquet.read_row_group(index, columns=["image", "class_name"])
                 for stored, name in zip(group["image"], group["class_name"].to_pylist(), strict=True):

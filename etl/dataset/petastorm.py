@@ -8,12 +8,10 @@ import pickle
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import pyarrow.parquet as pq
-
-from etl import files
 from hvdcells import storage
 from hvdcells.data.columns import TEXT_COLUMNS, ImageEncoding, arrow_schema
 from hvdcells.data.manifest import IMAGES_FOLDER, ParquetFile
+from hvdcells.storage import parquet
 
 if TYPE_CHECKING:
     from petastorm.unischema import Unischema
@@ -50,5 +48,4 @@ def write_common_metadata(
         UNISCHEMA_KEY: pickle.dumps(unischema(image_size, encoding)),
         ROW_GROUPS_PER_FILE_KEY: json.dumps(groups_per_file, sort_keys=True).encode(),
     }
-    with files.new_file(storage.join(dataset, IMAGES_FOLDER, COMMON_METADATA)) as path:
-        pq.write_metadata(arrow_schema().with_metadata(metadata), path)
+    parquet.write_schema(storage.join(dataset, IMAGES_FOLDER, COMMON_METADATA), arrow_schema().with_metadata(metadata))

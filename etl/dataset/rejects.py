@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from etl import files
 from etl.dataset.work_folder import REJECTS_FOLDER
 from hvdcells import storage
 from hvdcells.errors import UserError
+from hvdcells.storage.parquet import ParquetWriter
 
 _SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string())])
 _BATCH_ROWS = 10_000
@@ -19,8 +18,8 @@ def write_rejects(rejected: Iterable[tuple[str, str]], dataset: str) -> dict[str
     """Write the rejected images, (source, reason), to `rejects/` and return their number by reason."""
     reasons: Counter[str] = Counter()
     with (
-        files.new_file(storage.join(dataset, REJECTS_FOLDER, "rejects.parquet")) as path,
-        pq.ParquetWriter(path, _SCHEMA) as writer,
+        storage.new_file(storage.join(dataset, REJECTS_FOLDER, "rejects.parquet")) as file,
+        ParquetWriter(file, _SCHEMA) as writer,
     ):
         batch: list[tuple[str, str]] = []
         for source, reason in rejected:

@@ -11,7 +11,6 @@ from etl.shards.findings import SHARDS_FOLDER, findings_name
 from hvdcells import storage
 from hvdcells.data.manifest import IMAGES_FOLDER, MANIFEST_NAME, Manifest, ParquetFile
 from hvdcells.errors import UserError
-from hvdcells.storage import retries
 
 WORK_FOLDER = "_work"
 REJECTS_FOLDER = "rejects"
@@ -39,13 +38,9 @@ def look(dataset: str) -> LocationState:
     Raises:
         UserError: something is there that is not of this stage.
     """
-    fs, path = storage.filesystem(dataset)
-    fs.invalidate_cache()
-    if not fs.exists(path):
-        return LocationState()
-    if fs.isfile(path):
+    if storage.is_file(dataset):
         raise UserError(f"{dataset} is a file", "a new or empty folder for the dataset", "name another location")
-    names = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False)} - {path.rsplit("/", 1)[-1]}
+    names = storage.names_in(dataset)
     if MANIFEST_NAME in names:
         location = storage.join(dataset, MANIFEST_NAME)
         return LocationState(manifest=Manifest.from_json(storage.read_text(location), location))
@@ -55,7 +50,7 @@ def look(dataset: str) -> LocationState:
         if storage.exists(previous):
             return LocationState(previous=Manifest.from_json(storage.read_text(previous), previous), unfinished=True)
         return LocationState(unfinished=True)
-    if foreign := sorted(names):
+    if foreign := names:
         raise UserError(
             f"{dataset} holds {', '.join(foreign[:5])}{' and more' if len(foreign) > 5 else ''}",
             "a new or empty folder, or a dataset of `hvdcells etl`, finished or not",
@@ -152,16 +147,15 @@ def remove_other_images(dataset: str, keep: Iterable[ParquetFile]) -> int:
         The size of those that it does name, in bytes.
     """
     wanted = {file.path for file in keep}
-    fs, root = storage.filesystem(storage.join(dataset, IMAGES_FOLDER))
-    fs.invalidate_cache()
+    images = storage.join(dataset, IMAGES_FOLDER)
     metadata = f"{IMAGES_FOLDER}/{COMMON_METADATA}"
     size_bytes = 0
-    for path, entry in retries.call(fs.find, root, detail=True).items():
-        name = f"{IMAGES_FOLDER}/{path.removeprefix(root).lstrip('/')}"
+    for path, file_bytes in storage.files_below(images).items():
+        name = f"{IMAGES_FOLDER}/{path}"
         if name in wanted:
-            size_bytes += entry["size"]
+            size_bytes += file_bytes
         elif name != metadata:
-            retries.call(fs.rm_file, path)
+            storage.remove(storage.join(images, path))
     return size_bytes
 
 
@@ -169,9 +163,7 @@ def finish(dataset: str, manifest: Manifest) -> None:
     """Make it a dataset: the manifest is written, and after it the run's traces go."""
     storage.write_text(storage.join(dataset, MANIFEST_NAME), manifest.to_json())
     storage.remove(storage.join(dataset, WORK_FOLDER))
-    fs, root = storage.filesystem(storage.join(dataset, SHARDS_FOLDER))
-    fs.invalidate_cache()
+    shards = storage.join(dataset, SHARDS_FOLDER)
     kept = {findings_name(staged) for staged in manifest.shards}
-    for path in retries.call(fs.find, root):
-        if path.rsplit("/", 1)[-1] not in kept:
-            retries.call(fs.rm_file, path)
+    for name in set(storage.names_in(shards)) - kept:
+        storage.remove(storage.join(shards, name))

@@ -104,8 +104,7 @@ def _check_numbers(num_subjects: int, images_per_subject: int, seed: int, worker
 
 def _files_below(out: str) -> set[str]:
     """Paths of all files below the location, relative to it."""
-    fs, path = storage.filesystem(out)
-    return {name[len(path.rstrip("/")) + 1 :] for name in fs.find(path)}
+    return set(storage.files_below(out))
 
 
 def _check_target(out: str, present: set[str], wanted: SyntheticMarker) -> SyntheticMarker | None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hvdcells import storage
 from hvdcells.data.columns import SYNTHETIC_MARKER
 from hvdcells.errors import UserError
+from hvdcells.storage import retries
 
 GENERATOR_VERSION = 1
 """Raised whenever the same seed would give other pictures."""
@@ -48,7 +49,7 @@ def read_marker(source: str | os.PathLike) -> SyntheticMarker | None:
             break
         marker_path = str(above / SYNTHETIC_MARKER)
         try:
-            text = fs.cat_file(marker_path)
+            text = retries.call(fs.cat_file, marker_path, where=source)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
         try:

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from hvdcells import storage
-from hvdcells.storage import retries
 
 _REMOTE_READS = 16
 _REASONS = {
@@ -48,6 +47,6 @@ def read_image(path: str, source: str) -> bytes | str:
     """Read one image of the source; a file that is gone or closed to us gives the reason instead of an error."""
     try:
         whole = "://" in path or path.startswith("/")
-        return retries.call(storage.read_bytes, path if whole else storage.join(source, path))
+        return storage.read_bytes(path if whole else storage.join(source, path))
     except tuple(_REASONS) as error:
         return _REASONS[type(error)]

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import pyarrow as pa
 import xxhash
 
-from etl import files
 from etl.source.rows import ImageRow, order_of
 from hvdcells import storage
 from hvdcells.data.columns import ImageEncoding
+from hvdcells.storage import parquet
 
 SHARDS_FOLDER = "_shards"
 MIN_SHARD_IMAGES, MAX_SHARD_IMAGES, USUAL_NUM_SHARDS = 256, 2048, 128
@@ -98,7 +98,7 @@ def write_findings(location: str, findings: Sequence[ImageFinding], written: Seq
     schema = FINDINGS_SCHEMA.with_metadata({_FILES_KEY: "\n".join(written).encode()})
     columns = zip(*findings, strict=True)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    files.write_table(location, pa.table(arrays, schema=schema))
+    parquet.write_table(location, pa.table(arrays, schema=schema))
 
 
 def read_findings(location: str) -> tuple[list[ImageFinding], list[str]]:
@@ -107,7 +107,7 @@ def read_findings(location: str) -> tuple[list[ImageFinding], list[str]]:
     Raises:
         FileNotFoundError: nothing is there.
     """
-    table = files.read_table(location)
+    table = parquet.read_table(location)
     written = (table.schema.metadata or {}).get(_FILES_KEY, b"").decode().split("\n")
     columns = (column.to_pylist() for column in table.columns)
     return list(map(ImageFinding._make, zip(*columns, strict=True))), [path for path in written if path]

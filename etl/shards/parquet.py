@@ -9,16 +9,15 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 
-from etl import files
 from etl.placement.place import Place, Placement
 from etl.shards.findings import Decoding, ImageFinding
 from etl.source.rows import ImageRow
 from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD, ImageEncoding, arrow_schema
 from hvdcells.data.manifest import IMAGES_FOLDER, ParquetFile
+from hvdcells.storage.parquet import ParquetWriter
 
 
 class Part(NamedTuple):
@@ -99,7 +98,7 @@ def write_file(
     schema = arrow_schema()
     columns = [schema.field(name) for name in StoredRow._fields]
     written = []
-    with files.unnamed_file(storage.join(decoding.dataset, IMAGES_FOLDER, f"split={part.split}")) as aside:
+    with storage.unnamed_file(storage.join(decoding.dataset, IMAGES_FOLDER, f"split={part.split}")) as aside:
         with _parquet_writer(aside.path, schema, decoding.encoding) as writer:
             for rows, images in groups:
                 values = zip(*rows, strict=True)
@@ -113,10 +112,10 @@ def write_file(
     return file
 
 
-def _parquet_writer(path: str, schema: pa.Schema, encoding: ImageEncoding) -> pq.ParquetWriter:
+def _parquet_writer(path: str, schema: pa.Schema, encoding: ImageEncoding) -> ParquetWriter:
     text = [name for name in schema.names if name != "image"]
     packed = schema.names if encoding == "raw" else text
-    return pq.ParquetWriter(
+    return ParquetWriter(
         path,
         schema,
         compression={name: "zstd" if name in packed else "none" for name in schema.names},

@@ -5,14 +5,13 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from etl import files
 from etl.images import decode, read
 from etl.shards.findings import Decoding
 from etl.shards.parquet import StoredRow
 from hvdcells import storage
 from hvdcells.data.stored_images import ImageColumn
+from hvdcells.storage.parquet import ParquetFile, open_copy
 
 ROW_GROUPS_HELD = 16
 """Row groups of earlier files in memory at a time. All files keep the seeded order, so they are read nearly in turn."""
@@ -25,15 +24,14 @@ def known_pixels(earlier_files: Iterable[str], how: Decoding) -> Iterator["Known
         opened = []
         for location in (storage.join(how.dataset, name) for name in earlier_files):
             if storage.exists(location):
-                path = stack.enter_context(files.local_copy(location))
-                opened.append(stack.enter_context(pq.ParquetFile(path)))
+                opened.append(stack.enter_context(open_copy(location)))
         yield KnownPixels(opened, how)
 
 
 class KnownPixels:
     """Encoded images of one shard; made by `known_pixels`."""
 
-    def __init__(self, opened: Sequence[pq.ParquetFile], how: Decoding) -> None:
+    def __init__(self, opened: Sequence[ParquetFile], how: Decoding) -> None:
         """Find out which image is where."""
         self._how = how
         self._opened = opened

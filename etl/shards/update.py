@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from etl import files
 from etl.shards.findings import MIN_SHARD_IMAGES, Decoding, number_of
 from etl.shards.frames import settings_for
 from etl.source import listing
 from etl.source.rows import LISTED, ROW_SCHEMA
 from hvdcells import storage
+from hvdcells.storage import parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +49,8 @@ def keep_known_shards(
     def write(rows: "pd.DataFrame") -> "pd.DataFrame":
         shard = int(rows["shard"].iloc[0])
         table = pa.Table.from_pandas(rows[ROW_SCHEMA.names], ROW_SCHEMA, preserve_index=False)
-        with files.new_file(storage.join(folder, listing.file_name(shard))) as path:
-            listing.append_rows(path, table)
+        with storage.new_file(storage.join(folder, listing.file_name(shard))) as file:
+            listing.append_rows(file.name, table)
         return rows[["shard"]].head(1)
 
     with settings_for(spark, MIN_SHARD_IMAGES * len(numbers)):
@@ -84,7 +84,7 @@ def _read_keys(spark: "SparkSession", places: list[tuple[int, str]]) -> "DataFra
     def tables(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for number, location in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                table = files.read_table(location, list(_KEY)).select(_KEY).replace_schema_metadata()
+                table = parquet.read_table(location, _KEY).select(_KEY).replace_schema_metadata()
                 yield from table.append_column("shard", pa.array([number] * len(table), pa.int64())).to_batches()
 
     return _places(spark, places).mapInArrow(

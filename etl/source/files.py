@@ -60,7 +60,9 @@ def _list_remote(source: str) -> Iterator[SourceFile]:
     pending = [root.rstrip("/")]
     while pending:
         folder = pending.pop()
-        entries = sorted(retries.call(fs.ls, folder, detail=True, refresh=True), key=lambda entry: entry["name"])
+        entries = sorted(
+            retries.call(fs.ls, folder, detail=True, refresh=True, where=source), key=lambda entry: entry["name"]
+        )
         fs.invalidate_cache()
         subfolders = []
         for entry in entries:

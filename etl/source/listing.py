@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from etl import files
 from etl.source.layouts import Layout
 from etl.source.rows import LISTED, REJECTED, ROW_SCHEMA, UNLABELLED, ImageRow, order_of, to_table
 from hvdcells import storage
@@ -103,7 +102,7 @@ class Listing:
     def deal_out(self, folder: str, seed: int, num_shards: int, first_shard: int = 0) -> list[int]:
         """Write the rows to decode, and those rejected already, into one file a shard; return the shards' numbers."""
         numbers: set[int] = set()
-        with files.new_folder(folder) as local:
+        with storage.new_folder(folder) as local:
             for chunk in self._chunks():
                 shard_of = np.fromiter(
                     (first_shard + order_of(source, seed) % num_shards for source in chunk["source"].to_pylist()),
@@ -152,7 +151,7 @@ def append_rows(path: str, rows: pa.Table) -> None:
 def read_rows(location: str) -> list[ImageRow]:
     """Read a shard's part of the listing."""
     rows = []
-    with files.local_copy(location) as path, pa.memory_map(path) as source:
+    with storage.local_copy(location) as path, pa.memory_map(path) as source:
         while source.tell() < source.size():
             with pa.ipc.open_stream(source) as reader:
                 table = reader.read_all()

@@ -1,6 +1,5 @@
 """A finished dataset: its location and its manifest."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +11,7 @@ from hvdcells.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
 FOLDS_HINT = "; it has folds: `hvdcells cross-validate` takes each in turn, `--set data.validation_fold=0` one of them"
@@ -28,7 +28,7 @@ class RowGroupPlace(NamedTuple):
     """Number of its first image in the split."""
     num_rows: int
     """Images that are used."""
-    chosen: "np.ndarray | None"
+    chosen: "npt.NDArray[np.int64] | None"
     """Their places in the row group; None for all of them."""
 
 
@@ -40,12 +40,12 @@ class Dataset:
     manifest: Manifest
     validation_fold: int | None = None
     """The fold that the manifest shows as validation split, the other folds being the training split."""
-    chosen_images: "Mapping[str, np.ndarray]" = field(default_factory=dict, compare=False)
+    chosen_images: "Mapping[str, npt.NDArray[np.bool_]]" = field(default_factory=dict, compare=False)
     """By split, booleans that name the images in use, in the order of the files; a split that is whole has none.
     `training_share` draws them; the counts of the manifest are then theirs."""
 
     @classmethod
-    def open(cls, location: str | os.PathLike, validation_fold: int | None = None) -> "Dataset":
+    def open(cls, location: storage.Location, validation_fold: int | None = None) -> "Dataset":
         """Open a dataset by its manifest.
 
         Args:
@@ -122,13 +122,12 @@ class Dataset:
             UserError: the dataset has no images in that split.
         """
         import pandas as pd
-        import pyarrow.parquet as pq
-        import pyarrow_hotfix  # noqa: F401 - closes CVE-2023-47248, before any Parquet is read
 
-        filesystem, root = storage.filesystem(self.location)
+        from hvdcells.storage import parquet
+
         frames = []
         for file in self.split(split).files:
-            with filesystem.open(storage.join(root, file.path)) as opened:
-                frames.append(pq.ParquetFile(opened).read(columns=list(columns)).to_pandas())
+            with parquet.open_parts(storage.join(self.location, file.path)) as opened:
+                frames.append(opened.read(columns=list(columns)).to_pandas())
         rows = pd.concat(frames, ignore_index=True)
         return rows[self.chosen_images[split]].reset_index(drop=True) if split in self.chosen_images else rows

@@ -1,6 +1,5 @@
 """Cross-validation: each fold validates once what was trained on the others. `cross_validate` tells it."""
 
-import io
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from hvdcells.driver.train import check_trainable
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
 from hvdcells.runs.lock import sole_owner
-from hvdcells.runs.predictions import read_predictions
+from hvdcells.runs.predictions import read_predictions, write_rows
 from hvdcells.spark.backends import Backend
 
 if TYPE_CHECKING:
@@ -120,9 +119,7 @@ def cross_validate(
         pooled=evaluate_pooled(predictions, dataset),
         caveat=f"{CHOSEN if experiment.training.select == 'best' else NOT_CHOSEN} {CAVEAT}",
     )
-    parquet = io.BytesIO()
-    predictions.to_parquet(parquet, index=False)
-    storage.write_bytes(result.predictions, parquet.getvalue())
+    write_rows(result.predictions, predictions)
     folder.write(to_dict(result, plan, dataset.manifest.synthetic))
     return result
 

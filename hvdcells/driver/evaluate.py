@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import check_enough_row_groups
 from hvdcells.rank.evaluate import evaluate_on_rank
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from hvdcells.scores.evaluation import Evaluation
 
 
+@storage.user_errors()
 def evaluate(
     run: RunDirectory | str | os.PathLike,
     dataset: Dataset | str | os.PathLike | None = None,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 START_TIMEOUT_SECONDS = 600
 
 
+@storage.user_errors()
 def train(
     dataset: Dataset | str | os.PathLike,
     run: str | os.PathLike,

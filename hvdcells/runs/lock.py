@@ -46,7 +46,7 @@ def sole_owner(location: str) -> Iterator[None]:
         was_there = storage.exists(location)
         owner.take()
     except OSError as error:
-        raise _not_writable(location, error) from error
+        raise storage.as_user_error(error) or _not_writable(location, error) from error
     ended = threading.Event()
     renewing = threading.Thread(target=owner.renew, args=(ended,), daemon=True, name="owner")
     renewing.start()

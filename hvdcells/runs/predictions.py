@@ -1,9 +1,7 @@
 """Predictions of a run and their evaluations: written, and read again."""
 
-import io
 from typing import TYPE_CHECKING
 
-from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.runs.directory import RunDirectory, write_json
 
@@ -17,9 +15,7 @@ PREDICTION_COLUMNS = ("image_id", "subject", "label", "source", "content_hash")
 
 def write_predictions(run: RunDirectory, split: str, predictions: "pd.DataFrame") -> None:
     """Write the predictions of a split: `PREDICTION_COLUMNS`, `logit` and `probability` of cancer, a row per image."""
-    parquet = io.BytesIO()
-    predictions.to_parquet(parquet, index=False)
-    storage.write_bytes(run.predictions(split), parquet.getvalue())
+    write_rows(run.predictions(split), predictions)
 
 
 def read_predictions(run: RunDirectory, split: str) -> "pd.DataFrame":
@@ -28,9 +24,18 @@ def read_predictions(run: RunDirectory, split: str) -> "pd.DataFrame":
     Raises:
         FileNotFoundError: the split has not been predicted.
     """
-    import pandas as pd
+    from hvdcells.storage import parquet
 
-    return pd.read_parquet(io.BytesIO(storage.read_bytes(run.predictions(split))))
+    return parquet.read_table(run.predictions(split)).to_pandas()
+
+
+def write_rows(location: str, rows: "pd.DataFrame") -> None:
+    """Write predictions, with whatever columns, as one Parquet file without the index."""
+    import pyarrow as pa
+
+    from hvdcells.storage import parquet
+
+    parquet.write_table(location, pa.Table.from_pandas(rows, preserve_index=False))
 
 
 def write_evaluation(run: RunDirectory, evaluation: "Evaluation", dataset: Dataset) -> None:

@@ -1,178 +1,218 @@
-"""Files on disk, in S3 or at any fsspec address, behind one small set of functions.
+"""Whole files: read in one go, and written so that no reader ever sees half of one.
 
-A location is a string: a local path or a URL such as `s3://bucket/prefix`. Text and bytes are written aside
-and renamed on disk; object stores replace an object in one step by themselves.
+On disk a file is written aside and renamed; object stores replace an object in one step by themselves, and what is
+asked of them is retried. All of it raises `OSError` alone, whatever the client of a store raises, and
+`FileNotFoundError` where nothing is.
 """
 
+import errno
 import os
 import re
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
-from hvdcells.errors import UserError
-from hvdcells.secrets import has_secrets, without_secrets
+from hvdcells.storage import retries
+from hvdcells.storage.locations import Location, filesystem, local_path
+from hvdcells.storage.remote_file import RemoteFile
 
 ASIDE = re.compile(r"\..+\.[0-9a-f]{8}")
 """Names of files that are being written aside."""
+_NO_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK))
 
 
-def filesystem(location: str | os.PathLike) -> tuple[fsspec.AbstractFileSystem, str]:
-    """Return the fsspec file system of a location and the location's path on it.
-
-    The endpoint and credentials of S3 come from the usual AWS variables (`AWS_ENDPOINT_URL`, …).
-    """
-    return fsspec.core.url_to_fs(os.fspath(location))
-
-
-def join(location: str | os.PathLike, *parts: str) -> str:
-    """Join parts below a location, keeping its protocol."""
-    return "/".join([os.fspath(location).rstrip("/"), *parts])
-
-
-def is_local(location: str | os.PathLike) -> bool:
-    """Whether the location is on this machine's disk."""
-    return isinstance(filesystem(location)[0], LocalFileSystem)
-
-
-def absolute(location: str | os.PathLike) -> str:
-    """Make a local location absolute (executors have another working folder); leave a URL as it is.
-
-    Raises:
-        UserError: it holds a password or a signature, which would end up in manifests, runs and reports.
-    """
-    if has_secrets(os.fspath(location)):
-        raise UserError(
-            f"the address {without_secrets(os.fspath(location))}",
-            "an address without password and without signature: it is written into what is made from it",
-            "give the rights another way, such as AWS_PROFILE, the AWS_ variables or the machine's role",
-        )
-    fs, path = filesystem(location)
-    return path if isinstance(fs, LocalFileSystem) else os.fspath(location).rstrip("/")
-
-
-def exists(location: str | os.PathLike) -> bool:
-    """Whether something is at the location."""
-    fs, path = filesystem(location)
-    return fs.exists(path)
-
-
-def read_bytes(location: str | os.PathLike) -> bytes:
+def read_bytes(location: Location) -> bytes:
     """Read a whole file.
 
     Raises:
         FileNotFoundError: nothing is there.
     """
+    local = local_path(location)
+    if local is not None:
+        return Path(local).read_bytes()
     fs, path = filesystem(location)
-    return fs.cat_file(path)
+    return cast(bytes, retries.call(fs.cat_file, path, where=location))
 
 
-def read_text(location: str | os.PathLike) -> str:
+def read_text(location: Location) -> str:
     """Read a whole UTF-8 file."""
     return read_bytes(location).decode("utf-8")
 
 
-def write_bytes(location: str | os.PathLike, content: bytes) -> None:
-    """Write a whole file so that no reader ever sees half of it."""
-    fs, path = filesystem(location)
-    if not isinstance(fs, LocalFileSystem):
-        fs.pipe_file(path, content)
-        return
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = _aside(target)
-    aside.write_bytes(content)
-    aside.replace(target)
+@contextmanager
+def open_file(location: Location) -> Iterator[BinaryIO]:
+    """Open a file to be read in parts, from any place; nothing is read ahead, and each read is retried.
 
-
-def create_text(location: str | os.PathLike, text: str) -> bool:
-    """Write a UTF-8 file where none is; return whether it was done. Of several writers at once, one succeeds.
-
-    On disk a reader may see it before it is written whole.
+    Raises:
+        FileNotFoundError: nothing is there.
     """
+    local = local_path(location)
+    if local is not None:
+        with Path(local).open("rb") as opened:
+            yield opened
+        return
+    with RemoteFile(location) as remote:
+        yield cast(BinaryIO, remote)
+
+
+@contextmanager
+def local_copy(location: Location) -> Iterator[str]:
+    """Yield a local path of a file: its own if it is on disk, that of a copy otherwise.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    local = local_path(location)
+    if local is not None:
+        if not Path(local).exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), local)
+        yield local
+        return
     fs, path = filesystem(location)
-    try:
-        if not isinstance(fs, LocalFileSystem):
-            fs.pipe_file(path, text.encode("utf-8"), mode="create")
-            return True
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with Path(path).open("x", encoding="utf-8") as opened:
-            opened.write(text)
-    except FileExistsError:
-        return False
-    return True
+    with tempfile.TemporaryDirectory(prefix="hvdcells-") as folder:
+        copy = str(Path(folder) / "file")
+        retries.call(fs.get_file, path, copy, where=location)
+        yield copy
 
 
-def write_text(location: str | os.PathLike, text: str) -> None:
+def write_bytes(location: Location, content: bytes) -> None:
+    """Write a whole file so that no reader ever sees half of it."""
+    local = local_path(location)
+    if local is None:
+        fs, path = filesystem(location)
+        retries.call(fs.pipe_file, path, content, where=location)
+        return
+    with _aside(Path(local)) as aside:
+        aside.write_bytes(content)
+        aside.replace(local)
+
+
+def write_text(location: Location, text: str) -> None:
     """Write a whole UTF-8 file so that no reader ever sees half of it."""
     write_bytes(location, text.encode("utf-8"))
 
 
-def _aside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+def create_text(location: Location, text: str) -> bool:
+    """Write a whole UTF-8 file where none is; return whether it was done. Of several writers at once, one succeeds.
+
+    Args:
+        location: of the file.
+        text: no two writers may write the same, so that each knows its own: a store may carry a request out and
+            answer that it has failed, and then refuse the next try because of the first.
+    """
+    content = text.encode("utf-8")
+    local = local_path(location)
+    if local is not None:
+        return _create_locally(Path(local), content)
+    fs, path = filesystem(location)
+    try:
+        retries.call(fs.pipe_file, path, content, mode="create", where=location)
+    except OSError as error:
+        if not _says_it_is_there(error):
+            raise
+        try:
+            return read_bytes(location) == content
+        except FileNotFoundError:  # it was there, and was not ours
+            return False
+    return True
+
+
+def _says_it_is_there(error: OSError) -> bool:
+    # s3fs tells FileExistsError where S3's answer names the condition, which not all stores' answers do.
+    answer = getattr(error.__cause__, "response", None) or {}
+    return isinstance(error, FileExistsError) or answer.get("Error", {}).get("Code") in ("PreconditionFailed", "412")
+
+
+def _create_locally(target: Path, content: bytes) -> bool:
+    with _aside(target) as aside:
+        aside.write_bytes(content)
+        try:
+            target.hardlink_to(aside)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # A file system without hard links: a reader may see the file before it is whole.
+            try:
+                with target.open("xb") as opened:
+                    opened.write(content)
+            except FileExistsError:
+                return False
+    return True
+
+
+@dataclass
+class UnnamedFile:
+    """A file that is being written, whose name may not be known yet."""
+
+    path: str
+    """Local path to write to."""
+    location: str | None = None
+    """Where it is to appear, in the folder it was opened for; nowhere if that stays open."""
 
 
 @contextmanager
-def new_file(location: str | os.PathLike) -> Iterator[BinaryIO]:
+def unnamed_file(folder: Location) -> Iterator[UnnamedFile]:
+    """Yield a file to write to; at the end it appears at the `location` set, in that folder; after an error not."""
+    local = local_path(folder)
+    if local is not None:
+        with _aside(Path(local, "file")) as aside:
+            file = UnnamedFile(str(aside))
+            yield file
+            if file.location is not None:
+                aside.replace(filesystem(file.location)[1])
+        return
+    with tempfile.TemporaryDirectory(prefix="hvdcells-") as temporary:
+        file = UnnamedFile(str(Path(temporary) / "file"))
+        yield file
+        if file.location is not None:
+            _put(file.path, file.location)
+
+
+@contextmanager
+def new_file(location: Location) -> Iterator[BinaryIO]:
     """Open a file that appears at its location, whole, when the block ends, and not at all when the block fails.
 
     For what is too large to be held in memory twice. On disk it outlives a crash of the machine too.
     """
-    fs, path = filesystem(location)
-    if not isinstance(fs, LocalFileSystem):
-        with tempfile.NamedTemporaryFile() as aside:
-            yield aside
-            aside.flush()
-            fs.put_file(aside.name, path)
+    local = local_path(location)
+    if local is None:
+        with tempfile.NamedTemporaryFile(prefix="hvdcells-") as temporary:
+            yield cast(BinaryIO, temporary)
+            temporary.flush()
+            _put(temporary.name, location)
         return
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = _aside(target)
-    try:
+    with _aside(Path(local)) as aside:
         with aside.open("wb") as opened:
             yield opened
             opened.flush()
             os.fsync(opened.fileno())
-        aside.replace(target)
+        aside.replace(local)
+
+
+def _put(local: str, location: Location) -> None:
+    fs, path = filesystem(location)
+    retries.call(fs.put_file, local, path, where=location)
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """Yield a path beside a file to be, for one that is then renamed; what is left of it is removed."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:  # a file is there; one level further down it is called so
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target.parent)) from None
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        yield aside
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            error.filename = str(target)  # writing to an open file names none
+        raise
     finally:
         aside.unlink(missing_ok=True)
-
-
-def names_in(location: str | os.PathLike) -> list[str]:
-    """Return the names of what is in a folder, sorted; none if there is no folder."""
-    fs, path = filesystem(location)
-    fs.invalidate_cache()  # another process may have written there since
-    return sorted(each.rstrip("/").rpartition("/")[2] for each in fs.ls(path, detail=False)) if fs.isdir(path) else []
-
-
-def size_bytes(location: str | os.PathLike) -> int | None:
-    """Return the size of a file; None if there is none."""
-    fs, path = filesystem(location)
-    fs.invalidate_cache()
-    return fs.size(path) if fs.isfile(path) else None
-
-
-def remove_left_aside(location: str | os.PathLike) -> None:
-    """Remove from a folder the files that writers that were killed have left there."""
-    for name in names_in(location):
-        if ASIDE.fullmatch(name):
-            remove(join(location, name))
-
-
-def remove(location: str | os.PathLike) -> None:
-    """Remove a file or a folder with all that is in it; nothing there is fine."""
-    fs, path = filesystem(location)
-    if fs.exists(path):
-        fs.rm(path, recursive=True)
-
-
-def is_empty(location: str | os.PathLike) -> bool:
-    """Whether nothing is at the location, or an empty folder."""
-    fs, path = filesystem(location)
-    return not fs.exists(path) or (fs.isdir(path) and not fs.ls(path, detail=False))

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from etl import files
 from etl.listener import Listener
 from hvdcells.data.dataset import Dataset
+from hvdcells.storage import parquet
 
 REAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SAMPLE = REAL_DATA / "cnmc2019-sample"
@@ -69,7 +69,7 @@ def rows_of(location):
         (split, row)
         for split, summary in manifest.splits.items()
         for file in summary.files
-        for row in files.read_table(f"{location}/{file.path}").to_pylist()
+        for row in parquet.read_table(f"{location}/{file.path}").to_pylist()
     ]
 
 

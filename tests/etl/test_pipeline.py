@@ -8,13 +8,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from etl import files, pipeline
+from etl import pipeline
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.shards.findings import SHARDS_FOLDER
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import IMAGES_FOLDER
 from hvdcells.errors import UserError
+from hvdcells.storage import parquet
 from tests.etl.cells import SAMPLE, RecordingListener, cell, needs_sample, rows_of, write_image
 
 pytestmark = pytest.mark.spark
@@ -140,7 +141,7 @@ def test_unusable_images_are_counted_and_cost_nothing_else(spark, source, tmp_pa
     allowed = SMALL.model_copy(update={"max_rejects": 0.1})
     manifest = run_etl(spark, root, tmp_path / "dataset", allowed)
     assert (manifest.listed, manifest.written, sum(manifest.rejected.values())) == (69, 64, 5)
-    table = files.read_table(f"{tmp_path}/dataset/rejects/rejects.parquet").to_pylist()
+    table = parquet.read_table(f"{tmp_path}/dataset/rejects/rejects.parquet").to_pylist()
     reasons = {row["source"].rsplit("/", 1)[-1]: row["reason"] for row in table}
     assert reasons["UID_1_90_1_all.bmp"].startswith("truncated BMP")
     assert reasons["UID_1_91_1_all.bmp"] == "empty file"

@@ -1,17 +1,16 @@
 import os
 from collections import Counter
-from pathlib import Path
 
 import cv2
 import pytest
 
-from etl import files
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.source.files import list_files
 from etl.verify import verify
+from hvdcells import storage
 from hvdcells.data.dataset import Dataset
-from hvdcells.storage import retries
+from hvdcells.storage import parquet, retries
 from tests.etl.cells import cell
 
 pytestmark = pytest.mark.aws
@@ -67,13 +66,13 @@ def test_listing_goes_over_all_pages(source):
 
 def test_a_file_appears_whole_or_not_at_all(s3, source):
     def write_half():
-        with files.new_file("s3://cells/half") as path:
-            Path(path).write_bytes(b"half")
+        with storage.new_file("s3://cells/half") as file:
+            file.write(b"half")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         write_half()
-    assert "half" not in files.list_names("s3://cells")
+    assert "half" not in storage.names_in("s3://cells")
 
 
 def test_passing_errors_are_retried_and_lasting_ones_are_not():
@@ -130,6 +129,6 @@ def test_from_s3_to_disk_and_from_disk_to_s3(spark, s3, source, in_tasks, tmp_pa
     assert here == there
     for split in here.splits.values():
         for file in split.files:
-            assert files.read_table(f"s3://cells/from-disk/{file.path}") == files.read_table(
+            assert parquet.read_table(f"s3://cells/from-disk/{file.path}") == parquet.read_table(
                 f"{tmp_path}/dataset/{file.path}"
             )

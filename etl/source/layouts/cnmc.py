@@ -13,7 +13,6 @@ from etl.source.layouts import Layout
 from etl.source.rows import REJECTED, UNLABELLED, ImageRow
 from hvdcells import storage
 from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD
-from hvdcells.storage import retries
 
 LABEL_COLUMNS = ("Patient_ID", "new_names", "labels")
 OFFICIAL_SPLIT_BY_FOLD = {0: "train", 1: "train", 2: "validation"}
@@ -45,7 +44,7 @@ def read_labels(source: str, tables: Iterable[str]) -> dict[str, tuple[str, str]
     for path in tables:
         if not path.lower().endswith(".csv"):
             continue
-        text = retries.call(storage.read_bytes, storage.join(source, path)).decode("utf-8-sig", "replace")
+        text = storage.read_bytes(storage.join(source, path)).decode("utf-8-sig", "replace")
         reader = csv.DictReader(io.StringIO(text))
         if not set(LABEL_COLUMNS) <= set(reader.fieldnames or ()):
             continue

@@ -15,15 +15,13 @@ def understand(source: str, options: EtlOptions) -> Layout:
         UserError: the source is missing, empty, holds no image, or is not of the layout that was asked for.
     """
     folders.check_pattern(options.subject_pattern)
-    fs, path = storage.filesystem(source)
-    fs.invalidate_cache()
-    if not fs.exists(path):
+    if not storage.exists(source):
         raise UserError(
             f"the source {source} does not exist",
             "a folder of images, or a table (CSV or Parquet) that names them; on disk, s3:// or any fsspec address",
             "correct the path; `hvdcells synthesize OUT` makes demonstration cells to try",
         )
-    if fs.isfile(path):
+    if storage.is_file(source):
         return _of_file(source, options)
     inventory = Inventory.take(list_files(source))
     listed_in = [storage.join(source, name) for name in inventory.tables if "/" not in name]

@@ -8,10 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import PurePosixPath
 
-import pyarrow.parquet as pq
 import xxhash
 
-from etl import files
 from etl.options import LARGEST_SQUARE, EtlOptions
 from etl.source.layouts import Layout
 from etl.source.layouts.folders import UNKNOWN_SUBJECTS
@@ -19,7 +17,7 @@ from etl.source.layouts.words import order_classes, split_named
 from etl.source.rows import REJECTED, UNLABELLED, ImageRow
 from hvdcells import storage
 from hvdcells.errors import UserError
-from hvdcells.storage import retries
+from hvdcells.storage import parquet, retries
 
 NEEDED = ("path", "label")
 OPTIONAL = ("subject", "split")
@@ -31,10 +29,9 @@ def columns_of(location: str) -> set[str]:
     """Return the column names of a table, lower case; none if it cannot be read as one."""
     try:
         if location.lower().endswith(".parquet"):
-            with files.local_copy(location) as path:
-                return {name.lower() for name in pq.read_schema(path).names}
-        fs, path = storage.filesystem(location)
-        head = retries.call(fs.read_block, path, 0, _HEADER_BYTES).decode("utf-8-sig", "replace")
+            return {name.lower() for name in parquet.read_schema(location).names}
+        with storage.open_file(location) as text:
+            head = text.read(_HEADER_BYTES).decode("utf-8-sig", "replace")
         return {name.strip().lower() for name in next(csv.reader(io.StringIO(head)), [])}
     except (OSError, ValueError):
         return set()
@@ -79,17 +76,16 @@ def layout(table: str, base: str, options: EtlOptions) -> Layout:
 
 def _lines(table: str) -> Iterator[dict[str, str]]:
     """Yield the lines of a table as text, with lower-case column names; missing values are empty."""
-    with files.local_copy(table) as path:
-        if table.lower().endswith(".parquet"):
-            with pq.ParquetFile(path) as parquet:
-                for batch in parquet.iter_batches():
-                    for line in batch.to_pylist():
-                        yield {key.lower(): "" if value is None else str(value).strip() for key, value in line.items()}
-        else:
-            with open(path, encoding="utf-8-sig", newline="") as text:  # noqa: PTH123
-                reader = csv.DictReader(text)
-                for line in reader:
-                    yield {str(key).strip().lower(): (value or "").strip() for key, value in line.items() if key}
+    if table.lower().endswith(".parquet"):
+        with parquet.open_copy(table) as file:
+            for batch in file.iter_batches():
+                for line in batch.to_pylist():
+                    yield {key.lower(): "" if value is None else str(value).strip() for key, value in line.items()}
+    else:
+        with storage.local_copy(table) as path, open(path, encoding="utf-8-sig", newline="") as text:  # noqa: PTH123
+            reader = csv.DictReader(text)
+            for line in reader:
+                yield {str(key).strip().lower(): (value or "").strip() for key, value in line.items() if key}
 
 
 def _rows(
@@ -145,11 +141,12 @@ def _with_status(lines: Iterable[dict[str, str]], base: str) -> Iterator[tuple[d
 def _status(path: str, base: str) -> tuple[int, str]:
     location = resolve(path, base)
     try:
-        if storage.is_local(location):
-            status = os.stat(storage.filesystem(location)[1])  # noqa: PTH116
+        local = storage.local_path(location)
+        if local is not None:
+            status = os.stat(local)  # noqa: PTH116
             return status.st_size, str(status.st_mtime_ns)
         fs, remote = storage.filesystem(location)
-        entry = retries.call(fs.info, remote)
+        entry = retries.call(fs.info, remote, where=location)
         return entry["size"], str(entry.get("ETag") or entry.get("mtime") or entry.get("LastModified") or "").strip('"')
     except (FileNotFoundError, NotADirectoryError):
         return -1, ""

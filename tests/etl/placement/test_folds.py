@@ -6,10 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from etl import files
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from hvdcells.data.dataset import Dataset
+from hvdcells.storage import parquet
 from tests.etl.cells import cell, write_image
 
 pytestmark = pytest.mark.spark
@@ -23,7 +23,7 @@ def test_k_fold_files_hold_one_fold_each_and_validate_every_image_once(spark, so
     assert train.images == 48
     assert manifest.splits["test"].images == 16
     for file in train.files:
-        folds = files.read_table(f"{location}/{file.path}", ["fold"])["fold"].to_pylist()
+        folds = parquet.read_table(f"{location}/{file.path}", ["fold"])["fold"].to_pylist()
         assert set(folds) == {file.fold}
     assert {name: fold.images for name, fold in manifest.folds.items()} == train.images_per_fold
     validated = []
@@ -38,7 +38,7 @@ def test_k_fold_files_hold_one_fold_each_and_validate_every_image_once(spark, so
         pixels = [
             np.load(io.BytesIO(image))
             for file in view.split("train").files
-            for image in files.read_table(f"{location}/{file.path}", ["image"])["image"].to_pylist()
+            for image in parquet.read_table(f"{location}/{file.path}", ["image"])["image"].to_pylist()
         ]
         assert view.manifest.channel_mean == pytest.approx(np.mean(pixels, axis=(0, 1, 2)))
         assert view.manifest.channel_std == pytest.approx(np.std(np.stack(pixels), axis=(0, 1, 2)))
@@ -56,4 +56,4 @@ def test_an_update_of_a_k_fold_dataset_keeps_folds_apart(spark, source, tmp_path
     manifest = run_etl(spark, images, location, options, update=True)
     assert manifest.splits["train"].images == 49
     for file in manifest.splits["train"].files:
-        assert set(files.read_table(f"{location}/{file.path}", ["fold"])["fold"].to_pylist()) == {file.fold}
+        assert set(parquet.read_table(f"{location}/{file.path}", ["fold"])["fold"].to_pylist()) == {file.fold}

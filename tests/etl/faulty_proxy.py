@@ -4,12 +4,15 @@ import http.client
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 FAULTS = ("500", "503", "slow")
 SLOW_SECONDS = 0.4
+CODES = {403: "InvalidAccessKeyId", 500: "InternalError", 503: "SlowDown"}
+"""What S3 calls them in the body of its answer."""
 
 
 class FaultyProxy:
@@ -17,12 +20,25 @@ class FaultyProxy:
 
     def __init__(self, target_port: int) -> None:
         self.target_port = target_port
-        self.answer: Callable[[str, Mapping[str, str], bytes], tuple[int, bytes] | None] | None = None
+        self.answer: Callable[[str, Message, bytes], tuple[int, bytes] | None] | None = None
         """Given method, headers and body of a request; what it returns is answered in place of the server."""
         self.every = 0
+        self.refuse: Callable[[str, str], int | None] | None = None
+        """Given method and path of a request; where it returns a status, that is the answer."""
+        self.lose_next: str | None = None
+        """A method whose next request is carried out and answered with 500."""
         self.requests: Counter[str] = Counter()
         self.injected: Counter[str] = Counter()
         self._lock = threading.Lock()
+
+    def loses(self, method: str) -> bool:
+        """Whether the answer to this request gets lost."""
+        with self._lock:
+            lost = self.lose_next == method
+            if lost:
+                self.lose_next = None
+                self.injected["lost"] += 1
+            return lost
 
     def fault_for_next(self, method: str) -> str | None:
         """Count a request and return the fault it gets, if any."""
@@ -30,7 +46,7 @@ class FaultyProxy:
             self.requests[method] += 1
             if not self.every or self.requests.total() % self.every:
                 return None
-            fault = FAULTS[self.injected.total() % len(FAULTS)]
+            fault = FAULTS[sum(self.injected[name] for name in FAULTS) % len(FAULTS)]
             self.injected[fault] += 1
             return fault
 
@@ -50,8 +66,10 @@ def faulty_proxy(target_port: int) -> Iterator[tuple[str, FaultyProxy]]:
                 self._answer(made_up[0], [("Content-Type", "application/x-amz-json-1.1")], made_up[1])
                 return
             fault = proxy.fault_for_next(self.command)
-            if fault in ("500", "503"):
-                self._answer(int(fault), [("Content-Type", "text/plain")], b"injected")
+            status = proxy.refuse(self.command, self.path) if proxy.refuse else None
+            status = status or (int(fault) if fault and fault.isdigit() else None)
+            if status:
+                self._refuse(status)
                 return
             if fault == "slow":
                 time.sleep(SLOW_SECONDS)
@@ -59,9 +77,16 @@ def faulty_proxy(target_port: int) -> Iterator[tuple[str, FaultyProxy]]:
             connection.request(self.command, self.path, body, dict(self.headers))
             answer = connection.getresponse()
             content = answer.read()
+            if proxy.loses(self.command):
+                self._refuse(500)
+                return
             length = answer.getheader("Content-Length") if self.command == "HEAD" else None
             self._answer(answer.status, answer.getheaders(), content, length)
             connection.close()
+
+        def _refuse(self, status: int) -> None:
+            body = f"<Error><Code>{CODES[status]}</Code><Message>injected</Message></Error>".encode()
+            self._answer(status, [("Content-Type", "application/xml")], body)
 
         def _answer(self, status: int, headers: list, content: bytes, length: str | None = None) -> None:
             self.send_response(status)

@@ -1,5 +1,9 @@
 """Files that are whole or not there, on disk and in S3."""
 
+import errno
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from hvdcells import storage
@@ -46,6 +50,54 @@ def test_a_new_file_that_fails_leaves_what_was_there(folder):
 def test_nothing_has_no_names_and_no_size(folder):
     assert storage.names_in(folder) == []
     assert storage.size_bytes(storage.join(folder, "file")) is None
+
+
+def test_of_writers_at_once_one_creates_the_file_and_it_is_whole(folder):
+    location = storage.join(folder, "owner")
+    with ThreadPoolExecutor(8) as pool:
+        texts = [f"writer {number}" * 1000 for number in range(8)]
+        created = list(pool.map(lambda text: storage.create_text(location, text), texts))
+    assert sum(created) == 1
+    assert storage.read_text(location) == texts[created.index(True)]
+    assert storage.names_in(folder) == ["owner"]
+
+
+def test_a_file_is_created_where_there_are_no_hard_links(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert storage.create_text(tmp_path / "owner", "me")
+    assert not storage.create_text(tmp_path / "owner", "another")
+    assert (tmp_path / "owner").read_text() == "me"
+    assert storage.names_in(tmp_path) == ["owner"]
+
+
+def test_below_a_file_nothing_is_created_and_nothing_said_to_be_there(tmp_path):
+    (tmp_path / "file").write_text("")
+    for location in (tmp_path / "file/owner", tmp_path / "file/deep/owner"):
+        for write in (storage.create_text, storage.write_text):
+            with pytest.raises(NotADirectoryError):
+                write(location, "me")
+        assert not storage.exists(location)
+
+
+def test_removing_takes_no_name_for_a_pattern(folder):
+    for name in ("run1", "run[12]", "run*"):
+        storage.write_text(storage.join(folder, name, "file"), name)
+    storage.remove(storage.join(folder, "run[12]"))
+    storage.remove(storage.join(folder, "run*"))
+    assert storage.names_in(folder) == ["run1"]
+
+
+def test_what_another_process_writes_is_seen(folder):
+    storage.write_text(storage.join(folder, "first"), "")
+    assert storage.names_in(folder) == ["first"]
+    fs, path = storage.filesystem(folder)
+    type(fs)(skip_instance_cache=True).pipe_file(f"{path}/second", b"2")  # whose listings are its own
+    assert storage.exists(storage.join(folder, "second"))
+    assert storage.size_bytes(storage.join(folder, "second")) == 1
+    assert storage.names_in(folder) == ["first", "second"]
 
 
 def test_only_what_was_left_aside_is_removed(tmp_path):

@@ -63,6 +63,7 @@ class CrossValidation:
     """How far the figures can be trusted."""
 
 
+@storage.user_errors()
 def cross_validate(
     dataset: Dataset | str | os.PathLike,
     runs: str | os.PathLike,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.data.subset import open_for_training
@@ -58,6 +59,7 @@ class Sweep:
     """Best first; what failed comes last."""
 
 
+@storage.user_errors()
 def sweep(
     dataset: Dataset | str | os.PathLike,
     runs: str | os.PathLike,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hvdcells.report.facts import RunFacts
 
 
+@storage.user_errors()
 def write_report(run: RunDirectory | str | os.PathLike) -> str:
     """Write the report of a run, or renew it: one HTML file that needs nothing beside it.
 

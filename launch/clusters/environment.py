@@ -126,9 +126,8 @@ def fingerprint_of(location: str) -> str | None:
     """Return the fingerprint of an archive; None if there is none, or it is no such archive."""
     if not storage.exists(location):
         return None
-    fs, path = storage.filesystem(location)
     try:
-        with fs.open(path, "rb") as opened, tarfile.open(fileobj=opened, mode="r|*") as archive:
+        with storage.open_file(location) as opened, tarfile.open(fileobj=opened, mode="r|*") as archive:
             label = archive.next()
             return json.load(archive.extractfile(label))["fingerprint"] if label.name == LABEL else None
     except (tarfile.TarError, AttributeError, ValueError, KeyError):

@@ -62,8 +62,7 @@ def reading(place: str) -> dict[str, Any]:
     def read() -> None:
         from hvdcells import storage
 
-        fs, path = storage.filesystem(place)
-        with fs.open(path, "rb", block_size=4096) as opened:
+        with storage.open_file(place) as opened:
             opened.read(16)
 
     return {"read": read}

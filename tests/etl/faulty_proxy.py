@@ -4,8 +4,9 @@ import http.client
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 FAULTS = ("500", "503", "slow")
@@ -17,7 +18,7 @@ class FaultyProxy:
 
     def __init__(self, target_port: int) -> None:
         self.target_port = target_port
-        self.answer: Callable[[str, Mapping[str, str], bytes], tuple[int, bytes] | None] | None = None
+        self.answer: Callable[[str, Message, bytes], tuple[int, bytes] | None] | None = None
         """Given method, headers and body of a request; what it returns is answered in place of the server."""
         self.every = 0
         self.requests: Counter[str] = Counter()

@@ -70,7 +70,7 @@ def decode(content: bytes) -> Pixels:
     """Decode a file to RGB uint8 of shape (height, width, 3).
 
     Raises:
-        Unreadable: see `process`.
+        Unreadable: see `decode_bgr`.
     """
     return np.asarray(cv2.cvtColor(decode_bgr(content), cv2.COLOR_BGR2RGB), np.uint8)
 

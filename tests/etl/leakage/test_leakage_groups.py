@@ -47,6 +47,11 @@ def groups_by_union_find(pairs):
     return {name: root(name) for name in parent}
 
 
+@pytest.mark.parametrize("times", [2, 256, 65536])
+def test_a_pair_may_come_any_number_of_times(times):
+    assert leakage_groups([("b", "a"), ("c", "b")] * times) == {"a": "a", "b": "a", "c": "a"}
+
+
 NAMES = st.one_of(st.integers(0, 40).map(str), st.text(max_size=3))
 
 

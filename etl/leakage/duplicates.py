@@ -99,7 +99,8 @@ def leakage_groups(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     del number_of
     joined = coo_matrix((np.ones(len(ends) // 2, bool), (ends[::2], ends[1::2])), shape=(len(names), len(names)))
     _, group_numbers = csgraph.connected_components(joined, directed=False)
-    first_of: dict[int, str] = {}
+    _, members = np.unique(group_numbers, return_index=True)
+    first_of = [names[member] for member in members]
     for name, number in zip(names, group_numbers.data, strict=True):  # a buffer gives its integers one by one
-        first_of[number] = min(first_of.get(number, name), name)
+        first_of[number] = min(first_of[number], name)
     return {name: first_of[number] for name, number in zip(names, group_numbers.data, strict=True)}

@@ -2,7 +2,10 @@
 
     python -m benchmarks.etl --out benchmarks/results/etl.json
 
-About twelve minutes on 2 cores; needs some 20 GB of disk for the images and what is made of them.
+About twelve minutes on 2 cores; needs some 20 GB of disk for the images and what is made of them. A minute shows that
+all of it runs:
+
+    python -m benchmarks.etl --num-images 64 --rounds 1 --out FILE.json
 """
 
 import multiprocessing
@@ -13,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -33,13 +37,15 @@ from benchmarks.harness import (
     significant,
     write_result,
 )
-from etl.images import decode
+from etl.images import normalise
+from etl.images.decode import decode
 from etl.options import CNMC_CROP
+from hvdcells.data.columns import ImageEncoding
 from hvdcells.data.stored_images import ImageColumn
 from hvdcells.spark.session import spark_session
 
 NUM_WARM_UP_IMAGES = 1024
-ENCODINGS = ("raw", "png")
+ENCODINGS: tuple[ImageEncoding, ...] = ("raw", "png")
 OURS, COPIES, CLASSIC, LIMIT = (
     "this project",
     "this project, with copies",
@@ -51,16 +57,24 @@ OURS, COPIES, CLASSIC, LIMIT = (
 def main(
     out: Annotated[Path, OutOption],
     num_images: Annotated[
-        int, typer.Option(help="Distinct 450×450 BMPs, at least 3,000. The default is the size of C-NMC 2019.")
+        int, typer.Option(min=64, help="Distinct 450×450 BMPs. The default is the size of C-NMC 2019.")
     ] = 15_114,
-    rounds: Annotated[int, typer.Option(help="Rounds; the medians count.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; the medians count.")] = 3,
     cores: Annotated[int, typer.Option(help="Processes of the limit, task slots of Spark.")] = 2,
     work: Annotated[Path | None, typer.Option(help="Folder for the images, kept for the next time.")] = None,
 ) -> None:
     """Measure and write the result."""
     # Petastorm's and pyarrow's notices about old parts of theirs, in the workers too.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
-    folder = work or Path(tempfile.mkdtemp(prefix="etl-benchmark-"))
+    with ExitStack() as stack:
+        folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="etl-benchmark-")))
+        samples, result = measure(folder, num_images, rounds, cores)
+    print_samples("ETL", "images/s", samples)
+    write_result(out, result)
+
+
+def measure(folder: Path, num_images: int, rounds: int, cores: int) -> tuple[dict[str, Sample], dict[str, Any]]:
+    """Measure; return the rates of each case, and the result."""
     source, few, copied = (folder / f"{name}-{num_images}" for name in ("source", "few", "copied"))
     files = prepare(source, num_images)
     link(files, source, copied, with_copies=True)
@@ -73,11 +87,11 @@ def main(
         # All into the page cache, where there is room: no method is to wait for the disk, nor to warm it for another.
         pool.map(methods.read_whole, files, chunksize=256)
 
-        def cases(of: Path, copied_of: Path, files: list[str]) -> dict[str, Callable[[], None]]:
-            made = {}
+        def cases_of(of: Path, copied_of: Path, files: list[str]) -> dict[str, Callable[[], None]]:
+            cases: dict[str, Callable[[], None]] = {}
             for encoding in ENCODINGS:
                 to = folder / "made" / encoding
-                made |= {
+                cases |= {
                     _case(OURS, encoding): methods.this_project(
                         spark, of, to / "ours", encoding, clocks.setdefault(encoding, [])
                     ),
@@ -85,18 +99,18 @@ def main(
                     _case(LIMIT, encoding): methods.limit(pool, files, to / "limit", encoding),
                 }
             to = folder / "made" / "copies"
-            made[COPIES] = methods.this_project(spark, copied_of, to, "raw", clocks.setdefault(COPIES, []))
-            return made
+            cases[COPIES] = methods.this_project(spark, copied_of, to, "raw", clocks.setdefault(COPIES, []))
+            return cases
 
-        for warm_up in cases(few, few, files[:NUM_WARM_UP_IMAGES]).values():
+        for warm_up in cases_of(few, few, files[:NUM_WARM_UP_IMAGES]).values():
             warm_up()
         for noted in clocks.values():
             noted.clear()
-        measured = {name: _rate(case, num_images) for name, case in cases(source, copied, files).items()}
+        measured = {name: _rate(case, num_images) for name, case in cases_of(source, copied, files).items()}
         samples = run_interleaved(measured, rounds, warmup=0)
     started = _seconds_from_the_command_line(source, folder / "made" / "started", cores)
     raw, png = (_block(samples, encoding, clocks[encoding], files) for encoding in ENCODINGS)
-    result = raw | {
+    return samples, raw | {
         "images": num_images,
         "cores": cores,
         "encoding": "raw",
@@ -112,8 +126,6 @@ def main(
         "samples": {name: sample.to_json() for name, sample in samples.items()},
         "environment": environment(("pyspark", "petastorm", "pyarrow", "opencv-python-headless", "numpy", "xxhash")),
     }
-    print_samples("ETL", "images/s", samples)
-    write_result(out, result)
 
 
 def _case(name: str, encoding: str) -> str:
@@ -121,7 +133,7 @@ def _case(name: str, encoding: str) -> str:
 
 
 def _block(
-    samples: Mapping[str, Sample], encoding: str, clocks: list[methods.StageClock], files: list[str]
+    samples: Mapping[str, Sample], encoding: ImageEncoding, clocks: list[methods.StageClock], files: list[str]
 ) -> dict[str, Any]:
     """Return what was measured with one encoding."""
     ours, classic, limit = (_case(name, encoding) for name in (OURS, CLASSIC, LIMIT))
@@ -160,9 +172,9 @@ def stage_seconds(clocks: list[methods.StageClock]) -> dict[str, float]:
     return {name: significant(median(run[name] for run in runs)) for name in runs[0]}
 
 
-def milliseconds_per_image(files: list[str], encoding: str) -> dict[str, float]:
+def milliseconds_per_image(files: list[str], encoding: ImageEncoding) -> dict[str, float]:
     """Time each step of one image by itself, on one core."""
-    decode.use_one_thread()
+    normalise.use_one_thread()
     column = ImageColumn(1, methods.IMAGE_SIZE, encoding)
     spent: dict[str, float] = {}
 
@@ -174,11 +186,11 @@ def milliseconds_per_image(files: list[str], encoding: str) -> dict[str, float]:
 
     for path in files:
         content = timed("read", Path(path).read_bytes)
-        pixels = timed("decode", decode.decode, content)
-        timed("content hash", decode.content_hash, pixels)
-        cut = timed("crop", decode.centre_square, pixels, CNMC_CROP)
-        square = timed("resize", decode.resize, cut, methods.IMAGE_SIZE)
-        timed("perceptual hash", decode.perceptual_hash, square)
+        pixels = timed("decode", decode, content)
+        timed("content hash", normalise.content_hash, pixels)
+        cut = timed("crop", normalise.centre_square, pixels, CNMC_CROP)
+        square = timed("resize", normalise.resize, cut, methods.IMAGE_SIZE)
+        timed("perceptual hash", normalise.perceptual_hash, square)
         timed("channel sums", _channel_sums, square)
         timed("encode", column.add, square)
         column.take()

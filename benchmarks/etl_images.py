@@ -65,7 +65,7 @@ def _copies(files: list[str]) -> dict[str, str]:
     for path in sorted(files):
         by_subject.setdefault(Path(path).name.split("_")[1], []).append(path)
     replaced = {}
-    for index in range(round(SHARE_OF_COPIES * len(files))):
+    for index in range(max(1, round(SHARE_OF_COPIES * len(files)))):
         one, other = COPIED_BETWEEN[index % len(COPIED_BETWEEN)]
         number = index // len(COPIED_BETWEEN)
         replaced[by_subject[other][number]] = by_subject[one][number]

@@ -102,8 +102,7 @@ def classic(spark: "SparkSession", files: Sequence[str], out: Path, encoding: Im
     def run() -> None:
         shutil.rmtree(out, ignore_errors=True)
         with materialize_dataset(spark, f"file://{out}", schema, row_group_size_mb=4):
-            rows = spark.sparkContext.parallelize(files, 16).map(row_of)
-            rows = rows.map(lambda row: dict_to_spark_row(schema, row))
+            rows = spark.sparkContext.parallelize(files, 16).map(lambda path: dict_to_spark_row(schema, row_of(path)))
             spark.createDataFrame(rows, schema.as_spark_schema()).write.mode("overwrite").parquet(f"file://{out}")
 
     return run

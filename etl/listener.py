@@ -1,14 +1,17 @@
 """What a run tells while it works. The stage itself prints nothing."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyspark import Accumulator, SparkContext
+    from pyspark.sql import SparkSession
 
 _POLL_SECONDS = 0.25
+
+CountImages = Callable[[int, int], None]
+"""Told, in a task, of images done and images rejected since it was told last."""
 
 
 class Listener:
@@ -27,35 +30,31 @@ class Listener:
         """Tell how many images of the stage are done, and how many of all were rejected."""
 
 
-class Counts:
-    """Images done and rejected, added up by Spark's tasks; the driver hears of a task when it ends."""
-
-    def __init__(self, context: "SparkContext") -> None:
-        self.done: Accumulator = context.accumulator(0)
-        self.rejected: Accumulator = context.accumulator(0)
-
-    def __call__(self, num_done: int, num_rejected: int) -> None:
-        """Count, in a task."""
-        self.done.add(num_done)
-        self.rejected.add(num_rejected)
-
-
 @contextmanager
-def reported(listener: Listener, counts: Counts, stage: str, num_images: int) -> Iterator[None]:
-    """Pass the counts on to the listener while the body runs."""
+def counted_stage(spark: "SparkSession", listener: Listener, name: str, num_images: int) -> Iterator[CountImages]:
+    """Tell the listener of a stage of work while the body runs.
+
+    Yields:
+        What the stage's tasks count their images with. Spark adds them up; the driver hears of a task when it ends.
+    """
+    done, rejected = spark.sparkContext.accumulator(0), spark.sparkContext.accumulator(0)
     over = threading.Event()
+
+    def count(num_done: int, num_rejected: int) -> None:
+        done.add(num_done)
+        rejected.add(num_rejected)
 
     def pass_on() -> None:
         while not over.wait(_POLL_SECONDS):
-            listener.advance(counts.done.value, counts.rejected.value)
+            listener.advance(done.value, rejected.value)
 
-    listener.stage(stage, num_images)
+    listener.stage(name, num_images)
     thread = threading.Thread(target=pass_on, daemon=True)
     thread.start()
     try:
-        yield
+        yield count
     finally:
         over.set()
         thread.join()
-        listener.advance(counts.done.value, counts.rejected.value)
-        listener.stage_over(stage)
+        listener.advance(done.value, rejected.value)
+        listener.stage_over(name)

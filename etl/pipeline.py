@@ -3,24 +3,28 @@
 import importlib.metadata
 import os
 import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from etl.dataset import work_folder
+from etl.dataset.accounting import refuse_miscount, refuse_too_many, write_rejects
 from etl.dataset.overview import write_overview
 from etl.dataset.petastorm import write_common_metadata
-from etl.dataset.rejects import refuse_too_many, write_rejects
-from etl.leakage import report
-from etl.leakage.find import find_sharing
-from etl.listener import Counts, Listener, reported
+from etl.leakage.find import find_duplicates
+from etl.leakage.report import leakage_report
+from etl.listener import Listener, counted_stage
 from etl.options import EtlOptions
-from etl.placement.place import decide
-from etl.plan import Plan, plan_etl
-from etl.shards.counts import channel_moments, fold_summaries, summaries, tally
+from etl.placement.decide import Duplicates, decide_placement
+from etl.placement.place import Placement
+from etl.plan import Plan, UpToDate, plan_etl
+from etl.shards.counts import channel_moments, fold_summaries, split_summaries, tally
 from etl.shards.findings import Decoding, num_shards_for, number_of
-from etl.shards.jobs import decode_all, rejects_of_all, settle_all
-from etl.shards.task import Making
+from etl.shards.jobs import decode_all, rejects_of_all, rewrite_all
+from etl.shards.shard import ShardContext, WrittenShard
 from etl.shards.update import keep_known_shards
+from etl.source.rows import Kind
 from hvdcells import storage
 from hvdcells.data.manifest import Manifest
 
@@ -30,8 +34,8 @@ if TYPE_CHECKING:
 
 def run_etl(
     spark: "SparkSession",
-    source: str | os.PathLike,
-    dataset: str | os.PathLike,
+    source: str | os.PathLike[str],
+    dataset: str | os.PathLike[str],
     options: EtlOptions | None = None,
     update: bool = False,
     listener: Listener | None = None,
@@ -52,7 +56,8 @@ def run_etl(
     Raises:
         UserError: the source, the options or what is at the dataset's location is not acceptable.
     """
-    return carry_out(spark, plan_etl(source, dataset, options, update, listener), listener)
+    plan = plan_etl(source, dataset, options, update, listener)
+    return plan.manifest if isinstance(plan, UpToDate) else carry_out(spark, plan, listener)
 
 
 @storage.user_errors()
@@ -62,44 +67,96 @@ def carry_out(spark: "SparkSession", plan: Plan, listener: Listener | None = Non
     Raises:
         UserError: too many images cannot be used, or there are too few subjects for the split.
     """
-    if plan.nothing_to_do:
-        return plan.finished
     listener = listener or Listener()
-    dataset, options, layout, listing = plan.dataset, plan.options, plan.layout, plan.listing
+    dataset, options, listing, class_names = plan.dataset, plan.options, plan.listing, plan.layout.class_names
     work_folder.begin(dataset, plan.source, options, plan.finished)
     with work_folder.standing_on_refusal(dataset, plan.finished):
+        # ---- The images dealt out to shards, the restartable units of work; on disk, for the tasks to read.
+        numbers, context = deal_out(spark, plan)
+
         # ---- Every image once: read, decode, hash, crop, resize, and written where it will most likely stay.
-        numbers, making = deal_out(spark, plan)
-        progress = Counts(spark.sparkContext)
-        with reported(listener, progress, "decoding", listing.num_images - listing.num_unlabelled):
-            made = decode_all(spark, numbers, making, progress)
-        some_rejected = listing.num_rejected or any(shard.num_rejected for shard in made)
-        rejects = write_rejects(rejects_of_all(spark, numbers, made, making) if some_rejected else (), dataset)
+        with counted_stage(spark, listener, "decoding", listing.num_images - listing.num_unlabelled) as count:
+            decoded = decode_all(spark, numbers, context, count)
+        num_rejected = sum((shard.num_rejected for shard in decoded), Counter[Kind]())
+        some_rejected = listing.num_rejected or num_rejected
+        rejects = write_rejects(rejects_of_all(spark, numbers, decoded, context) if some_rejected else (), dataset)
         refuse_too_many(rejects, listing.num_images, options.max_rejects, dataset)
 
         # ---- What only pixels tell: copies, and subjects that are joined by them. It may change where images go.
-        found = find_sharing(spark, made, making, options)
-        placement = decide(listing.num_per_kind, options, layout.class_names, plan.has_validation, found.sharing)
+        duplicates = find_duplicates(spark, decoded, context, options)
+        placement = decide_placement(
+            listing.num_per_kind, options, class_names, plan.has_validation, duplicates, num_rejected
+        )
 
         # ---- Files that differ from what decoding wrote, from the encoded images; nothing is decoded again.
-        if placement != plan.placement or not all(shard.settled for shard in made):
-            making = replace(making, placement=placement)
-            progress = Counts(spark.sparkContext)
-            with reported(listener, progress, "sorting", sum(shard.num_images for shard in made)):
-                made = settle_all(spark, made, making, progress)
+        shards = [shard for shard in decoded if isinstance(shard, WrittenShard)]
+        if placement != plan.placement or len(shards) < len(decoded):
+            context = replace(context, placement=placement)
+            with counted_stage(spark, listener, "sorting", sum(shard.num_images for shard in decoded)) as count:
+                shards = rewrite_all(spark, decoded, context, count)
 
     # ---- The description, and last of all the manifest: from then on it is a dataset.
-    tallied = tally(entry for shard in made for entry in shard.tallies)
-    written = [file for shard in made for file in shard.files]
-    splits = summaries(tallied, written, layout.class_names, layout.subjects_known)
-    by_fold = options.split == "k-fold"
+    size_bytes = work_folder.remove_other_images(dataset, [file for shard in shards for _, file in shard.files])
+    manifest = describe(plan, placement, duplicates, shards, rejects, size_bytes)
+    refuse_miscount(manifest)
+    write_common_metadata(dataset, manifest)
+    write_overview(dataset, manifest)
+    work_folder.finish(dataset, manifest)
+    return manifest
+
+
+def deal_out(spark: "SparkSession", plan: Plan) -> tuple[list[int], ShardContext]:
+    """Deal the images out to shards; return the numbers of these, and what a task must know."""
+    listing, dataset, options = plan.listing, plan.dataset, plan.options
+    decoding = Decoding(
+        source=plan.layout.base,
+        dataset=dataset,
+        image_size=options.image_size,
+        crop=options.crop,
+        encoding=options.encoding,
+        seed=options.seed,
+        options_digest=options.decoding_digest(),
+    )
+    folder = work_folder.listing_folder(dataset)
+    num_shards = num_shards_for(listing.num_images)
+    known = plan.previous.shards if plan.previous else ()
+    if plan.previous is None:
+        numbers = listing.deal_out(folder, options.seed, num_shards)
+    else:
+        first_shard = 1 + max(map(number_of, known), default=-1)
+        new_folder = work_folder.listing_folder(dataset, "new-listing")
+        numbers = listing.deal_out(new_folder, options.seed, num_shards, first_shard)
+        numbers = keep_known_shards(spark, new_folder, numbers, known, decoding, folder)
+    context = ShardContext(
+        decoding=decoding,
+        placement=plan.placement,
+        listing=folder,
+        subjects_known=plan.layout.subjects_known,
+        known_shards={number_of(name): name for name in known},
+        earlier_files=work_folder.earlier_files(plan.previous),
+    )
+    return numbers, context
+
+
+def describe(
+    plan: Plan,
+    placement: Placement,
+    duplicates: Duplicates,
+    shards: Sequence[WrittenShard],
+    rejects: Mapping[str, int],
+    size_bytes: int,
+) -> Manifest:
+    """Put the manifest together, once all files are written."""
+    layout, listing, options = plan.layout, plan.listing, plan.options
+    tallied = tally(entry for shard in shards for entry in shard.tallies)
+    dropped = {source: reason for shard in shards for source, reason in shard.dropped.items()}
+    leakage = leakage_report(placement, duplicates, tallied, dropped, layout.subjects_known, options.keep_leaks)
+    written = [file for shard in shards for file in shard.files]
+    splits = split_summaries(tallied, written, layout.class_names, layout.subjects_known)
     described = layout.class_names, options.image_size, layout.subjects_known
-    folds = fold_summaries(tallied, *described) if by_fold else {}
-    parquet = [file for split in splits.values() for file in split.files]
-    dropped = {source: reason for shard in made for source, reason in shard.dropped.items()}
-    leaks = report.report(placement, found, tallied, dropped, layout.subjects_known, options.keep_leaks)
+    folds = fold_summaries(tallied, *described) if options.split == "k-fold" else {}
     mean, std = channel_moments(tallied, options.image_size)
-    manifest = Manifest(
+    return Manifest(
         synthetic=plan.synthetic,
         source=plan.source,
         layout=layout.name,
@@ -114,53 +171,15 @@ def carry_out(spark: "SparkSession", plan: Plan, listener: Listener | None = Non
         channel_std=std,
         splits=splits,
         folds=folds,
-        leakage=leaks,
+        leakage=leakage,
         listed=listing.num_images,
         written=sum(split.images for split in splits.values()),
-        size_bytes=work_folder.remove_other_images(dataset, parquet),
-        rejected=rejects,
-        dropped=len(leaks.dropped),
+        size_bytes=size_bytes,
+        rejected=dict(rejects),
+        dropped=len(dropped),
         unlabelled=listing.num_unlabelled,
-        shards=tuple(sorted(shard.staged for shard in made)),
+        shards=tuple(sorted(shard.name for shard in shards)),
     )
-    work_folder.refuse_miscount(manifest)
-    write_common_metadata(dataset, parquet, options.image_size, options.encoding)
-    write_overview(dataset, manifest)
-    work_folder.finish(dataset, manifest)
-    return manifest
-
-
-def deal_out(spark: "SparkSession", plan: Plan) -> tuple[list[int], Making]:
-    """Deal the images out to shards; return the numbers of these, and what a task must know."""
-    listing, dataset, options, known = plan.listing, plan.dataset, plan.options, ()
-    decoding = Decoding(
-        source=plan.layout.base,
-        dataset=dataset,
-        image_size=options.image_size,
-        crop=options.crop,
-        encoding=options.encoding,
-        seed=options.seed,
-        options_digest=options.decoding_digest(),
-    )
-    folder = work_folder.listing_folder(dataset)
-    num_shards = num_shards_for(listing.num_images)
-    if plan.previous is None:
-        numbers = listing.deal_out(folder, options.seed, num_shards)
-    else:
-        known = plan.previous.shards
-        first_shard = 1 + max(map(number_of, known), default=-1)
-        new_folder = work_folder.listing_folder(dataset, "new-listing")
-        numbers = listing.deal_out(new_folder, options.seed, num_shards, first_shard)
-        numbers = keep_known_shards(spark, new_folder, numbers, known, decoding, folder)
-    making = Making(
-        decoding=decoding,
-        placement=plan.placement,
-        listing=folder,
-        subjects_known=plan.layout.subjects_known,
-        known_shards={number_of(staged): staged for staged in known},
-        earlier_files=work_folder.earlier_files(plan.previous),
-    )
-    return numbers, making
 
 
 def versions() -> dict[str, str]:

@@ -7,7 +7,8 @@ from etl.dataset import work_folder
 from etl.demo_cells.marker import SyntheticMarker, read_marker
 from etl.listener import Listener
 from etl.options import EtlOptions
-from etl.placement.place import Placement, decide
+from etl.placement.decide import decide_placement
+from etl.placement.place import Placement
 from etl.source.layouts import Layout
 from etl.source.layouts.detect import understand
 from etl.source.listing import Listing
@@ -21,36 +22,48 @@ NO_VALIDATION = (
 )
 
 
+class ResolvedOptions(EtlOptions):
+    """Options in which nothing is left to the layout."""
+
+    crop: int
+    """Side of the centre square, in pixels; 0 for the largest."""
+
+
 @dataclass(frozen=True)
 class Plan:
-    """A run that can begin, or one that need not."""
+    """A run that can begin."""
 
     source: str
     dataset: str
-    options: EtlOptions
-    """Without `auto` and None."""
+    options: ResolvedOptions
     layout: Layout
     listing: Listing
     has_validation: bool
     """The source itself brings images for validation."""
-    placement: Placement | None
-    """Where every image goes, as far as can be told before one is decoded; None when there is nothing to do."""
+    placement: Placement
+    """Where every image goes, as far as can be told before one is decoded."""
     synthetic: bool
     finished: Manifest | None
-    """Of the finished dataset that is at the location; it is being updated unless `nothing_to_do`."""
+    """Of the finished dataset that is at the location and is being updated."""
     previous: Manifest | None
     """Of the dataset's earlier state, from which shards and files are taken over."""
-    nothing_to_do: bool
+
+
+@dataclass(frozen=True)
+class UpToDate:
+    """A run that need not begin: the dataset is finished and in line with its source."""
+
+    manifest: Manifest
 
 
 @storage.user_errors()
 def plan_etl(
-    source: str | os.PathLike,
-    dataset: str | os.PathLike,
+    source: str | os.PathLike[str],
+    dataset: str | os.PathLike[str],
     options: EtlOptions | None = None,
     update: bool = False,
     listener: Listener | None = None,
-) -> Plan:
+) -> Plan | UpToDate:
     """Look at the source and at what is at the dataset's location, and touch nothing. Arguments as for `run_etl`.
 
     Raises:
@@ -67,32 +80,31 @@ def plan_etl(
     listing = Listing(layout)
     synthetic = ", synthetic" if marker else ""
     listener.say(f"{listing.num_images} images in {source}, layout {layout.name}{synthetic}")
-    options = resolve(options, layout)
-    refuse_unusable(layout, listing, options)
+    resolved = resolve(options, layout)
+    refuse_unusable(layout, listing, resolved)
     for note in layout.notes:
         listener.say(note)
     has_validation = listing.num_per_official_split()["validation"] > 0
-    if options.split == "official" and not has_validation:
+    if resolved.split == "official" and not has_validation:
         listener.say(NO_VALIDATION)
     previous = found.manifest or found.previous
     # An interrupted update goes on as one, whether or not it is said again.
     update = update or found.manifest is None
-    stale = previous is None or work_folder.is_stale(previous, listing.digest, options, source, dataset, update)
-    nothing_to_do = found.manifest is not None and not stale
-    if nothing_to_do:
+    stale = previous is None or work_folder.is_stale(previous, listing.digest, resolved, source, dataset, update)
+    if found.manifest is not None and not stale:
         listener.say(f"{dataset} is up to date: nothing to do")
+        return UpToDate(found.manifest)
     return Plan(
         source=source,
         dataset=dataset,
-        options=options,
+        options=resolved,
         layout=layout,
         listing=listing,
         has_validation=has_validation,
-        placement=None if nothing_to_do else decide(listing.num_per_kind, options, layout.class_names, has_validation),
+        placement=decide_placement(listing.num_per_kind, resolved, layout.class_names, has_validation),
         synthetic=marker is not None,
         finished=found.manifest,
         previous=previous,
-        nothing_to_do=nothing_to_do,
     )
 
 
@@ -119,19 +131,19 @@ def refuse_unfinished_synthetic(source: str, marker: SyntheticMarker | None) -> 
     """
     if marker is not None and not marker.complete:
         raise UserError(
-            f"the demonstration cells in {source} are incomplete: their making was interrupted",
+            f"the demonstration cells in {source} are incomplete: drawing them was interrupted",
             f"all {marker.num_images} images",
             "run the same `hvdcells synthesize` again; it completes the set",
         )
 
 
-def resolve(options: EtlOptions, layout: Layout) -> EtlOptions:
+def resolve(options: EtlOptions, layout: Layout) -> ResolvedOptions:
     """Return the options with `auto` and None replaced by what the layout brings."""
     split = options.split
     if split == "auto":
         split = "official" if layout.has_official_split else "grouped"
     crop = layout.default_crop if options.crop is None else options.crop
-    return options.model_copy(update={"layout": layout.name, "split": split, "crop": crop})
+    return ResolvedOptions(**(options.model_dump() | {"layout": layout.name, "split": split, "crop": crop}))
 
 
 def refuse_unusable(layout: Layout, listing: Listing, options: EtlOptions) -> None:

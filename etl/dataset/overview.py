@@ -1,14 +1,20 @@
 """`overview.png`: some images of each class and bar charts of classes and subjects, for a look at a dataset."""
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 
 from etl.dataset.work_folder import OVERVIEW_NAME
+from etl.images.decode import Pixels
 from hvdcells import storage
 from hvdcells.data.columns import SPLITS
 from hvdcells.data.manifest import Manifest
 from hvdcells.data.stored_images import decode_stored
 from hvdcells.storage.parquet import open_parts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 IMAGES_PER_CLASS = 12
 MOST_SUBJECTS = 60
@@ -16,9 +22,9 @@ _DPI = 90
 _SPLIT_COLOURS = dict(zip(SPLITS, ("#4477aa", "#ddaa33", "#bb5566"), strict=True))
 
 
-def sample_images(dataset: str, manifest: Manifest, per_class: int = IMAGES_PER_CLASS) -> dict[str, list[np.ndarray]]:
+def sample_images(dataset: str, manifest: Manifest, per_class: int = IMAGES_PER_CLASS) -> dict[str, list[Pixels]]:
     """Return the first images of each class of the training split, RGB uint8; few row groups are read for it."""
-    found: dict[str, list[np.ndarray]] = {name: [] for name in manifest.class_names}
+    found: dict[str, list[Pixels]] = {name: [] for name in manifest.class_names}
     for file in manifest.splits["train"].files:
         with open_parts(storage.join(dataset, file.path)) as parquet:
             for index in range(parquet.num_row_groups):
@@ -56,7 +62,7 @@ def write_overview(dataset: str, manifest: Manifest) -> None:
     storage.write_bytes(storage.join(dataset, OVERVIEW_NAME), cv2.imencode(".png", pixels)[1].tobytes())
 
 
-def _draw_images(axis, name: str, members: list[np.ndarray]) -> None:
+def _draw_images(axis: "Axes", name: str, members: list[Pixels]) -> None:
     axis.set_axis_off()
     axis.set_title(f"{name}, training split", loc="left", fontsize=10)
     if members:
@@ -68,7 +74,7 @@ def _draw_images(axis, name: str, members: list[np.ndarray]) -> None:
         axis.set_anchor("W")
 
 
-def _draw_classes(axis, manifest: Manifest) -> None:
+def _draw_classes(axis: "Axes", manifest: Manifest) -> None:
     left = dict.fromkeys(manifest.class_names, 0)
     for split in SPLITS:
         counts = manifest.splits[split].images_per_class
@@ -82,7 +88,7 @@ def _draw_classes(axis, manifest: Manifest) -> None:
     axis.legend(fontsize=8, ncols=len(SPLITS), loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
 
 
-def _draw_subjects(axis, manifest: Manifest) -> None:
+def _draw_subjects(axis: "Axes", manifest: Manifest) -> None:
     subjects = [
         (split, name, number) for split in SPLITS for name, number in manifest.splits[split].images_per_subject.items()
     ]

@@ -5,12 +5,13 @@ All that this project reaches into Petastorm for. Our own readers never open the
 
 import json
 import pickle
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from hvdcells import storage
 from hvdcells.data.columns import TEXT_COLUMNS, ImageEncoding, arrow_schema
-from hvdcells.data.manifest import IMAGES_FOLDER, ParquetFile
+from hvdcells.data.manifest import IMAGES_FOLDER, Manifest
 from hvdcells.storage import parquet
 
 if TYPE_CHECKING:
@@ -37,15 +38,31 @@ def unischema(image_size: int, encoding: ImageEncoding) -> "Unischema":
     return Unischema("CellImages", fields)
 
 
-def write_common_metadata(
-    dataset: str, written: Sequence[ParquetFile], image_size: int, encoding: ImageEncoding
-) -> None:
+def write_common_metadata(dataset: str, manifest: Manifest) -> None:
     """Write what Petastorm reads first: its schema, and the row groups of each file."""
     from petastorm.etl.dataset_metadata import ROW_GROUPS_PER_FILE_KEY, UNISCHEMA_KEY
 
-    groups_per_file = {file.path.removeprefix(f"{IMAGES_FOLDER}/"): len(file.rows_per_row_group) for file in written}
     metadata = {
-        UNISCHEMA_KEY: pickle.dumps(unischema(image_size, encoding)),
-        ROW_GROUPS_PER_FILE_KEY: json.dumps(groups_per_file, sort_keys=True).encode(),
+        UNISCHEMA_KEY: pickle.dumps(unischema(manifest.image_size, manifest.image_encoding)),
+        ROW_GROUPS_PER_FILE_KEY: json.dumps(_row_groups_per_file(manifest), sort_keys=True).encode(),
     }
     parquet.write_schema(storage.join(dataset, IMAGES_FOLDER, COMMON_METADATA), arrow_schema().with_metadata(metadata))
+
+
+def common_metadata_problem(dataset: str, manifest: Manifest) -> str:
+    """Return what is wrong with what Petastorm reads first; empty if nothing is. Nothing is un-pickled."""
+    from petastorm.etl.dataset_metadata import ROW_GROUPS_PER_FILE_KEY, UNISCHEMA_KEY
+
+    try:
+        metadata = parquet.read_schema(storage.join(dataset, IMAGES_FOLDER, COMMON_METADATA)).metadata or {}
+    except (OSError, pa.ArrowException) as error:
+        return f"{COMMON_METADATA} cannot be read ({str(error).splitlines()[0]})"
+    if UNISCHEMA_KEY not in metadata:
+        return "there is no Unischema"
+    same = json.loads(metadata.get(ROW_GROUPS_PER_FILE_KEY, b"{}")) == _row_groups_per_file(manifest)
+    return "" if same else "other files or row groups"
+
+
+def _row_groups_per_file(manifest: Manifest) -> dict[str, int]:
+    written = [file for split in manifest.splits.values() for file in split.files]
+    return {file.path.removeprefix(f"{IMAGES_FOLDER}/"): len(file.rows_per_row_group) for file in written}

@@ -125,21 +125,6 @@ def earlier_files(previous: Manifest | None) -> dict[int, tuple[str, ...]]:
     return by_shard
 
 
-def refuse_miscount(manifest: Manifest) -> None:
-    """Hold the manifest to the rule that no image is lost.
-
-    Raises:
-        RuntimeError: listed is not written + rejected + dropped + unlabelled, or the files hold another number of rows.
-    """
-    accounted = manifest.written + sum(manifest.rejected.values()) + manifest.dropped + manifest.unlabelled
-    in_files = sum(sum(file.rows_per_row_group) for split in manifest.splits.values() for file in split.files)
-    if (manifest.listed, manifest.written) != (accounted, in_files):
-        raise RuntimeError(
-            f"images were lost: {manifest.listed} listed, {accounted} accounted for; "
-            f"{manifest.written} counted, {in_files} in the files"
-        )
-
-
 def remove_other_images(dataset: str, keep: Iterable[ParquetFile]) -> int:
     """Remove Parquet files that the dataset does not name (an earlier state's, or what a killed run left half-done).
 
@@ -164,6 +149,6 @@ def finish(dataset: str, manifest: Manifest) -> None:
     storage.write_text(storage.join(dataset, MANIFEST_NAME), manifest.to_json())
     storage.remove(storage.join(dataset, WORK_FOLDER))
     shards = storage.join(dataset, SHARDS_FOLDER)
-    kept = {findings_name(staged) for staged in manifest.shards}
+    kept = {findings_name(name) for name in manifest.shards}
     for name in set(storage.names_in(shards)) - kept:
         storage.remove(storage.join(shards, name))

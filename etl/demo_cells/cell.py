@@ -10,9 +10,11 @@ more than the classes differ in them.
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from hvdcells.data.columns import CANCER
 
@@ -23,15 +25,16 @@ _LARGEST_SIDE = 400
 _LARGEST_RADIUS = 132.0
 SMEAR_EFFECTS = 7
 """Standard normal numbers that make one subject's smear."""
+Floats = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Smear:
     """What all cells of one subject share: the slide, the stain and the microscope."""
 
-    light: np.ndarray
+    light: Floats
     """Light without any cell, RGB in 0–255."""
-    stain: np.ndarray
+    stain: Floats
     """Absorption of each RGB channel at density 1."""
     size_factor: float
     blur_px: float
@@ -56,7 +59,7 @@ class CellTraits:
     cytoplasm_px: float
 
 
-def draw_smear(effects: np.ndarray) -> Smear:
+def draw_smear(effects: Floats) -> Smear:
     """Make a subject's smear of standard normal effects, shape (`SMEAR_EFFECTS`,)."""
     brightness, red, green, blue, strength, size, focus = np.clip(effects, -2.2, 2.2)
     return Smear(
@@ -86,7 +89,7 @@ def draw_traits(label: int, smear: Smear, rng: np.random.Generator) -> CellTrait
     )
 
 
-def paint(traits: CellTraits, smear: Smear, rng: np.random.Generator) -> np.ndarray:
+def paint(traits: CellTraits, smear: Smear, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Paint one segmented cell on black ground; uint8 RGB, shape (450, 450, 3)."""
     nucleus_edge = _outline(traits, rng)
     cell_edge = _around(nucleus_edge, traits.cytoplasm_px, rng)
@@ -118,12 +121,12 @@ def paint(traits: CellTraits, smear: Smear, rng: np.random.Generator) -> np.ndar
 
 
 @cache
-def _largest_polar() -> tuple[np.ndarray, np.ndarray]:
+def _largest_polar() -> tuple[Floats, Floats]:
     y, x = np.mgrid[:_LARGEST_SIDE, :_LARGEST_SIDE].astype(np.float32) - (_LARGEST_SIDE - 1) / 2
     return np.hypot(x, y), np.arctan2(y, x) % np.float32(2 * np.pi)
 
 
-def _polar(side: int) -> tuple[np.ndarray, np.ndarray]:
+def _polar(side: int) -> tuple[Floats, Floats]:
     """Distance from the centre in pixels and angle in 0–2π, float32, each of shape (side, side); side is even."""
     distance, angle = _largest_polar()
     middle = slice((_LARGEST_SIDE - side) // 2, (_LARGEST_SIDE + side) // 2)
@@ -133,13 +136,13 @@ def _polar(side: int) -> tuple[np.ndarray, np.ndarray]:
 _ANGLES = np.linspace(0, 2 * np.pi, 720, endpoint=False)
 
 
-def _at(angle: np.ndarray, edge: np.ndarray) -> np.ndarray:
+def _at(angle: Floats, edge: Floats) -> Floats:
     """Radius of a closed edge, sampled at `_ANGLES`, at each angle."""
     index = np.minimum(angle * np.float32(len(edge) / (2 * np.pi)), len(edge) - 1).astype(np.int32)
     return edge.astype(np.float32)[index]
 
 
-def _outline(traits: CellTraits, rng: np.random.Generator) -> np.ndarray:
+def _outline(traits: CellTraits, rng: np.random.Generator) -> Floats:
     """Radius of the nucleus at each of `_ANGLES`, in pixels."""
     shape = 1 + traits.elongation * np.cos(2 * (_ANGLES - rng.uniform(0, np.pi)))
     for wave in range(3, 8):
@@ -150,7 +153,7 @@ def _outline(traits: CellTraits, rng: np.random.Generator) -> np.ndarray:
     return traits.radius_px * np.clip(shape, 0.4, 1.15)
 
 
-def _around(nucleus_edge: np.ndarray, cytoplasm_px: float, rng: np.random.Generator) -> np.ndarray:
+def _around(nucleus_edge: Floats, cytoplasm_px: float, rng: np.random.Generator) -> Floats:
     """Radius of the cell at each of `_ANGLES`: an uneven rim of cytoplasm and the raggedness of segmentation."""
     side = 1 + 0.9 * np.cos(_ANGLES - rng.uniform(0, 2 * np.pi))
     ragged = np.zeros_like(_ANGLES)
@@ -159,7 +162,7 @@ def _around(nucleus_edge: np.ndarray, cytoplasm_px: float, rng: np.random.Genera
     return nucleus_edge + cytoplasm_px * side + ragged
 
 
-def _segmentation(depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _segmentation(depth: Floats, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Which pixels the segmentation kept; now and then it cuts a straight piece off. uint8 0 or 1."""
     inside = depth > 0
     if rng.random() < 0.15:
@@ -169,7 +172,7 @@ def _segmentation(depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return inside.astype(np.uint8)
 
 
-def _noise(scale_px: float, side: int, rng: np.random.Generator) -> np.ndarray:
+def _noise(scale_px: float, side: int, rng: np.random.Generator) -> Floats:
     """Smooth noise of mean 0 and standard deviation 1 with the given scale; float32, shape (side, side)."""
     # Coarse noise is drawn small and enlarged: a wide blur at full size costs several times as much.
     factor = max(1, int(scale_px / 2))
@@ -179,13 +182,13 @@ def _noise(scale_px: float, side: int, rng: np.random.Generator) -> np.ndarray:
     return cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC)
 
 
-def _chromatin(traits: CellTraits, side: int, rng: np.random.Generator) -> np.ndarray:
+def _chromatin(traits: CellTraits, side: int, rng: np.random.Generator) -> Floats:
     """Deviation of the chromatin's density from its mean, shape (side, side)."""
     clumps = np.tanh(_noise(traits.clump_scale_px, side, rng)) * np.float32(traits.clump_amount / 0.63)
     return clumps + 0.05 * _noise(2.2, side, rng) + 0.06 * _noise(40.0, side, rng)
 
 
-def _nucleoli(traits: CellTraits, side: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _nucleoli(traits: CellTraits, side: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Soft discs of the nucleoli and the condensed chromatin around them, in 0–1, each of shape (side, side)."""
     spots = np.zeros((side, side), np.float32)
     rims = np.zeros_like(spots)

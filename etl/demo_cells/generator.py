@@ -30,7 +30,7 @@ class SyntheticSummary:
 
 
 def synthesize(
-    out: str | os.PathLike,
+    out: str | os.PathLike[str],
     num_subjects: int = 24,
     images_per_subject: int = 20,
     seed: int = 0,

@@ -34,7 +34,7 @@ class SyntheticMarker(BaseModel):
     num_images: int
 
 
-def read_marker(source: str | os.PathLike) -> SyntheticMarker | None:
+def read_marker(source: str | os.PathLike[str]) -> SyntheticMarker | None:
     """Return the mark of the set of demonstration cells that `source` is or lies in; None where there is none.
 
     The folders above `source` are looked at too, so that a part of a set doesn't pass for real.

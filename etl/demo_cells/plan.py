@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from etl.demo_cells.cell import SMEAR_EFFECTS
+from etl.demo_cells.cell import SMEAR_EFFECTS, Floats
 from hvdcells.data.columns import CANCER, CNMC_CLASS_NAMES, HEALTHY
 
 MIN_SUBJECTS = 8
@@ -33,7 +33,7 @@ class Subject:
     name: str
     label: int
     part: int
-    smear_effects: np.ndarray
+    smear_effects: Floats
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,23 @@
-"""What only decoding tells, found over all shards: copies, look-alikes, and the subjects that they join.
+"""What only pixels tell, found over all shards: copies, look-alikes, and the subjects that they join.
 
 One Spark job over the hashes of all images; another looks up the few images that it found. Small arrays go through
 Spark, one a shard, never a row an image.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from etl.leakage import duplicates
-from etl.leakage.components import group_of
-from etl.leakage.duplicates import Image
+from etl.leakage.duplicates import Facts, Image, leakage_groups
 from etl.options import EtlOptions
-from etl.placement.place import Copy, Sharing
+from etl.placement.decide import DuplicateImage, Duplicates
 from etl.shards.findings import read_findings
-from etl.shards.spark_tasks import flat_map
-from etl.shards.task import Made, Making
-from etl.source.listing import Kind
+from etl.shards.jobs import flat_map
+from etl.shards.shard import DecodedShard, ShardContext
+from etl.source.rows import Kind
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -33,58 +31,57 @@ _WAYS = range(duplicates.NUM_QUARTERS + 1)
 """Images are compared by each quarter of the perceptual hash, and by the content hash."""
 
 
-class SharedPixels(NamedTuple):
-    """What is in the pixels of all images."""
-
-    sharing: Sharing
-    num_near_pairs: int
-    near_pairs: tuple[tuple[str, str], ...]
-    """Sources of the first `MOST_NAMED`."""
-
-
-def find_sharing(spark: "SparkSession", made: Sequence[Made], making: Making, options: EtlOptions) -> SharedPixels:
+def find_duplicates(
+    spark: "SparkSession", shards: Sequence[DecodedShard], context: ShardContext, options: EtlOptions
+) -> Duplicates:
     """Find images with the same pixels, images that look the same, and the subjects joined by them.
 
     The driver gets these images only.
     """
-    num_rejected: Counter[Kind] = sum((Counter(shard.num_rejected) for shard in made), Counter())
-    sets, near = _repeated(spark, made, making, options.near_duplicate_bits)
+    sets, near = _repeated(spark, shards, context, options.near_duplicate_bits)
     join = options.near_duplicates == "join"
     named = near if join else near[:MOST_NAMED]
-    copies_of = _look_up(spark, made, making, {image for group in (*sets, *named) for image in group})
-    copies = sorted(tuple(sorted(copies_of[image] for image in members)) for members in sets)
-    near_copies = [(copies_of[one], copies_of[other]) for one, other in named]
-    joined = {pair for members in (*copies, *(near_copies if join else ())) for pair in _subject_pairs(members)}
-    sharing = Sharing(tuple(copies), group_of(spark, sorted(joined)), num_rejected)
-    pairs = tuple(tuple(sorted((one.source, other.source))) for one, other in near_copies[:MOST_NAMED])
-    return SharedPixels(sharing, len(near), pairs)
+    image_of = _look_up(spark, shards, context, {image for group in (*sets, *named) for image in group})
+    identical_sets = sorted(tuple(sorted(image_of[image] for image in members)) for members in sets)
+    near_images = [(image_of[one], image_of[other]) for one, other in named]
+    joining = chain(identical_sets, near_images if join else ())
+    return Duplicates(
+        identical_sets=tuple(identical_sets),
+        group_of=leakage_groups(pair for members in joining for pair in _subject_pairs(members)),
+        near_pairs=tuple(_sorted_sources(*pair) for pair in near_images[:MOST_NAMED]),
+        num_near_pairs=len(near),
+    )
 
 
-def _subject_pairs(members: Iterable[Copy]) -> Iterator[tuple[str, str]]:
+def _subject_pairs(members: Iterable[DuplicateImage]) -> Iterator[tuple[str, str]]:
     # A chain is enough to connect them, and linear in their number.
-    return pairwise(sorted({copy.kind.subject for copy in members}))
+    return pairwise(sorted({image.kind.subject for image in members}))
+
+
+def _sorted_sources(one: DuplicateImage, other: DuplicateImage) -> tuple[str, str]:
+    return min(one.source, other.source), max(one.source, other.source)
 
 
 def _repeated(
-    spark: "SparkSession", made: Sequence[Made], making: Making, most_bits: int
+    spark: "SparkSession", shards: Sequence[DecodedShard], context: ShardContext, most_bits: int
 ) -> tuple[list[list[Image]], list[tuple[Image, Image]]]:
     """Return sets of identical images, and pairs of near ones, in an order that Spark has no part in."""
-    named = [(shard.shard, shard.staged) for shard in made]
+    named = [(shard.number, shard.name) for shard in shards]
     num_tasks = 2 * spark.sparkContext.defaultParallelism
-    num_buckets = -(-sum(shard.num_images for shard in made) // BUCKET_IMAGES)
+    num_buckets = -(-sum(shard.num_images for shard in shards) // BUCKET_IMAGES)
     if num_buckets <= 1:
-        parts = flat_map(spark, named, lambda shard: [_facts(*shard, making).tobytes()], num_tasks).collect()
+        parts = flat_map(spark, named, lambda shard: [_facts(*shard, context).tobytes()], num_tasks).collect()
         found = [_find(way, parts, most_bits) for way in _WAYS]
     else:
-        dealt = flat_map(spark, named, lambda shard: _deal_out(_facts(*shard, making), num_buckets), num_tasks)
+        dealt = flat_map(spark, named, lambda shard: _deal_out(_facts(*shard, context), num_buckets), num_tasks)
         buckets = dealt.groupByKey(len(_WAYS) * num_buckets, lambda bucket: bucket[0] * num_buckets + bucket[1])
         found = buckets.map(lambda bucket: _find(bucket[0][0], bucket[1], most_bits)).collect()
-    sets = sorted(members for way, part in found if way == _BY_PIXELS for members in part)
-    near = sorted({pair for way, part in found if way != _BY_PIXELS for pair in part})
+    sets = sorted(members for identical, _ in found for members in identical)
+    near = sorted({pair for _, pairs in found for pair in pairs})
     return sets, near
 
 
-def _deal_out(images: np.ndarray, num_buckets: int) -> Iterator[tuple[tuple[int, int], bytes]]:
+def _deal_out(images: Facts, num_buckets: int) -> Iterator[tuple[tuple[int, int], bytes]]:
     """Yield images by way of comparing them and bucket: those that may belong together are in the same."""
     for way in _WAYS:
         key = images["low"] if way == _BY_PIXELS else duplicates.quarter_of(images, way)
@@ -93,39 +90,42 @@ def _deal_out(images: np.ndarray, num_buckets: int) -> Iterator[tuple[tuple[int,
             yield (way, bucket), images[bucket_of == bucket].tobytes()
 
 
-def _find(way: int, parts: Iterable[bytes], most_bits: int) -> tuple[int, list]:
+def _find(way: int, parts: Iterable[bytes], most_bits: int) -> tuple[list[list[Image]], set[tuple[Image, Image]]]:
+    """Return sets of identical images, if that is the way of comparing them, or else pairs of near ones."""
     images = np.frombuffer(b"".join(parts), duplicates.FACT)
     if way == _BY_PIXELS:
-        return way, duplicates.identical_sets(images)
-    return way, sorted(duplicates.near_pairs(images, way, most_bits))
+        return duplicates.identical_sets(images), set()
+    return [], duplicates.near_pairs(images, way, most_bits)
 
 
-def _facts(shard: int, staged: str, making: Making) -> np.ndarray:
-    findings, _ = read_findings(making.decoding.findings(staged))
+def _facts(number: int, name: str, context: ShardContext) -> Facts:
+    findings, _ = read_findings(context.decoding.findings(name))
     # The findings of an earlier state may name images that are gone from the source.
-    listed = {row.source for row in making.rows(shard)} if shard in making.known_shards else None
+    listed = {row.source for row in context.rows(number)} if number in context.known_shards else None
     usable = [
         (index, finding.content_hash, finding.perceptual_hash)
         for index, finding in enumerate(findings)
         if not finding.reason and (listed is None or finding.source in listed)
     ]
-    return duplicates.facts(shard, *zip(*usable, strict=True)) if usable else np.empty(0, duplicates.FACT)
+    return duplicates.facts(number, *zip(*usable, strict=True)) if usable else np.empty(0, duplicates.FACT)
 
 
-def _look_up(spark: "SparkSession", made: Sequence[Made], making: Making, wanted: set[Image]) -> dict[Image, Copy]:
+def _look_up(
+    spark: "SparkSession", shards: Sequence[DecodedShard], context: ShardContext, wanted: set[Image]
+) -> dict[Image, DuplicateImage]:
     """Return source and kind of some images."""
     if not wanted:
         return {}
     indices: dict[int, list[int]] = {}
-    for shard, index in sorted(wanted):
-        indices.setdefault(shard, []).append(index)
+    for number, index in sorted(wanted):
+        indices.setdefault(number, []).append(index)
 
-    def look_up(shard: int, staged: str, indices: list[int]) -> list[tuple[Image, Copy]]:
-        findings, _ = read_findings(making.decoding.findings(staged))
-        kinds = {row.source: Kind.of(row) for row in making.rows(shard)}
+    def look_up(number: int, name: str, indices: list[int]) -> list[tuple[Image, DuplicateImage]]:
+        findings, _ = read_findings(context.decoding.findings(name))
+        kinds = {row.source: Kind.of(row) for row in context.rows(number)}
         sources = [(index, findings[index].source) for index in indices]
-        return [((shard, index), Copy(source, kinds[source])) for index, source in sources]
+        return [((number, index), DuplicateImage(source, kinds[source])) for index, source in sources]
 
-    named = [(shard.shard, shard.staged, indices[shard.shard]) for shard in made if shard.shard in indices]
+    named = [(shard.number, shard.name, indices[shard.number]) for shard in shards if shard.number in indices]
     looked_up = flat_map(spark, named, lambda entry: look_up(*entry), 2 * spark.sparkContext.defaultParallelism)
     return dict(looked_up.collect())

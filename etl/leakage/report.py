@@ -4,7 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, islice
 
-from etl.leakage.find import MOST_NAMED, SharedPixels
+from etl.leakage.find import MOST_NAMED
+from etl.placement.decide import Duplicates
 from etl.placement.place import Placement
 from etl.shards.counts import Tally
 from hvdcells.data.manifest import LeakageReport
@@ -12,9 +13,9 @@ from hvdcells.data.manifest import LeakageReport
 Pair = tuple[str, str]
 
 
-def report(
+def leakage_report(
     placement: Placement,
-    found: SharedPixels,
+    duplicates: Duplicates,
     tallied: Sequence[Tally],
     dropped: Mapping[str, str],
     subjects_known: bool,
@@ -24,15 +25,15 @@ def report(
 
     Args:
         placement: where images go.
-        found: images with the same pixels, and images that look the same.
+        duplicates: images with the same pixels, and images that look the same.
         tallied: counts of all images.
         dropped: images left out, with the reason.
         subjects_known: whether the source names subjects.
         keep_leaks: leaks were to be kept.
     """
     sets = sorted(
-        sorted((copy.source, placement.place(copy.source, copy.kind).split) for copy in members)
-        for members in found.sharing.copies
+        sorted((image.source, placement.place(image.source, image.kind).split) for image in members)
+        for members in duplicates.identical_sets
     )
     # A picture that is there a thousand times makes half a million pairs: counted, and only some named.
     pairs = [(one[0], other[0]) for one, other in islice(_pairs(sets), MOST_NAMED)]
@@ -53,8 +54,8 @@ def report(
         ),
         identical_pairs=tuple(pairs),
         num_identical_pairs=_num_pairs(map(len, sets)),
-        near_duplicate_pairs=tuple(sorted(found.near_pairs)),
-        num_near_duplicate_pairs=found.num_near_pairs,
+        near_duplicate_pairs=tuple(sorted(duplicates.near_pairs)),
+        num_near_duplicate_pairs=duplicates.num_near_pairs,
         across_splits=tuple(across),
         dropped=dict(sorted(dropped.items())),
         warnings=tuple(warnings),

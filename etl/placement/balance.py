@@ -1,9 +1,47 @@
-"""Assigning leakage groups to splits or folds: integers in, integers out."""
+"""Dividing leakage groups among splits or folds, each whole."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from etl.options import EtlOptions
+from hvdcells.errors import UserError
+
+Counts = npt.NDArray[np.int64]
+Shares = npt.NDArray[np.float64]
 
 
-def assign_groups(counts: np.ndarray, proportions: np.ndarray, order: np.ndarray) -> np.ndarray:
+def divide_groups(
+    counts: Mapping[str, Counts], proportions: Shares, options: EtlOptions, class_names: Sequence[str]
+) -> dict[str, int]:
+    """Return the split or fold of each leakage group.
+
+    Args:
+        counts: images per class, shape (num_classes,), of each group.
+        proportions: wanted share of each part, shape (num_parts,), adding up to 1; parts of share 0 stay empty.
+        options: the seed, which decides between equals, and what the message says.
+        class_names: by label.
+
+    Raises:
+        UserError: there are fewer groups of a class than parts.
+    """
+    names = sorted(counts)
+    table = np.array([counts[name] for name in names]).reshape(-1, len(class_names))
+    num_parts = int((proportions > 0).sum())
+    for name, num_groups in zip(class_names, (table > 0).sum(axis=0), strict=True):
+        if num_groups < num_parts:
+            raise UserError(
+                f"the class {name!r} has {num_groups} leakage groups (subjects joined by shared pixels)",
+                f"at least {num_parts}, one for each {'fold' if options.split == 'k-fold' else 'split'}",
+                "add subjects, or ask for fewer parts (--proportions with a share of 0, or fewer --num-folds)",
+            )
+    order = [xxhash.xxh3_64_intdigest(name.encode(), seed=options.seed & (2**64 - 1)) for name in names]
+    return dict(zip(names, assign_groups(table, proportions, order).tolist(), strict=True))
+
+
+def assign_groups(counts: Counts, proportions: Shares, order: Sequence[int]) -> npt.NDArray[np.int64]:
     """Assign whole groups to parts so that each class is divided as the proportions say, as nearly as groups allow.
 
     The largest groups go first, each to the part that lacks most of it; the last groups fill the gaps. Every part
@@ -12,7 +50,7 @@ def assign_groups(counts: np.ndarray, proportions: np.ndarray, order: np.ndarray
     Args:
         counts: images per group and class, shape (num_groups, num_classes).
         proportions: wanted share of each part, shape (num_parts,), adding up to 1; parts of share 0 stay empty.
-        order: decides between equals, one number per group, shape (num_groups,).
+        order: decides between equals, one number per group.
 
     Returns:
         The part of each group, shape (num_groups,).

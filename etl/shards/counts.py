@@ -9,6 +9,7 @@ from hvdcells.data.columns import NO_FOLD, SPLITS
 from hvdcells.data.manifest import FoldSummary, ParquetFile, SplitSummary
 
 MIXED = "mixed"
+RGB = tuple[float, float, float]
 
 
 class TallyKey(NamedTuple):
@@ -42,7 +43,7 @@ def tally(images: Iterable[tuple[TallyKey, int, Sequence[int]]]) -> list[Tally]:
     return [Tally(key, num, tuple(sums)) for key, (num, *sums) in sorted(totals.items())]
 
 
-def summaries(
+def split_summaries(
     tallied: Sequence[Tally],
     written: Sequence[tuple[str, ParquetFile]],
     class_names: Sequence[str],
@@ -78,7 +79,7 @@ def fold_summaries(
 def _summary(
     tallied: Sequence[Tally], parquet: tuple[ParquetFile, ...], class_names: Sequence[str], subjects_known: bool
 ) -> SplitSummary:
-    per_fold = Counter()
+    per_fold: Counter[int] = Counter()
     for key, num, _ in tallied:
         if key.fold != NO_FOLD:
             per_fold[key.fold] += num
@@ -91,7 +92,8 @@ def _summary(
 
 def _counts(tallied: Sequence[Tally], class_names: Sequence[str], subjects_known: bool) -> dict[str, Any]:
     """Return the fields of `ImageCounts`; subjects are named where they are known."""
-    per_class, per_subject = Counter(dict.fromkeys(class_names, 0)), Counter()
+    per_class = Counter(dict.fromkeys(class_names, 0))
+    per_subject: Counter[str] = Counter()
     class_of: dict[str, str] = {}
     for key, num, _ in tallied:
         per_class[key.class_name] += num
@@ -107,17 +109,16 @@ def _counts(tallied: Sequence[Tally], class_names: Sequence[str], subjects_known
     }
 
 
-def channel_moments(tallied: Sequence[Tally], image_size: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_moments(tallied: Sequence[Tally], image_size: int) -> tuple[RGB, RGB]:
     """Return mean and standard deviation of each RGB channel over the training images, in 0–255.
 
     They come from sums of whole numbers, so they do not depend on the order in which tasks added them up.
     """
     train = [tally for tally in tallied if tally.key.kept and tally.key.split == "train"]
     num_pixels = sum(tally.images for tally in train) * image_size**2
-    mean, std = [], []
-    for channel in range(3):
-        first = sum(tally.sums[channel] for tally in train) / num_pixels
-        second = sum(tally.sums[3 + channel] for tally in train) / num_pixels
-        mean.append(first)
-        std.append(math.sqrt(max(0.0, second - first**2)))
-    return tuple(mean), tuple(std)
+    red, green, blue, *squares = (sum(sums) / num_pixels for sums in zip(*(tally.sums for tally in train), strict=True))
+    return (red, green, blue), (_std(red, squares[0]), _std(green, squares[1]), _std(blue, squares[2]))
+
+
+def _std(mean: float, mean_square: float) -> float:
+    return math.sqrt(max(0.0, mean_square - mean**2))

@@ -61,20 +61,20 @@ class Decoding:
     seed: int
     options_digest: str
 
-    def findings(self, staged: str) -> str:
+    def findings(self, shard_name: str) -> str:
         """Location of the findings of a shard of this name."""
-        return storage.join(self.dataset, SHARDS_FOLDER, findings_name(staged))
+        return storage.join(self.dataset, SHARDS_FOLDER, findings_name(shard_name))
 
     def sorted(self, rows: Iterable[ImageRow]) -> list[ImageRow]:
         """Return images in the seeded order of all images."""
         return sorted(rows, key=lambda row: (order_of(row.source, self.seed), row.source))
 
-    def name(self, shard: int, rows: Sequence[ImageRow]) -> str:
+    def shard_name(self, number: int, rows: Sequence[ImageRow]) -> str:
         """Return the name of a shard: its number, and a digest of what its findings depend on."""
         key = xxhash.xxh3_64(self.options_digest.encode())
         for row in rows:
             key.update(f"{row.source}\0{row.size_bytes}\0{row.fingerprint}\0".encode("utf-8", "surrogatepass"))
-        return f"{shard:05d}-{key.hexdigest()}"
+        return f"{number:05d}-{key.hexdigest()}"
 
 
 def num_shards_for(num_images: int) -> int:
@@ -83,14 +83,14 @@ def num_shards_for(num_images: int) -> int:
     return max(1, -(-num_images // shard_images))
 
 
-def number_of(staged: str) -> int:
+def number_of(shard_name: str) -> int:
     """Return the number of a shard of this name."""
-    return int(staged.split("-", 1)[0])
+    return int(shard_name.split("-", 1)[0])
 
 
-def findings_name(staged: str) -> str:
+def findings_name(shard_name: str) -> str:
     """File name of what was learnt about the images of a shard."""
-    return f"{staged}.findings.parquet"
+    return f"{shard_name}.findings.parquet"
 
 
 def write_findings(location: str, findings: Sequence[ImageFinding], written: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ class Part(NamedTuple):
     fold: int = NO_FOLD
 
 
-class Placed(NamedTuple):
+class PlacedImage(NamedTuple):
     """An image and where it goes."""
 
     row: ImageRow
@@ -51,14 +51,14 @@ class StoredRow(NamedTuple):
     fold: int
 
     @classmethod
-    def of(cls, placed: Placed, finding: ImageFinding) -> "StoredRow":
+    def of(cls, image: PlacedImage, finding: ImageFinding) -> "StoredRow":
         """Return the row of a usable image."""
-        row, place = placed
+        row, place = image
         known = (row.label, row.class_name, row.subject, row.image_id, row.cell, row.source)
         return cls(*known, finding.content_hash, place.group, place.fold)
 
 
-def row_groups(members: Sequence[Placed], placement: Placement) -> list[list[Placed]]:
+def row_groups(members: Sequence[PlacedImage], placement: Placement) -> list[list[PlacedImage]]:
     """Cut the images of a part, in their order, into row groups as equal as can be.
 
     Images that turn out unusable later leave their row group smaller: where it begins does not depend on them.

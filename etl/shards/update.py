@@ -1,14 +1,13 @@
 """An update: images that are known from the dataset's earlier state stay in the shards they were decoded in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from etl.shards.findings import MIN_SHARD_IMAGES, Decoding, number_of
-from etl.shards.frames import settings_for
-from etl.source import listing
-from etl.source.rows import LISTED, ROW_SCHEMA
+from etl.shards.jobs import sql_settings_for
+from etl.source.rows import LISTED, ROW_SCHEMA, append_rows, read_rows, rows_file_name, to_table
 from hvdcells import storage
 from hvdcells.storage import parquet
 
@@ -49,13 +48,13 @@ def keep_known_shards(
     def write(rows: "pd.DataFrame") -> "pd.DataFrame":
         shard = int(rows["shard"].iloc[0])
         table = pa.Table.from_pandas(rows[ROW_SCHEMA.names], ROW_SCHEMA, preserve_index=False)
-        with storage.new_file(storage.join(folder, listing.file_name(shard))) as file:
-            listing.append_rows(file.name, table)
+        with storage.new_file(storage.join(folder, rows_file_name(shard))) as file:
+            append_rows(file.name, table)
         return rows[["shard"]].head(1)
 
-    with settings_for(spark, MIN_SHARD_IMAGES * len(numbers)):
-        rows = _read(spark, [(number, storage.join(dealt, listing.file_name(number))) for number in numbers])
-        places = [(number_of(staged), decoding.findings(staged)) for staged in known]
+    with sql_settings_for(spark, MIN_SHARD_IMAGES * len(numbers)):
+        rows = _read(spark, [(number, storage.join(dealt, rows_file_name(number))) for number in numbers])
+        places = [(number_of(name), decoding.findings(name)) for name in known]
         old = _read_keys(spark, places).withColumnRenamed("shard", "old_shard")
         joined = rows.join(old, list(_KEY), "left")
         is_known = f.col("old_shard").isNotNull() & (f.col("status") == LISTED)
@@ -69,10 +68,10 @@ def keep_known_shards(
 def _read(spark: "SparkSession", places: list[tuple[int, str]]) -> "DataFrame":
     """Return the listing with the shard of each image."""
 
-    def tables(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for number, location in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                table = listing.to_table(listing.read_rows(location))
+                table = to_table(read_rows(location))
                 yield from table.append_column("shard", pa.array([number] * len(table), pa.int64())).to_batches()
 
     return _places(spark, places).mapInArrow(tables, f"{_LISTING_DDL}, shard bigint")
@@ -81,7 +80,7 @@ def _read(spark: "SparkSession", places: list[tuple[int, str]]) -> "DataFrame":
 def _read_keys(spark: "SparkSession", places: list[tuple[int, str]]) -> "DataFrame":
     """Return what identifies the images of known shards, and their shard."""
 
-    def tables(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for number, location in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 table = parquet.read_table(location, _KEY).select(_KEY).replace_schema_metadata()

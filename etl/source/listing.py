@@ -8,32 +8,29 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
 from etl.source.layouts import Layout
-from etl.source.rows import LISTED, REJECTED, ROW_SCHEMA, UNLABELLED, ImageRow, order_of, to_table
+from etl.source.rows import (
+    LISTED,
+    REJECTED,
+    ROW_SCHEMA,
+    UNLABELLED,
+    Kind,
+    append_rows,
+    order_of,
+    rows_file_name,
+    to_table,
+)
 from hvdcells import storage
 
 CHUNK_ROWS = 50_000
-
-
-class Kind(NamedTuple):
-    """What a listing says of images, as far as their place in the dataset depends on it."""
-
-    subject: str
-    label: int
-    official_split: str
-    fold: int
-
-    @classmethod
-    def of(cls, row: ImageRow) -> "Kind":
-        """Return the kind of an image."""
-        return cls(row.subject, row.label, row.official_split, row.fold)
 
 
 class Listing:
@@ -81,11 +78,17 @@ class Listing:
 
     def num_per_label(self) -> Counter[int]:
         """Return the listed images of each label."""
-        return _summed(self.num_per_kind, "label")
+        summed: Counter[int] = Counter()
+        for kind, num in self.num_per_kind.items():
+            summed[kind.label] += num
+        return summed
 
     def num_per_official_split(self) -> Counter[str]:
         """Return the listed images of each side the source itself puts them on."""
-        return _summed(self.num_per_kind, "official_split")
+        summed: Counter[str] = Counter()
+        for kind, num in self.num_per_kind.items():
+            summed[kind.official_split] += num
+        return summed
 
     def _chunks(self) -> Iterator[pa.Table]:
         self._spool.seek(0)
@@ -112,7 +115,7 @@ class Listing:
                 chunk = chunk.take(pa.array(order)).combine_chunks()
                 present, starts = np.unique(shard_of[order], return_index=True)
                 for shard, start, stop in zip(present, starts, [*starts[1:], len(chunk)], strict=True):
-                    append_rows(storage.join(local, file_name(shard)), chunk.slice(start, stop - start))
+                    append_rows(storage.join(local, rows_file_name(shard)), chunk.slice(start, stop - start))
                 numbers.update(present.tolist())
         return sorted(numbers)
 
@@ -121,39 +124,10 @@ def _hash(text: str) -> int:
     return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
 
 
-def _repeated(values: np.ndarray) -> frozenset[int]:
+def _repeated(values: npt.NDArray[np.uint64]) -> frozenset[int]:
     values.sort()
     return frozenset(values[1:][values[1:] == values[:-1]].tolist())
 
 
-def _summed(num_per_kind: Counter[Kind], field: str) -> Counter:
-    summed = Counter()
-    for kind, num in num_per_kind.items():
-        summed[getattr(kind, field)] += num
-    return summed
-
-
 def _with_column(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
     return table.set_column(table.schema.get_field_index(name), name, column)
-
-
-def file_name(shard: int) -> str:
-    """File name of a shard's part of the listing."""
-    return f"{shard:05d}.arrows"
-
-
-def append_rows(path: str, rows: pa.Table) -> None:
-    """Append rows to a shard's part of the listing, on this machine's disk."""
-    with open(path, "ab") as sink, pa.ipc.new_stream(sink, ROW_SCHEMA) as writer:  # noqa: PTH123
-        writer.write_table(rows)
-
-
-def read_rows(location: str) -> list[ImageRow]:
-    """Read a shard's part of the listing."""
-    rows = []
-    with storage.local_copy(location) as path, pa.memory_map(path) as source:
-        while source.tell() < source.size():
-            with pa.ipc.open_stream(source) as reader:
-                table = reader.read_all()
-            rows += map(ImageRow._make, zip(*(column.to_pylist() for column in table.columns), strict=True))
-    return rows

@@ -1,10 +1,12 @@
-"""One row of a source's listing: what is known of an image before it is decoded."""
+"""The rows of a source's listing: what is known of an image before it is decoded, and the files that hold them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
 import xxhash
 
+from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD
 
 NO_LABEL = -1
@@ -32,12 +34,26 @@ class ImageRow(NamedTuple):
     reason: str = ""
 
 
+class Kind(NamedTuple):
+    """What a listing says of images, as far as their place in the dataset depends on it."""
+
+    subject: str
+    label: int
+    official_split: str
+    fold: int
+
+    @classmethod
+    def of(cls, row: ImageRow) -> "Kind":
+        """Return the kind of an image."""
+        return cls(row.subject, row.label, row.official_split, row.fold)
+
+
 _ARROW = {int: pa.int64(), str: pa.string()}
 ROW_SCHEMA = pa.schema([pa.field(name, _ARROW[kind]) for name, kind in ImageRow.__annotations__.items()])
 ROW_COLUMNS = tuple(ROW_SCHEMA.names)
 
 
-def to_table(rows: list[ImageRow]) -> pa.Table:
+def to_table(rows: Sequence[ImageRow]) -> pa.Table:
     """Turn rows into an Arrow table of `ROW_SCHEMA`."""
     columns = zip(*rows, strict=True) if rows else [[] for _ in ROW_COLUMNS]
     return pa.table(
@@ -48,3 +64,25 @@ def to_table(rows: list[ImageRow]) -> pa.Table:
 def order_of(source: str, seed: int) -> int:
     """Return the place of an image in the seeded order of all images (64 bits)."""
     return xxhash.xxh3_64_intdigest(source.encode("utf-8", "surrogatepass"), seed=seed & (2**64 - 1))
+
+
+def rows_file_name(number: int) -> str:
+    """File name of a shard's part of the listing."""
+    return f"{number:05d}.arrows"
+
+
+def append_rows(path: str, rows: pa.Table) -> None:
+    """Append rows to a shard's part of the listing, on this machine's disk."""
+    with open(path, "ab") as sink, pa.ipc.new_stream(sink, ROW_SCHEMA) as writer:  # noqa: PTH123
+        writer.write_table(rows)
+
+
+def read_rows(location: str) -> list[ImageRow]:
+    """Read a shard's part of the listing."""
+    rows: list[ImageRow] = []
+    with storage.local_copy(location) as path, pa.memory_map(path) as source:
+        while source.tell() < source.size():
+            with pa.ipc.open_stream(source) as reader:
+                table = reader.read_all()
+            rows += map(ImageRow._make, zip(*(column.to_pylist() for column in table.columns), strict=True))
+    return rows

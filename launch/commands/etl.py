@@ -75,7 +75,7 @@ def etl(
 
     from etl.options import EtlOptions
     from etl.pipeline import carry_out
-    from etl.plan import plan_etl
+    from etl.plan import UpToDate, plan_etl
     from hvdcells.data.dataset import Dataset
     from hvdcells.spark.session import spark_session
     from launch.commands.dataset_tables import print_dataset
@@ -103,7 +103,7 @@ def etl(
     listener = ProgressBars(console)
     # Before Spark starts: wrong input is told, and a finished dataset found, at once.
     plan = plan_etl(source, dataset, options, update, listener)
-    if plan.nothing_to_do:
+    if isinstance(plan, UpToDate):
         print_dataset(Dataset.open(dataset), console)
         return
     spark_began = time.monotonic()

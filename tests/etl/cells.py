@@ -25,7 +25,7 @@ def cell(seed: int, side: int = 48) -> np.ndarray:
     image = np.zeros((side, side, 3), np.uint8)
     texture = rng.integers(40, 200, (side, side, 3), dtype=np.uint8)
     disc = np.zeros((side, side), np.uint8)
-    cv2.circle(disc, (side // 2, side // 2), int(rng.integers(side // 5, side // 3)), 1, -1)
+    cv2.circle(disc, (side // 2, side // 2), int(rng.integers(side // 5, side // 3)), (1,), -1)
     image[disc == 1] = texture[disc == 1]
     return image
 
@@ -43,7 +43,7 @@ def write_cnmc(root: Path, images_per_subject: int = 4, first_seed: int = 0) -> 
         The number of images.
     """
     seed = first_seed
-    lines = []
+    lines: list[tuple[str, str, int]] = []
     for part in range(4):
         for class_name, names in (("all", (2 * part + 1, 2 * part + 2)), ("hem", (2 * part + 1, 2 * part + 2))):
             for number in names:

@@ -247,7 +247,7 @@ def test_a_run_that_failed_goes_on_from_its_finished_shards(spark, source, tmp_p
         raise RuntimeError("the power went")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "find_sharing", broken)
+        patch.setattr(pipeline, "find_duplicates", broken)
         with pytest.raises(RuntimeError, match="the power went"):
             run_etl(spark, source, dataset, SMALL)
     with pytest.raises(UserError, match="no finished dataset"):

@@ -7,8 +7,7 @@ from pathlib import PurePosixPath
 
 from etl.options import CNMC_CROP
 from etl.source import names
-from etl.source.files import SourceFile
-from etl.source.inventory import Inventory
+from etl.source.files import Inventory, SourceFile
 from etl.source.layouts import Layout
 from etl.source.rows import REJECTED, UNLABELLED, ImageRow
 from hvdcells import storage
@@ -58,7 +57,8 @@ def rows_of(images: Iterable[SourceFile], labels: Mapping[str, tuple[str, str]])
     """Yield one row per image."""
     for file in images:
         if names.is_final_test(file.path):
-            yield _row(file, status=UNLABELLED, reason="final test set, published without labels")
+            known = (file.path, file.size_bytes, file.fingerprint)
+            yield ImageRow(*known, status=UNLABELLED, reason="final test set, published without labels")
         elif names.is_preliminary_test(file.path):
             yield _preliminary_row(file, labels)
         else:
@@ -69,11 +69,13 @@ def _training_row(file: SourceFile) -> ImageRow:
     cell = names.parse_cell_name(file.path)
     folder_class = names.class_folder_of(file.path)
     if cell is None:
-        return _row(file, status=REJECTED, reason="file name is not UID_<subject>_<image>_<cell>_{all,hem}")
+        return _rejected(file, "file name is not UID_<subject>_<image>_<cell>_{all,hem}")
     if folder_class is not None and folder_class != cell.class_name:
-        return _row(file, status=REJECTED, reason=f"named {cell.class_name} but lies in the folder {folder_class}")
+        return _rejected(file, f"named {cell.class_name} but lies in the folder {folder_class}")
     fold = names.fold_of(file.path)
-    return _labelled(file, cell, NO_FOLD if fold is None else fold, OFFICIAL_SPLIT_BY_FOLD.get(fold, "train"))
+    if fold is None:
+        return _labelled(file, cell, NO_FOLD, "train")
+    return _labelled(file, cell, fold, OFFICIAL_SPLIT_BY_FOLD.get(fold, "train"))
 
 
 def _preliminary_row(file: SourceFile, labels: Mapping[str, tuple[str, str]]) -> ImageRow:
@@ -83,19 +85,21 @@ def _preliminary_row(file: SourceFile, labels: Mapping[str, tuple[str, str]]) ->
         cell = names.parse_cell_name(name)
         if cell is not None:
             return _labelled(file, cell, NO_FOLD, "test")
-        return _row(file, status=REJECTED, reason="preliminary test image without a line in the labels CSV")
+        return _rejected(file, "preliminary test image without a line in the labels CSV")
     original, label = labels[name.lower()]
     cell = names.parse_cell_name(original)
     if cell is None:
-        return _row(file, status=REJECTED, reason=f"labels CSV gives an original name of another form: {original!r}")
+        return _rejected(file, f"labels CSV gives an original name of another form: {original!r}")
     if _CLASS_BY_LABEL_TEXT.get(label) != cell.class_name:
-        return _row(file, status=REJECTED, reason=f"labels CSV says {label!r} but the original name {original}")
+        return _rejected(file, f"labels CSV says {label!r} but the original name {original}")
     return _labelled(file, cell, NO_FOLD, "test")
 
 
 def _labelled(file: SourceFile, cell: names.CellName, fold: int, split: str) -> ImageRow:
-    return _row(
-        file,
+    return ImageRow(
+        file.path,
+        file.size_bytes,
+        file.fingerprint,
         label=cell.label,
         class_name=cell.class_name,
         subject=cell.subject,
@@ -106,5 +110,5 @@ def _labelled(file: SourceFile, cell: names.CellName, fold: int, split: str) -> 
     )
 
 
-def _row(file: SourceFile, **values: object) -> ImageRow:
-    return ImageRow(file.path, file.size_bytes, file.fingerprint, **values)
+def _rejected(file: SourceFile, reason: str) -> ImageRow:
+    return ImageRow(file.path, file.size_bytes, file.fingerprint, status=REJECTED, reason=reason)

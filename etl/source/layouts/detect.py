@@ -1,8 +1,7 @@
 """Finding out which layout a source has, or holding it to the one that was named."""
 
 from etl.options import EtlOptions
-from etl.source.files import list_files
-from etl.source.inventory import TABLE_SUFFIXES, Inventory
+from etl.source.files import TABLE_SUFFIXES, Inventory, list_files
 from etl.source.layouts import Layout, cnmc, folders, table
 from hvdcells import storage
 from hvdcells.errors import UserError
@@ -23,7 +22,7 @@ def understand(source: str, options: EtlOptions) -> Layout:
         )
     if storage.is_file(source):
         return _of_file(source, options)
-    inventory = Inventory.take(list_files(source))
+    inventory = Inventory(list_files(source))
     listed_in = [storage.join(source, name) for name in inventory.tables if "/" not in name]
     tables = [name for name in listed_in if table.is_table(name)]
     if options.layout == "table" or (options.layout == "auto" and tables and not cnmc.recognises(inventory)):

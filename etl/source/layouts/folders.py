@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
 from etl.options import LARGEST_SQUARE, EtlOptions
-from etl.source.inventory import Inventory
+from etl.source.files import Inventory
 from etl.source.layouts import Layout
 from etl.source.layouts.words import order_classes, split_named
 from etl.source.rows import REJECTED, ImageRow
@@ -59,7 +59,7 @@ def _parts(folder: str) -> tuple[str, ...]:
 
 
 def _rows(
-    inventory: Inventory, level: int, labels: Mapping[str, int], pattern: re.Pattern | None
+    inventory: Inventory, level: int, labels: Mapping[str, int], pattern: re.Pattern[str] | None
 ) -> Iterator[ImageRow]:
     for file in inventory.images():
         parts = PurePosixPath(file.path).parts

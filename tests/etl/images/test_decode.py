@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from etl.dataset.petastorm import unischema
-from etl.images.decode import Unreadable, centre_square, content_hash, decode, perceptual_hash, process, resize
+from etl.images.decode import Unreadable, decode
+from etl.images.normalise import centre_square, content_hash, perceptual_hash, process, resize
 from hvdcells.data.stored_images import DamagedImageError, ImageColumn, decode_stored, encode
 from tests.etl.cells import SAMPLE, cell, needs_sample
 

@@ -50,9 +50,9 @@ def test_they_are_those_that_comparing_all_with_all_finds(drawn, most_bits):
 
 
 def test_what_too_many_share_is_left_out():
-    images = [(number, 7) for number in range(duplicates.MOST_SHARING + 1)]
+    images = [(number, 7) for number in range(duplicates.MOST_EQUAL_QUARTERS + 1)]
     assert duplicates.near_pairs(facts(images), 0, 2) == set()
     assert (
         len(duplicates.near_pairs(facts(images[:-1]), 0, 2))
-        == duplicates.MOST_SHARING * (duplicates.MOST_SHARING - 1) // 2
+        == duplicates.MOST_EQUAL_QUARTERS * (duplicates.MOST_EQUAL_QUARTERS - 1) // 2
     )

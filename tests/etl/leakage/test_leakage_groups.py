@@ -1,73 +1,64 @@
+"""Subjects joined by images with the same pixels, by hand, at random and in the real data."""
+
 import csv
 from collections import Counter, defaultdict
 from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components as reference_components
+from hypothesis import given
+from hypothesis import strategies as st
 
-from etl.leakage import components, duplicates
-from etl.leakage.components import connected_components, group_of
+from etl.leakage import duplicates
+from etl.leakage.duplicates import leakage_groups
 from etl.options import EtlOptions
-from etl.placement.place import Copy, Sharing, decide
+from etl.placement.decide import DuplicateImage, Duplicates, decide_placement
 from etl.source.files import SourceFile
 from etl.source.layouts.cnmc import rows_of
-from etl.source.listing import Kind
-from etl.source.rows import LISTED, UNLABELLED
+from etl.source.rows import LISTED, UNLABELLED, Kind
 from hvdcells.data.columns import CNMC_CLASS_NAMES
 from tests.etl.cells import FULL_MANIFEST, SAMPLE, needs_manifest, needs_sample
 
-pytestmark = pytest.mark.spark
+
+def test_a_long_chain_is_one_group_whatever_its_order():
+    nodes = [f"n{number:05d}" for number in np.random.default_rng(0).permutation(10_000)]
+    assert leakage_groups(pairwise(nodes)) == dict.fromkeys(nodes, "n00000")
 
 
-@pytest.fixture(autouse=True)
-def few_rows(spark):
-    from etl.shards.frames import settings_for
-
-    with settings_for(spark, 1000):
-        yield
+def test_no_pairs_no_groups():
+    assert leakage_groups([]) == {}
 
 
-def components_of(spark, edges):
-    frame = spark.createDataFrame(edges, "a string, b string")
-    return {row.node: row.component for row in connected_components(frame).collect()}
+def test_a_group_is_named_for_its_first_subject():
+    assert leakage_groups([("3", "2"), ("1", "2"), ("5", "4")]) == {"1": "1", "2": "1", "3": "1", "4": "4", "5": "4"}
 
 
-def test_a_long_chain_is_one_component_whatever_its_order(spark):
-    nodes = [f"n{number:03d}" for number in np.random.default_rng(0).permutation(64)]
-    edges = list(pairwise(nodes))
-    assert components_of(spark, edges) == dict.fromkeys(nodes, "n000")
+def groups_by_union_find(pairs):
+    parent = {name: name for pair in pairs for name in pair}
+
+    def root(name):
+        while parent[name] != name:
+            name = parent[name]
+        return name
+
+    for one, other in pairs:
+        first, second = sorted((root(one), root(other)))
+        parent[second] = first
+    return {name: root(name) for name in parent}
 
 
-def test_no_edges_no_components(spark):
-    assert components_of(spark, []) == {}
+@pytest.mark.parametrize("times", [2, 256, 65536])
+def test_a_pair_may_come_any_number_of_times(times):
+    assert leakage_groups([("b", "a"), ("c", "b")] * times) == {"a": "a", "b": "a", "c": "a"}
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_random_graphs_agree_with_scipy(spark, seed):
-    rng = np.random.default_rng(seed)
-    ends = rng.integers(0, 120, (90, 2))
-    ends = ends[ends[:, 0] != ends[:, 1]]
-    found = components_of(spark, [(f"n{a:03d}", f"n{b:03d}") for a, b in ends.tolist()])
-    _, wanted = reference_components(coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(120, 120)))
-    first = {}
-    for node in sorted(set(ends.ravel().tolist())):
-        first.setdefault(wanted[node], f"n{node:03d}")
-    assert found == {f"n{node:03d}": first[wanted[node]] for node in set(ends.ravel().tolist())}
+NAMES = st.one_of(st.integers(0, 40).map(str), st.text(max_size=3))
 
 
-@pytest.mark.parametrize("most_on_the_driver", [components.MOST_PAIRS_ON_THE_DRIVER, 0])
-def test_a_group_is_named_for_its_first_subject(spark, monkeypatch, most_on_the_driver):
-    monkeypatch.setattr(components, "MOST_PAIRS_ON_THE_DRIVER", most_on_the_driver)
-    assert group_of(spark, []) == {}
-    assert group_of(spark, [("3", "2"), ("1", "2"), ("5", "4")]) == {
-        "1": "1",
-        "2": "1",
-        "3": "1",
-        "4": "4",
-        "5": "4",
-    }
+@given(st.lists(st.tuples(NAMES, NAMES), max_size=60))
+def test_groups_are_those_of_a_union_find(pairs):
+    assert leakage_groups(pairs) == groups_by_union_find(pairs)
+    assert leakage_groups((other, one) for one, other in reversed(pairs * 2)) == leakage_groups(pairs)
 
 
 @pytest.fixture(scope="module")
@@ -90,20 +81,20 @@ def real_sets(real_rows):
 
 
 @pytest.fixture(scope="module")
-def real_sharing(spark, real_rows, real_sets):
+def real_duplicates(real_rows, real_sets):
     """What decoding the labelled images would tell."""
-    copies = tuple(
-        tuple(Copy(source, Kind.of(real_rows[source])) for source in members)
+    identical_sets = tuple(
+        tuple(DuplicateImage(source, Kind.of(real_rows[source])) for source in members)
         for members in real_sets
         if all(real_rows[source].status == LISTED for source in members)
     )
-    joined = {pair for members in copies for pair in pairwise(sorted({copy.kind.subject for copy in members}))}
-    return Sharing(copies, group_of(spark, sorted(joined)))
+    subjects = [sorted({image.kind.subject for image in members}) for members in identical_sets]
+    return Duplicates(identical_sets, leakage_groups(pair for names in subjects for pair in pairwise(names)))
 
 
 @needs_manifest
 @needs_sample
-def test_the_106_identical_pairs_of_the_real_data(real_rows, real_sets, real_sharing):
+def test_the_106_identical_pairs_of_the_real_data(real_rows, real_sets, real_duplicates):
     pairs = [pair for members in real_sets for pair in combinations(members, 2)]
     assert len(pairs) == 106
     # Two of the pairs lie within the final test set, the others within the training folds.
@@ -112,7 +103,7 @@ def test_the_106_identical_pairs_of_the_real_data(real_rows, real_sets, real_sha
     assert sum(one.subject != other.subject for one, other in pairs) == 99
     assert sum(one.fold != other.fold for one, other in pairs) == 94
 
-    group = real_sharing.group_of
+    group = real_duplicates.group_of
     assert all(group.get(one.subject, one.subject) == group.get(other.subject, other.subject) for one, other in pairs)
     joined = defaultdict(set)
     for subject, name in group.items():
@@ -127,11 +118,11 @@ def test_the_106_identical_pairs_of_the_real_data(real_rows, real_sets, real_sha
 @needs_manifest
 @needs_sample
 @pytest.mark.parametrize("split", ["official", "grouped", "k-fold"])
-def test_no_strategy_leaves_a_copy_on_two_sides_of_the_real_data(real_rows, real_sharing, split):
+def test_no_strategy_leaves_a_copy_on_two_sides_of_the_real_data(real_rows, real_duplicates, split):
     rows = [row for row in real_rows.values() if row.status == LISTED]
     assert len(rows) == 12528
     kinds = Counter(map(Kind.of, rows))
-    placement = decide(kinds, EtlOptions.of(split=split), CNMC_CLASS_NAMES, sharing=real_sharing)
+    placement = decide_placement(kinds, EtlOptions.of(split=split), CNMC_CLASS_NAMES, duplicates=real_duplicates)
     placed = [(row, placement.place(row.source, row)) for row in rows]
     kept = [(row, place) for row, place in placed if not place.dropped]
     side = (lambda place: (place.split, place.fold)) if split == "k-fold" else (lambda place: place.split)

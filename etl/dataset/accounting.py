@@ -1,4 +1,4 @@
-"""Images that cannot be used: each a row with its reason, and a limit to how many there may be."""
+"""No image is lost without being counted: rejected images each with a reason, a limit to them, and the sum of all."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from etl.dataset.work_folder import REJECTS_FOLDER
 from hvdcells import storage
+from hvdcells.data.manifest import Manifest
 from hvdcells.errors import UserError
 from hvdcells.storage.parquet import ParquetWriter
 
@@ -52,3 +53,18 @@ def refuse_too_many(rejected: dict[str, int], num_listed: int, max_share: float,
         f"look at {storage.join(dataset, REJECTS_FOLDER)}, mend or remove these files and run the same command again, "
         f"or allow more with --max-rejects {min(1.0, num / num_listed + 0.005):.2f}",
     )
+
+
+def refuse_miscount(manifest: Manifest) -> None:
+    """Hold the manifest to the rule that no image is lost.
+
+    Raises:
+        RuntimeError: listed is not written + rejected + dropped + unlabelled, or the files hold another number of rows.
+    """
+    accounted = manifest.written + sum(manifest.rejected.values()) + manifest.dropped + manifest.unlabelled
+    in_files = sum(sum(file.rows_per_row_group) for split in manifest.splits.values() for file in split.files)
+    if (manifest.listed, manifest.written) != (accounted, in_files):
+        raise RuntimeError(
+            f"images were lost: {manifest.listed} listed, {accounted} accounted for; "
+            f"{manifest.written} counted, {in_files} in the files"
+        )

@@ -1,8 +1,8 @@
 import pytest
 
 from etl.options import EtlOptions
-from etl.placement.place import Copy, Sharing, decide
-from etl.source.listing import Kind
+from etl.placement.decide import DuplicateImage, Duplicates, decide_placement
+from etl.source.rows import Kind
 from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD
 from hvdcells.errors import UserError
 
@@ -11,12 +11,13 @@ def many(per_class=6, num_images=3):
     return {Kind(f"{label}-{number}", label, "train", 0): num_images for label in (0, 1) for number in range(per_class)}
 
 
-def decided(kinds, has_validation=True, sharing=None, **options):
-    return decide(kinds, EtlOptions.of(**options), CNMC_CLASS_NAMES, has_validation, sharing)
+def decided(kinds, has_validation=True, duplicates=None, num_rejected=None, **options):
+    options = EtlOptions.of(**options)
+    return decide_placement(kinds, options, CNMC_CLASS_NAMES, has_validation, duplicates, num_rejected)
 
 
-def copies(*sets):
-    return tuple(tuple(Copy(source, kind) for source, kind in members) for members in sets)
+def duplicates_of(*sets):
+    return Duplicates(tuple(tuple(DuplicateImage(source, kind) for source, kind in members) for members in sets))
 
 
 def test_copies_leave_the_side_that_is_trained_on():
@@ -30,9 +31,9 @@ def test_copies_leave_the_side_that_is_trained_on():
         "g": Kind("7", 0, "train", 0),
         "h": Kind("7", 0, "test", NO_FOLD),
     }
-    sharing = Sharing(copies=copies(*([(name, images[name]) for name in pair] for pair in ("ab", "cd", "ef"))))
+    duplicates = duplicates_of(*([(name, images[name]) for name in pair] for pair in ("ab", "cd", "ef")))
     kinds = dict.fromkeys(images.values(), 1)
-    placement = decided(kinds, sharing=sharing, split="official")
+    placement = decided(kinds, duplicates=duplicates, split="official")
     assert {name: placement.place(name, kind).dropped for name, kind in images.items()} == {
         "a": "the same pixels are also in validation",
         "b": "",
@@ -43,14 +44,16 @@ def test_copies_leave_the_side_that_is_trained_on():
         "g": "its subject is also in test",
         "h": "",
     }
-    kept = decided(kinds, sharing=sharing, split="official", keep_leaks=True)
+    kept = decided(kinds, duplicates=duplicates, split="official", keep_leaks=True)
     assert {kept.place(name, kind).dropped for name, kind in images.items()} == {""}
 
 
 def test_a_copy_whose_other_was_dropped_for_its_subject_stays():
     train, both, test = Kind("1", 1, "train", 0), Kind("2", 1, "validation", 2), Kind("2", 1, "test", NO_FOLD)
-    sharing = Sharing(copies=copies([("a", train), ("b", both)]))
-    placement = decided({train: 1, both: 1, test: 1, Kind("3", 0, "train", 0): 1}, sharing=sharing, split="official")
+    duplicates = duplicates_of([("a", train), ("b", both)])
+    placement = decided(
+        {train: 1, both: 1, test: 1, Kind("3", 0, "train", 0): 1}, duplicates=duplicates, split="official"
+    )
     assert placement.place("b", both).dropped == "its subject is also in test"
     assert placement.place("a", train).dropped == ""
 
@@ -80,7 +83,7 @@ def test_folds_are_numbered_and_the_official_test_stays_apart():
 def test_subjects_that_were_joined_stay_together(split):
     kinds = many()
     group_of = {"0-1": "0-1", "0-2": "0-1", "1-5": "0-1"}
-    placement = decided(kinds, sharing=Sharing(group_of=group_of), split=split, num_folds=3)
+    placement = decided(kinds, duplicates=Duplicates(group_of=group_of), split=split, num_folds=3)
     places = {placement.place("", kind) for kind in kinds if kind.subject in group_of}
     assert len(places) == 1
     assert places.pop().group == "0-1"
@@ -102,8 +105,8 @@ def test_some_rejected_images_change_nothing_and_a_lost_subject_does():
     kinds = many()
     before = decided(kinds, split="grouped")
     one = next(iter(kinds))
-    assert decided(kinds, sharing=Sharing(num_rejected={one: 2}), split="grouped") == before
-    assert one.subject not in decided(kinds, sharing=Sharing(num_rejected={one: 3}), split="grouped").part_of
+    assert decided(kinds, num_rejected={one: 2}, split="grouped") == before
+    assert one.subject not in decided(kinds, num_rejected={one: 3}, split="grouped").part_of
 
 
 def test_the_seed_decides():

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from etl import pipeline
-from etl.images import decode
+from etl.images import normalise
 from etl.leakage import find
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
@@ -65,7 +65,7 @@ def test_what_pixels_tell_gives_the_same_dataset_by_whatever_way(spark, source, 
     rows = {row["source"]: (side, row) for side, row in rows_of(tmp_path / "at-once")}
     assert {row["group"] for _, row in rows.values() if row["subject"] in ("1", "90")} == {"1"}
     for source_path, (_, row) in rows.items():
-        pixels = decode.process((root / source_path).read_bytes(), 16, 40)
+        pixels = normalise.process((root / source_path).read_bytes(), 16, 40)
         np.testing.assert_array_equal(np.load(io.BytesIO(row["image"])), pixels.square[..., ::-1])
 
     monkeypatch.setattr(find, "BUCKET_IMAGES", 10)  # as if there were too many for one task
@@ -73,7 +73,7 @@ def test_what_pixels_tell_gives_the_same_dataset_by_whatever_way(spark, source, 
     def broken(*_args, **_kwargs):
         raise RuntimeError("the power went")
 
-    for function in ("find_sharing", "settle_all", "write_overview"):
+    for function in ("find_duplicates", "rewrite_all", "write_overview"):
         with monkeypatch.context() as patch:
             patch.setattr(pipeline, function, broken)
             with pytest.raises(RuntimeError, match="the power went"):

@@ -1,0 +1,100 @@
+"""What the Parquet files of a dataset hold, row by row: read, decoded and hashed anew, for `etl.verify` to judge."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from etl.images import normalise
+from hvdcells import storage
+from hvdcells.data.columns import NO_FOLD, ImageEncoding, arrow_schema
+from hvdcells.data.dataset import Dataset
+from hvdcells.data.stored_images import DamagedImageError, decode_stored
+from hvdcells.storage import parquet
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_COPIED = ("class_name", "label", "fold", "subject", "group", "image_id", "content_hash")
+_INTEGERS = frozenset(("label", "fold"))
+_FACTS = ("split", *_COPIED, "stored_hash", "problem")
+_DDL = ", ".join(f"`{name}` {'int' if name in _INTEGERS else 'string'}" for name in _FACTS)
+_SCHEMA = pa.schema([(name, pa.int32() if name in _INTEGERS else pa.string()) for name in _FACTS])
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """What the manifest says of every image."""
+
+    image_size: int
+    encoding: ImageEncoding
+    class_names: tuple[str, ...]
+
+
+def read_facts(spark: "SparkSession", dataset: Dataset) -> "DataFrame":
+    """Look at every row of every file that the manifest names.
+
+    Returns:
+        The columns of a row but its image, `stored_hash` of the decoded pixels, and `problem`: empty if nothing is
+        wrong. What is wrong with a file or a row group is a row of its own.
+    """
+    manifest = dataset.manifest
+    named = [
+        (split, storage.join(dataset.location, file.path), list(file.rows_per_row_group), file.fold)
+        for split, summary in manifest.splits.items()
+        for file in summary.files
+    ]
+    expected = _Expected(manifest.image_size, manifest.image_encoding, manifest.class_names)
+
+    def look(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        normalise.use_one_thread()
+        for batch in batches:
+            for file in batch.to_pylist():
+                yield from _facts_of_file(**file, expected=expected)
+
+    num_tasks = max(1, min(len(named), 8 * spark.sparkContext.defaultParallelism))
+    entries = spark.sparkContext.parallelize(named, num_tasks)
+    ddl = "split string, location string, sizes array<int>, fold int"
+    return spark.createDataFrame(entries, ddl).mapInArrow(look, _DDL)
+
+
+def _facts_of_file(
+    split: str, location: str, sizes: list[int], fold: int, expected: _Expected
+) -> Iterator[pa.RecordBatch]:
+    try:
+        with parquet.open_copy(location) as file:
+            if not file.schema_arrow.equals(arrow_schema()):
+                yield _problem(split, f"{location}: other columns than the dataset's")
+                return
+            found = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
+            if found != sizes:
+                yield _problem(split, f"{location}: row groups of {found} rows, the manifest says {sizes}")
+            for index in range(file.num_row_groups):
+                rows = file.read_row_group(index).to_pylist()
+                if fold != NO_FOLD and {row["fold"] for row in rows} != {fold}:
+                    yield _problem(split, f"{location}: row group {index} holds other folds than the manifest says")
+                yield pa.RecordBatch.from_pylist([_facts(split, row, location, expected) for row in rows], _SCHEMA)
+    except (OSError, pa.ArrowException) as error:
+        yield _problem(split, f"{location}: cannot be read ({str(error).splitlines()[0]})")
+
+
+def _facts(split: str, row: dict[str, Any], location: str, expected: _Expected) -> dict[str, Any]:
+    problem, stored_hash = "", ""
+    image_id, label, class_name = row["image_id"], row["label"], row["class_name"]
+    try:
+        pixels = decode_stored(row["image"], expected.encoding)
+        if pixels.shape != (expected.image_size, expected.image_size, 3) or pixels.dtype != "uint8":
+            problem = f"{image_id} in {location}: {pixels.dtype} of shape {pixels.shape}"
+        else:
+            stored_hash = normalise.content_hash(pixels)
+    except DamagedImageError as verdict:
+        problem = f"{image_id} in {location}: {verdict}"
+    if not 0 <= label < len(expected.class_names) or expected.class_names[label] != class_name:
+        problem = problem or f"{image_id} in {location}: label {label} and class {class_name!r}"
+    return {"split": split, "stored_hash": stored_hash, "problem": problem} | {name: row[name] for name in _COPIED}
+
+
+def _problem(split: str, text: str) -> pa.RecordBatch:
+    empty = {name: 0 if name in _INTEGERS else "" for name in _FACTS}
+    return pa.RecordBatch.from_pylist([empty | {"split": split, "problem": text}], _SCHEMA)

@@ -1,0 +1,95 @@
+"""One image: pixels → centre crop → square of the wanted size, and what is learnt about it on the way.
+
+Plain numpy and OpenCV; nothing of Spark.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import xxhash
+
+from etl.images.decode import Pixels, decode_bgr
+
+
+@dataclass(frozen=True)
+class NormalisedImage:
+    """An image as it goes into the dataset, and what was learnt about its pixels."""
+
+    square: Pixels
+    """The pixels, uint8 of shape (image_size, image_size, 3), in OpenCV's order of channels: BGR."""
+    content_hash: str
+    perceptual_hash: int
+    channel_sums: tuple[int, int, int]
+    """Sum of each channel over `square`, in the order R, G, B."""
+    channel_square_sums: tuple[int, int, int]
+
+
+def process(content: bytes, image_size: int, crop: int) -> NormalisedImage:
+    """Decode, crop and resize one image.
+
+    Args:
+        content: the file's bytes.
+        image_size: side of the result, in pixels.
+        crop: side of the centre square, in pixels; 0 for the largest.
+
+    Raises:
+        Unreadable: the bytes are no whole image that can be brought to RGB uint8.
+    """
+    pixels = decode_bgr(content)
+    square = resize(centre_square(pixels, crop), image_size)
+    # Sums of uint8 are whole numbers, and OpenCV's norms of single planes are the fastest way to them.
+    planes = cv2.split(square)
+    sums, square_sums = _rgb_norms(planes, cv2.NORM_L1), _rgb_norms(planes, cv2.NORM_L2SQR)
+    return NormalisedImage(square, content_hash(pixels), perceptual_hash(square), sums, square_sums)
+
+
+def _rgb_norms(planes: Sequence[cv2.typing.MatLike], kind: int) -> tuple[int, int, int]:
+    blue, green, red = (round(cv2.norm(plane, kind)) for plane in planes)
+    return red, green, blue
+
+
+def content_hash(pixels: Pixels) -> str:
+    """128-bit hash (XXH3) of shape and pixels, whatever the file's header, as hexadecimal text."""
+    state = xxhash.xxh3_128(f"{pixels.shape[0]}x{pixels.shape[1]}:".encode())
+    state.update(np.ascontiguousarray(pixels).data)
+    return state.hexdigest()
+
+
+def perceptual_hash(square: Pixels) -> int:
+    """64-bit hash of the low frequencies of the grey image (DCT): near-duplicates differ in few bits.
+
+    Takes BGR; returns a signed 64-bit integer, as Arrow's `int64` holds it.
+    """
+    grey = cv2.resize(cv2.cvtColor(square, cv2.COLOR_BGR2GRAY), (32, 32), interpolation=cv2.INTER_AREA)
+    low = cv2.dct(grey.astype(np.float32))[:8, :8].ravel()
+    bits = np.packbits(low > np.partition(low, 32)[32]).tobytes()
+    return int.from_bytes(bits, "big", signed=True)
+
+
+def centre_square(pixels: Pixels, crop: int) -> Pixels:
+    """Cut the centre square of side `crop` (0: the largest); what the image does not cover stays black."""
+    height, width = pixels.shape[:2]
+    side = crop or min(height, width)
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    cut = pixels[top : top + side, left : left + side]
+    if cut.shape[:2] == (side, side):
+        return cut
+    padded = np.zeros((side, side, 3), np.uint8)
+    above, before = (side - cut.shape[0]) // 2, (side - cut.shape[1]) // 2
+    padded[above : above + cut.shape[0], before : before + cut.shape[1]] = cut
+    return padded
+
+
+def resize(square: Pixels, image_size: int) -> Pixels:
+    """Resize a square to (image_size, image_size, 3): by area when it shrinks, by cubic interpolation when it grows."""
+    if square.shape[0] == image_size:
+        return np.ascontiguousarray(square)
+    method = cv2.INTER_AREA if square.shape[0] > image_size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(square, (image_size, image_size), interpolation=method), np.uint8)
+
+
+def use_one_thread() -> None:
+    """Keep OpenCV to the thread it is called on: Spark runs one task per core already."""
+    cv2.setNumThreads(0)

@@ -20,9 +20,11 @@ CLASSIFIERS = ("small_cnn", "mobilenet_v2", "efficientnet_b0", "resnet50", "resn
 
 def layers_of(model: Any) -> list[list[int]]:
     """Return [trainable parameters, multiply-adds for one image] of each layer that has weights."""
+    from hvdcells.rank.models.either_keras import inner_layers
+
     layers: list[list[int]] = []
-    for layer in model._flatten_layers(include_self=False, recursive=True):
-        if not layer.trainable_weights or hasattr(layer, "layers"):
+    for layer in inner_layers(model):
+        if not layer.trainable_weights:
             continue
         parameters = sum(prod(weight.shape) for weight in layer.trainable_weights)
         kernels = sum(prod(weight.shape) for weight in layer.trainable_weights if "kernel" in weight.name)

@@ -121,8 +121,13 @@ def spark_session(
         _stop(session)
 
 
+def master_of(session: "SparkSession") -> str:
+    """Return the address of a session's master, such as `local[2]` or `yarn`."""
+    return session.sparkContext.master or ""
+
+
 def _stop(session: "SparkSession") -> None:
-    if session.sparkContext.master.startswith("local"):
+    if master_of(session).startswith("local"):
         # Tasks that end while their executor is taken away, as after Ctrl-C, log traces that mean nothing.
         with suppress(Exception):
             session.sparkContext.setLogLevel("OFF")

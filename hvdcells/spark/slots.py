@@ -4,6 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hvdcells.errors import UserError
+from hvdcells.spark.spark_internals import num_slots
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -11,16 +12,6 @@ if TYPE_CHECKING:
 FIRST_WORD_SECONDS = 5.0
 """Executors that come up in this time need no word about it."""
 POLL_SECONDS = 0.2
-
-
-def num_slots(spark: "SparkSession") -> tuple[int, int]:
-    """Return how many tasks the session's executors run at once, and how many tasks of other jobs run there now.
-
-    GPUs and cores per task are taken into account. Executors that have not come up yet do not count.
-    """
-    context = spark.sparkContext._jsc.sc()
-    slots = context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile())
-    return slots, sum(executor.numRunningTasks() for executor in context.statusTracker().getExecutorInfos())
 
 
 def wait_for_slots(spark: "SparkSession", num_workers: int, timeout_seconds: float) -> None:

@@ -56,7 +56,7 @@ def environment_files(also: Sequence[str] = ()) -> dict[str, Path]:
     Raises:
         UserError: one of them cannot be imported.
     """
-    files = {f"bin/python{_version()}": Path(sys._base_executable).resolve()}
+    files = {f"bin/python{_version()}": Path(sys.executable).resolve()}
     library = Path(sysconfig.get_config_var("LIBDIR")) / (sysconfig.get_config_var("INSTSONAME") or "")
     if sysconfig.get_config_var("Py_ENABLE_SHARED") and library.is_file():
         files[f"lib/{library.name}"] = library

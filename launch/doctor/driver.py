@@ -10,10 +10,10 @@ from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.driver.train import check_trainable
 from hvdcells.errors import UserError, UserErrors
+from hvdcells.spark.preflight.checks import judge_places
 from hvdcells.spark.preflight.findings import Finding
-from hvdcells.spark.preflight.judging import judge_places
-from hvdcells.spark.preflight.probe import access, reading, writing
-from hvdcells.spark.preflight.quick import driver_facts, question, token_in
+from hvdcells.spark.preflight.probe import UNASKED, access, reading, writing
+from hvdcells.spark.preflight.readiness import driver_facts, question, token_in
 
 
 def judge_requirements() -> Finding:
@@ -52,7 +52,7 @@ def open_dataset(location: str) -> tuple[Dataset | None, list[Finding]]:
         remedy = "correct its name; in S3, get s3:ListBucket and s3:GetObject there"
         return None, [Finding("dataset", "driver", "failed", found, "a dataset that can be read", remedy)]
     asked = question(dataset, None, None)
-    facts = {**driver_facts(), "run": "unasked"}
+    facts = {**driver_facts(), "run": UNASKED}
     return dataset, judge_places(
         [facts | {"host": "driver", "readable": {p: access(reading(p)) for p in asked["readable"]}}]
     )

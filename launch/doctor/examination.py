@@ -11,13 +11,13 @@ from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.spark.backends import HorovodOnSpark
 from hvdcells.spark.preflight import probe
+from hvdcells.spark.preflight.checks import DYNAMIC_ALLOCATION, judge_places, judge_settings, judge_software
 from hvdcells.spark.preflight.findings import Finding
-from hvdcells.spark.preflight.judging import judge_places, judge_software
-from hvdcells.spark.preflight.quick import driver_facts, question, settings_of
-from hvdcells.spark.preflight.settings import DYNAMIC_ALLOCATION, judge_settings
+from hvdcells.spark.preflight.readiness import driver_facts, question, settings_of
 from hvdcells.spark.preflight.survey import ask_executors
-from hvdcells.spark.session import spark_session
-from hvdcells.spark.slots import num_slots, wait_for_slots
+from hvdcells.spark.session import master_of, spark_session
+from hvdcells.spark.slots import wait_for_slots
+from hvdcells.spark.spark_internals import num_executors, num_slots
 from launch.doctor import driver, probes
 from launch.doctor.collective import try_collectives
 from launch.doctor.judging import (
@@ -97,9 +97,9 @@ def examine(
 
 
 def _spark(spark: "SparkSession") -> list[Finding]:
-    context, settings = spark.sparkContext, settings_of(spark)
-    findings = [Finding("Spark", "driver", "ok", f"{spark.version} on {context.master}"), *judge_settings(settings)]
-    overhead = judge_overhead(context.master, settings)
+    master, settings = master_of(spark), settings_of(spark)
+    findings = [Finding("Spark", "driver", "ok", f"{spark.version} on {master}"), *judge_settings(settings)]
+    overhead = judge_overhead(master, settings)
     return findings if overhead is None else [*findings, overhead]
 
 
@@ -126,7 +126,7 @@ def _executors(spark: "SparkSession", slots: int, asked: dict[str, Any]) -> list
             return driver.failed("executors", error)
         ended = time.time()
     first = [facts for facts in answers if facts["is_first"]]
-    findings = [judge_reached(answers, _num_executors(spark)), *judge_software(own, first), *judge_places(first)]
+    findings = [judge_reached(answers, num_executors(spark)), *judge_software(own, first), *judge_places(first)]
     findings += [judge_horovod(facts["host"], facts["horovod"]) for facts in first]
     for facts in first:
         findings += judge_gpus(facts["host"], facts["gpus"], facts["horovod"], facts["restriction"])
@@ -141,9 +141,3 @@ def _executors(spark: "SparkSession", slots: int, asked: dict[str, Any]) -> list
     # The driver's clock said something between these two at that moment.
     nearest = min(max(began, next(iter(times.values()))), ended)
     return [*findings, judge_clocks({"driver": nearest, **times})]
-
-
-def _num_executors(spark: "SparkSession") -> int:
-    """Return how many executors Spark has; on one machine's local mode, the driver is the one."""
-    infos = spark.sparkContext._jsc.sc().statusTracker().getExecutorInfos()
-    return max(1, len(infos) - 1)

@@ -17,12 +17,9 @@ from hvdcells.experiment.horovod_settings import decide
 from hvdcells.rank.start import THREADS_VARIABLE
 from hvdcells.spark.backends.base import forget_failures, note_failure, raise_noted_failure
 from hvdcells.spark.backends.rank_server import rank_executable
-from hvdcells.spark.horovod_changes.ending import all_end_together
-from hvdcells.spark.horovod_changes.interfaces import let_horovod_choose_well
-from hvdcells.spark.horovod_changes.task_end import let_tasks_end_with_their_rank
-from hvdcells.spark.horovod_changes.worker_output import WorkerOutput, output_as_it_comes
-from hvdcells.spark.preflight.quick import refuse_executors, refuse_settings
-from hvdcells.spark.session import local_slots, spark_session
+from hvdcells.spark.horovod_changes import WorkerOutput, applied, refuse_other_release
+from hvdcells.spark.preflight.readiness import refuse_executors, refuse_settings
+from hvdcells.spark.session import local_slots, master_of, spark_session
 from hvdcells.spark.slots import wait_for_slots
 
 if TYPE_CHECKING:
@@ -98,9 +95,10 @@ class HorovodOnSpark:
         self._ready: _Ready | None = None
 
     def check(self) -> None:
-        """Refuse a number of workers for which the Spark master has no slots."""
+        """Refuse a number of workers for which the Spark master has no slots, and a Horovod that we do not know."""
         from pyspark.sql import SparkSession
 
+        refuse_other_release()
         if self.num_workers < 1:
             raise UserError(f"{self.num_workers} workers", "at least 1", "correct --workers")
         active = SparkSession.getActiveSession()
@@ -153,26 +151,20 @@ class HorovodOnSpark:
         return "SPARK_ENV_LOADED" not in os.environ if master is None else master.startswith("local")
 
     def _run(self, ready: "_Ready", function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
-        import horovod.runner.launch
         import horovod.spark
 
-        # Horovod asks whether gloo was built in by importing TensorFlow in a forked child of the driver: seconds of
-        # every start, and a fork that can hang where the driver holds TensorFlow itself. A rank without gloo says so.
-        horovod.runner.launch.gloo_built = lambda verbose=False: True
-        let_horovod_choose_well()
-        let_tasks_end_with_their_rank()
         spark, waited = ready.spark, time.monotonic() - ready.began
         conf = spark.sparkContext.getConf()  # the session's own would load Spark SQL: half a second
         has_gpus = float(conf.get("spark.task.resource.gpu.amount", "0")) > 0
         settings = decide(self.communication, "gpu" if has_gpus else "cpu", cores_per_rank=1)
-        is_local = spark.sparkContext.master.startswith("local")
+        is_local = master_of(spark).startswith("local")
         environment = {**rank_environment(os.environ, is_local), **settings.environment()}
         task_cpus = conf.get("spark.task.cpus")
         if task_cpus is not None:
             environment[THREADS_VARIABLE] = task_cpus
         worker_log = WorkerOutput(shown=False)
         try:
-            with _quiet_threads(), output_as_it_comes(), all_end_together() as ending:
+            with applied() as ending:
                 return horovod.spark.run(
                     _run_noting_failure,
                     args=(function, argument, logs),
@@ -201,20 +193,6 @@ def rank_environment(environ: Mapping[str, str], is_local: bool) -> dict[str, st
     """
     kept = environ if is_local else {key: environ[key] for key in environ if key.startswith(FORWARDED_PREFIXES)}
     return {**RANK_ENVIRONMENT, **kept}
-
-
-@contextmanager
-def _quiet_threads() -> Iterator[None]:
-    """Keep from the screen the trace of the Spark job that Horovod cancels, in a thread, when a rank fails.
-
-    The failure itself comes back as an exception with the rank's own trace.
-    """
-    kept = threading.excepthook
-    threading.excepthook = lambda caught: None if "run_spark" in caught.thread.name else kept(caught)
-    try:
-        yield
-    finally:
-        threading.excepthook = kept
 
 
 def _run_noting_failure(function: Callable[..., Any], argument: Any, logs: str) -> Any:

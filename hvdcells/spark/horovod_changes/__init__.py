@@ -1,1 +1,60 @@
-"""All that reaches into Horovod, with why and what would have to change upstream."""
+"""All that reaches into Horovod 0.28.1: `applied()` makes these changes for the time of a job, and undoes them.
+
+rendezvous.gloo_not_probed
+    why       To see whether gloo is built, a fork of the driver imports TensorFlow: seconds, and it can hang.
+    upstream  `run_controller` takes the word of who chose gloo.
+rendezvous.reachable_interfaces
+    why       Ranks that share another host than the driver's look for it on their own loopback, and die.
+    upstream  `SparkDriverService.get_common_interfaces` compares with the driver's own.
+task_lifetime.tasks_end_with_their_rank
+    why       Every job waits three seconds in vain.
+    upstream  `SparkTaskService._run_command` starts its clock before the command.
+    why       Tasks hold semaphores for up to a second after their command; Python reports them as leaked.
+    upstream  `safe_shell_exec.execute` ends and joins the threads it has started.
+termination.ranks_end_together
+    why       A rank that waits for a first connection from one that has failed waits for minutes.
+    upstream  `horovod.spark.gloo_run` sets an event for all when one fails, as `horovod.runner.gloo_run` does.
+    why       SIGINT and SIGTERM are never the driver's own again.
+    upstream  `launch_gloo` puts the handlers back.
+termination.no_trace_of_cancelled_job
+    why       The trace of the Spark job that Horovod itself cancels hides the reason from the screen.
+    upstream  `run_spark` hands its exception to `run`.
+worker_output.unbuffered_output
+    why       What a rank prints is seen when it is 64 KB.
+    upstream  `BasicClient` hands on what `read1` gives.
+
+`docs/internals.md` lists these and what reaches into other libraries, with the tests that tell when one is not needed.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hvdcells.spark.horovod_changes.patching import refuse_other_release
+from hvdcells.spark.horovod_changes.rendezvous import gloo_not_probed, reachable_interfaces
+from hvdcells.spark.horovod_changes.task_lifetime import tasks_end_with_their_rank
+from hvdcells.spark.horovod_changes.termination import Ending, no_trace_of_cancelled_job, ranks_end_together
+from hvdcells.spark.horovod_changes.worker_output import WorkerOutput, unbuffered_output
+
+__all__ = ["Ending", "WorkerOutput", "applied", "refuse_other_release"]
+
+
+@contextmanager
+def applied() -> Iterator[Ending]:
+    """Inside the block, `horovod.spark.run` behaves as the table above has it; one job of a process at a time.
+
+    Yields:
+        Why the job ended, if before its time; to be read when `horovod.spark.run` has raised.
+
+    Raises:
+        UserError: this is not the release of Horovod that the changes are for.
+    """
+    refuse_other_release()
+    with (
+        gloo_not_probed(),
+        reachable_interfaces(),
+        tasks_end_with_their_rank(),
+        unbuffered_output(),
+        no_trace_of_cancelled_job(),
+        ranks_end_together() as ending,
+    ):
+        yield ending

@@ -1,14 +1,17 @@
-"""What the ranks print, on its way to the driver's screen."""
+"""What the ranks print, on its way to the driver's screen.
+
+Horovod reads it in blocks of 64 KB: hundreds of epochs before the first line is seen. Upstream,
+`network.BasicClient` would have to hand on what `read1` gives.
+"""
 
 import codecs
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any
 
 from hvdcells.secrets import without_secrets
+from hvdcells.spark.horovod_changes.patching import replaced
 
 RANK_PREFIX = re.compile(r"^\[(\d+)\]<(stdout|stderr)>:")
 
@@ -42,19 +45,11 @@ class WorkerOutput:
         return without_secrets(self._kept)
 
 
-@contextmanager
-def output_as_it_comes() -> Iterator[None]:
-    """Inside the block, the driver hands on what a rank prints at once.
-
-    Horovod 0.28 reads it in blocks of 64 KB: hundreds of epochs before the first line is seen.
-    """
+def unbuffered_output() -> AbstractContextManager[None]:
+    """Inside the block, the driver hands on what a rank prints at once."""
     from horovod.runner.common.util import network
 
-    network.shutil = SimpleNamespace(copyfileobj=_copy_as_it_comes)
-    try:
-        yield
-    finally:
-        network.shutil = shutil
+    return replaced(network, "shutil", SimpleNamespace(copyfileobj=_copy_as_it_comes))
 
 
 def _copy_as_it_comes(source: Any, target: Any) -> None:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hvdcells.errors import UserError, raise_together
@@ -43,12 +43,12 @@ def gathered(findings: Iterable[Finding], named: int = 3) -> list[Finding]:
         findings: in the order of their checks.
         named: so many places are named one by one, more are counted.
     """
-    places: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    places: dict[Finding, list[str]] = defaultdict(list)
     for finding in findings:
-        key = (finding.check, finding.state, finding.found, finding.expected, finding.remedy)
-        if finding.where not in places[key]:
-            places[key].append(finding.where)
-    return [Finding(key[0], _together(where, named), *key[1:]) for key, where in places.items()]
+        same = places[replace(finding, where="")]
+        if finding.where not in same:
+            same.append(finding.where)
+    return [replace(finding, where=_together(where, named)) for finding, where in places.items()]
 
 
 def _together(places: Sequence[str], named: int) -> str:

@@ -6,7 +6,16 @@ import os
 import platform
 import socket
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Actions = Mapping[str, Callable[[], Any]]
+    """Functions on files, in their order, by what they do: `list`, `read`, `write` or `remove`."""
+
+UNASKED = "unasked"
+"""The answer of an executor that was not asked about a run directory."""
 
 
 def ask(context: Any, question: dict[str, Any]) -> dict[str, Any]:
@@ -26,7 +35,7 @@ def ask(context: Any, question: dict[str, Any]) -> dict[str, Any]:
         "executable": sys.executable,
         "versions": {name: version_of(name) for name in question["packages"]},
         "readable": {place: access(reading(place)) for place in question["readable"]},
-        "run": "unasked" if question["run"] is None else access(writing(question["run"], question["token"])),
+        "run": UNASKED if question["run"] is None else access(writing(question["run"], question["token"])),
     }
 
 
@@ -40,11 +49,11 @@ def version_of(package: str) -> str | None:
         return None
 
 
-def access(actions: dict[str, Any]) -> str | None:
+def access(actions: Actions) -> str | None:
     """Return which of some actions on files fails first, and why; None if none does.
 
     Args:
-        actions: functions without arguments, in their order, by what they do: `list`, `read`, `write` or `remove`.
+        actions: what is tried, one after the other.
     """
     for name, action in actions.items():
         try:
@@ -56,7 +65,7 @@ def access(actions: dict[str, Any]) -> str | None:
     return None
 
 
-def reading(place: str) -> dict[str, Any]:
+def reading(place: str) -> Actions:
     """Return the actions of who reads a file."""
 
     def read() -> None:
@@ -68,7 +77,7 @@ def reading(place: str) -> dict[str, Any]:
     return {"read": read}
 
 
-def writing(run: str, token: str) -> dict[str, Any]:
+def writing(run: str, token: str) -> Actions:
     """Return the actions of who works on a folder in which the driver has put a file."""
 
     def storage() -> Any:

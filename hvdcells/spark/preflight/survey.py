@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hvdcells.errors import UserError
+from hvdcells.spark.spark_internals import clear_job_group
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -117,4 +118,4 @@ def _cancelled_after(spark: "SparkSession", seconds: float) -> Iterator[threadin
         yield is_over
     finally:
         timer.cancel()
-        context.setLocalProperty("spark.jobGroup.id", None)
+        clear_job_group(spark)

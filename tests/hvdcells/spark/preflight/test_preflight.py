@@ -4,10 +4,10 @@ import pytest
 
 from hvdcells.errors import UserError
 from hvdcells.spark.preflight import probe
+from hvdcells.spark.preflight.checks import judge_places, judge_settings, judge_software
 from hvdcells.spark.preflight.findings import Finding, gathered, raise_failed
-from hvdcells.spark.preflight.judging import UNASKED, judge_places, judge_software
-from hvdcells.spark.preflight.quick import driver_facts, question, token_in
-from hvdcells.spark.preflight.settings import judge_settings
+from hvdcells.spark.preflight.probe import UNASKED
+from hvdcells.spark.preflight.readiness import driver_facts, question, token_in
 from hvdcells.spark.preflight.survey import ask_executors
 from tests.hvdcells.spark.preflight import slow_probe
 

@@ -1,10 +1,13 @@
-"""Facts of the driver and of the executors, judged: whether they have the same software and see the same places."""
+"""The checks of every run: Spark keeps ranks together, executors have the driver's software and see its places."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from hvdcells.spark.preflight.findings import Finding
+from hvdcells.spark.preflight.findings import Finding, State
+from hvdcells.spark.preflight.probe import UNASKED
 
+DYNAMIC_ALLOCATION = "spark.dynamicAllocation.enabled"
+SPECULATION = "spark.speculation"
 PACKAGES = (
     "hvdcells",
     "horovod",
@@ -19,15 +22,38 @@ PACKAGES = (
 )
 """Whose versions must be the same on the driver and on every executor."""
 
+_DYNAMIC = (
+    "Spark gives and takes executors by itself, and all ranks must run from the first step to the last",
+    f"--conf {DYNAMIC_ALLOCATION}=false --conf spark.executor.instances=NUMBER_OF_WORKERS",
+)
+_SPECULATION = (
+    "Spark may start a slow task a second time, and a rank cannot be there twice",
+    f"--conf {SPECULATION}=false",
+)
 _SAME_SOFTWARE = (
     "install the same environment there, or send the driver's along: `hvdcells launch environment`, or spark.archives"
 )
 _SEEN_BY_ALL = "a folder that all machines share under one path, or s3://, with the rights to work there"
 _RIGHTS = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject", "remove": "s3:DeleteObject"}
-UNASKED = "unasked"
-"""The answer of an executor that was not asked about a run directory."""
 
 Facts = Mapping[str, Any]
+"""What a probe has answered, by name."""
+
+
+def judge_settings(settings: Mapping[str, str]) -> list[Finding]:
+    """Judge the settings of a Spark session.
+
+    Args:
+        settings: all that are set, by name.
+    """
+    return [_off(settings, DYNAMIC_ALLOCATION, _DYNAMIC), _off(settings, SPECULATION, _SPECULATION)]
+
+
+def _off(settings: Mapping[str, str], name: str, why_and_remedy: tuple[str, str]) -> Finding:
+    check, (why, remedy) = name.removeprefix("spark.").removesuffix(".enabled"), why_and_remedy
+    if settings.get(name, "false").lower() != "true":
+        return Finding(check, "driver", "ok", "off")
+    return Finding(check, "driver", "failed", f"{name} is true: {why}", "that it is off", remedy)
 
 
 def judge_software(driver: Facts, executors: Sequence[Facts]) -> list[Finding]:
@@ -42,7 +68,7 @@ def judge_software(driver: Facts, executors: Sequence[Facts]) -> list[Finding]:
         same = facts["python"].split(".")[:2] == driver["python"].split(".")[:2]
         found = f"{facts['python']} ({facts['executable']})"
         expected = f"{driver['python']}, as on the driver"
-        state = "ok" if same else "failed"
+        state: State = "ok" if same else "failed"
         findings.append(Finding("Python", facts["host"], state, found, expected, _SAME_SOFTWARE))
     for facts in executors:
         differing = [

@@ -1,20 +1,32 @@
 """How a Horovod job on Spark ends before its time: one rank fails, or the user stops the driver.
 
-Horovod waits for the other ranks when one has failed. Most of them fail too, at their next exchange, but one that
-waits for a first connection, or whose peers were suspended, may wait for minutes. It also replaces the driver's
-signal handlers for good.
+Ranks: Horovod waits for the other ranks when one has failed. Most of them fail too, at their next exchange, but one
+that waits for a first connection, or whose peers were suspended, may wait for minutes. Upstream,
+`horovod.spark.gloo_run` would have to set an event for all when one fails, as `horovod.runner.gloo_run` does.
+
+Signals: it replaces the driver's handlers for good. Upstream, `launch_gloo` would have to put them back.
+
+Trace: the thread in which it runs the Spark job dies of its own cancelling of that job, with a trace of Spark's on the
+screen; the failure itself comes back as an exception. Upstream, `run_spark` would have to hand its exception to `run`.
 """
 
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from hvdcells.spark.horovod_changes.patching import replaced
 
 GRACE_SECONDS = 3.0
 """Ranks that notice the failure of another at their exchange end by themselves in this time, with their own words."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+JOB_THREAD = "run_spark"
+"""In the name of the thread in which Horovod runs the Spark job."""
+
+RunRank = Callable[[str, Any, list[threading.Event]], tuple[int | None, float]]
+"""Command, slot and events that abort it, to exit code and `time.time()` of its end; returns when the rank ended."""
 
 
 @dataclass
@@ -45,7 +57,7 @@ def _is_signal(exit_code: int | None) -> bool:
 
 
 @contextmanager
-def all_end_together() -> Iterator[Ending]:
+def ranks_end_together() -> Iterator[Ending]:
     """Inside the block, `horovod.spark.run` ends all ranks soon after one failed, and when the driver gets a signal.
 
     Signals are handled as before after the block.
@@ -53,13 +65,14 @@ def all_end_together() -> Iterator[Ending]:
     from horovod.runner import gloo_run as launcher
     from horovod.spark import gloo_run as spark_launcher
 
-    ending, timers = Ending(), []
-    kept = spark_launcher._exec_command_fn, launcher.register_shutdown_event
+    ending = Ending()
+    timers: list[threading.Timer] = []
+    original = spark_launcher._exec_command_fn
     is_main_thread = threading.current_thread() is threading.main_thread()  # Python handles signals nowhere else
     handlers = {number: signal.getsignal(number) for number in SIGNALS} if is_main_thread else {}
 
-    def exec_command_fn(*of_job: Any) -> Callable:
-        execute = kept[0](*of_job)
+    def exec_command_fn(*of_job: Any) -> RunRank:
+        execute: RunRank = original(*of_job)
 
         def execute_rank(command: str, slot: Any, events: list[threading.Event]) -> tuple[int | None, float]:
             exit_code = None
@@ -90,12 +103,25 @@ def all_end_together() -> Iterator[Ending]:
             signal.signal(number, end)
         return event
 
-    spark_launcher._exec_command_fn, launcher.register_shutdown_event = exec_command_fn, register_shutdown_event
     try:
-        yield ending
+        with (
+            replaced(spark_launcher, "_exec_command_fn", exec_command_fn),
+            replaced(launcher, "register_shutdown_event", register_shutdown_event),
+        ):
+            yield ending
     finally:
-        spark_launcher._exec_command_fn, launcher.register_shutdown_event = kept
         for timer in timers:
             timer.cancel()
         for number, handler in handlers.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def no_trace_of_cancelled_job() -> AbstractContextManager[None]:
+    """Inside the block, an exception that ends Horovod's thread of the Spark job is not printed."""
+    original = threading.excepthook
+
+    def excepthook(caught: threading.ExceptHookArgs) -> None:
+        if caught.thread is None or JOB_THREAD not in caught.thread.name:
+            original(caught)
+
+    return replaced(threading, "excepthook", excepthook)

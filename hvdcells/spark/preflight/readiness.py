@@ -1,4 +1,4 @@
-"""The quick part of the preflight, before every run: a second or two on a cluster, nothing on one machine."""
+"""Whether a session is ready for ranks, asked before every run: a second or two on a cluster, none on one machine."""
 
 import os
 import platform
@@ -10,10 +10,10 @@ from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import MANIFEST_NAME
 from hvdcells.spark.preflight import probe
+from hvdcells.spark.preflight.checks import PACKAGES, judge_places, judge_settings, judge_software
 from hvdcells.spark.preflight.findings import raise_failed
-from hvdcells.spark.preflight.judging import PACKAGES, judge_places, judge_software
-from hvdcells.spark.preflight.settings import judge_settings
 from hvdcells.spark.preflight.survey import ask_executors
+from hvdcells.spark.session import master_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -47,7 +47,7 @@ def refuse_executors(spark: "SparkSession", num_workers: int, dataset: Dataset |
     Raises:
         UserError: all that is wrong, together.
     """
-    if spark.sparkContext.master.startswith("local"):
+    if master_of(spark).startswith("local"):
         return
     with token_in(run) as token:
         asked = question(dataset, run, token)

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from etl.demo_cells.generator import synthesize
-from etl.images import decode
+from etl.images.decode import centre_square, decode, resize
 from etl.options import CNMC_CROP, EtlOptions
 from etl.pipeline import run_etl
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import MANIFEST_NAME
+from hvdcells.data.stored_images import encode
 from hvdcells.spark.session import spark_session
 
 IMAGE_SIZE = 224
@@ -80,9 +81,9 @@ def _write_variants(cells: Path, images: Path) -> None:
         split = "validation" if path.stem.split("_")[2:4] == ["1", "1"] else "train"
         target = images / split / path.stem.rpartition("_")[2]
         target.mkdir(parents=True, exist_ok=True)
-        square = decode.resize(decode.centre_square(decode.decode(path.read_bytes()), CNMC_CROP), IMAGE_SIZE)
+        square = resize(centre_square(decode(path.read_bytes()), CNMC_CROP), IMAGE_SIZE)
         for number, image in enumerate(_flips_and_turns(square)):
-            (target / f"{path.stem}-{number}.png").write_bytes(decode.encode(image, "png"))
+            (target / f"{path.stem}-{number}.png").write_bytes(encode(image, "png"))
 
 
 def _flips_and_turns(image: np.ndarray) -> Iterator[np.ndarray]:

@@ -6,7 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from hvdcells.data.columns import ImageEncoding
+from hvdcells.data.columns import (
+    LARGEST_IMAGE_SIZE,
+    MOST_ROW_GROUP_BYTES,
+    MOST_ROW_GROUP_ROWS,
+    SMALLEST_IMAGE_SIZE,
+    ImageEncoding,
+)
 from hvdcells.errors import UserError, raise_together
 
 LayoutName = Literal["auto", "cnmc", "folders", "table"]
@@ -14,7 +20,6 @@ SplitStrategy = Literal["auto", "official", "grouped", "k-fold"]
 
 LARGEST_SQUARE = 0
 CNMC_CROP = 300
-_MOST_ROW_GROUP_BYTES = 2**31 - 2**20
 
 
 class EtlOptions(BaseModel):
@@ -23,7 +28,7 @@ class EtlOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     layout: LayoutName = "auto"
-    image_size: Annotated[int, Field(ge=8, le=4096)] = 224
+    image_size: Annotated[int, Field(ge=SMALLEST_IMAGE_SIZE, le=LARGEST_IMAGE_SIZE)] = 224
     """Side of the square images that are written, in pixels."""
     crop: Annotated[int, Field(ge=0, le=65536)] | None = None
     """Side of the centre square cut out before resizing, in pixels; 0 is the largest square the image holds. None
@@ -48,7 +53,7 @@ class EtlOptions(BaseModel):
     """Class that becomes label 1; needed where the class names do not tell."""
     max_rejects: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of the listed images that may be rejected before the run fails."""
-    row_group_rows: Annotated[int, Field(ge=1, le=4096)] = 32
+    row_group_rows: Annotated[int, Field(ge=1, le=MOST_ROW_GROUP_ROWS)] = 32
     """Most images in a Parquet row group; small splits get smaller ones, so that every rank finds some."""
     seed: int = 0
 
@@ -56,7 +61,7 @@ class EtlOptions(BaseModel):
     @classmethod
     def _fits_an_arrow_column(cls, value: int, others: ValidationInfo) -> int:
         num_bytes = value * others.data.get("image_size", 0) ** 2 * 3
-        if num_bytes >= _MOST_ROW_GROUP_BYTES:
+        if num_bytes >= MOST_ROW_GROUP_BYTES:
             raise ValueError(
                 f"expected row groups below 2 GiB; so many images of that size have {num_bytes / 2**30:.1f}"
             )

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD, SPLITS, arrow_schema
 from hvdcells.data.dataset import Dataset
-from hvdcells.data.manifest import FoldSummary, LeakageReport, Manifest, ParquetFile, SplitSummary
+from hvdcells.data.manifest import IMAGES_FOLDER, FoldSummary, LeakageReport, Manifest, ParquetFile, SplitSummary
 
 
 def write_small_dataset(
@@ -32,7 +32,7 @@ def write_small_dataset(
     for split in SPLITS:
         files, labels, subjects = [], [], []
         for number, groups in enumerate(rows_per_row_group.get(split, [])):
-            path = f"split={split}/part-{number:05d}.parquet"
+            path = f"{IMAGES_FOLDER}/split={split}/part-{number:05d}.parquet"
             fold = number % num_folds if num_folds and split == "train" else NO_FOLD
             first_of_file = len(labels)
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,14 @@ CNMC_CLASS_NAMES = ("hem", "all")
 SPLITS = ("train", "validation", "test")
 NO_FOLD = -1
 
+MOST_ROW_GROUP_ROWS = 4096
+"""Most images of a row group."""
+SMALLEST_IMAGE_SIZE = 8
+LARGEST_IMAGE_SIZE = 4096
+"""Side of the largest image that is stored, in pixels."""
+MOST_ROW_GROUP_BYTES = 2**31 - 2**20
+"""The decoded images of a row group have fewer: what one Arrow column addresses, and what a reader must hold."""
+
 SYNTHETIC_MARKER = "SYNTHETIC.json"
 """File at the root of a set of demonstration cells; what is made of such a set must say that it is synthetic."""
 

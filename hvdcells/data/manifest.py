@@ -3,17 +3,28 @@
 `manifest.json` is written last by the ETL stage. No manifest, no dataset.
 """
 
-from typing import Annotated, Any
+import reprlib
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hvdcells.data.columns import NO_FOLD, ImageEncoding
+from hvdcells.data.columns import (
+    LARGEST_IMAGE_SIZE,
+    MOST_ROW_GROUP_BYTES,
+    MOST_ROW_GROUP_ROWS,
+    NO_FOLD,
+    SMALLEST_IMAGE_SIZE,
+    SPLITS,
+    ImageEncoding,
+)
 from hvdcells.errors import UserError
 
 MANIFEST_NAME = "manifest.json"
 IMAGES_FOLDER = "images"
 """Folder of the dataset that is a Petastorm dataset: `split=…/*.parquet` and `_common_metadata`. It holds nothing
 else, because Petastorm takes every other file and folder beside its partitions for a part of the data."""
+FILE_PATTERN = rf"^{IMAGES_FOLDER}/split=({'|'.join(SPLITS)})/part-[0-9]{{5,}}(-[0-9a-f]+)?\.parquet$"
+"""What a Parquet file is called, below the dataset. No path of this form leads out of the dataset."""
 FORMAT_VERSION = 1
 SYNTHETIC_NOTICE = (
     "The images are SYNTHETIC demonstration cells: these figures say that the pipeline works, nothing about leukemia."
@@ -27,8 +38,8 @@ class _Frozen(BaseModel):
 class ParquetFile(_Frozen):
     """One Parquet file of a split: its path below the dataset and the rows of each of its row groups."""
 
-    path: str
-    rows_per_row_group: tuple[Annotated[int, Field(gt=0)], ...]
+    path: Annotated[str, Field(pattern=FILE_PATTERN)]
+    rows_per_row_group: tuple[Annotated[int, Field(gt=0, le=MOST_ROW_GROUP_ROWS)], ...]
     fold: int = NO_FOLD
     """The fold of all its images, in a dataset written with `--split k-fold`; elsewhere a file may mix folds."""
 
@@ -90,7 +101,7 @@ class Manifest(_Frozen):
     """SHA-256 over the source listing (paths, sizes, and what tells a changed file)."""
     options: dict[str, Any]
     versions: dict[str, str]
-    image_size: int
+    image_size: Annotated[int, Field(ge=SMALLEST_IMAGE_SIZE, le=LARGEST_IMAGE_SIZE)]
     image_encoding: ImageEncoding
     class_names: tuple[str, ...]
     """Class name by label; label 1 is the cancer class."""
@@ -115,6 +126,14 @@ class Manifest(_Frozen):
     shards: tuple[str, ...] = ()
     """The ETL stage's units of decoding, from which `--update` starts."""
 
+    @model_validator(mode="after")
+    def _row_groups_can_be_held(self) -> Self:
+        sizes = (rows for split in self.splits.values() for file in split.files for rows in file.rows_per_row_group)
+        num_bytes = max(sizes, default=0) * self.image_size**2 * 3
+        if num_bytes >= MOST_ROW_GROUP_BYTES:
+            raise ValueError(f"the largest row group has {num_bytes / 2**30:.1f} GiB of images; expected below 2 GiB")
+        return self
+
     def to_json(self) -> str:
         """Serialize as indented JSON text."""
         return self.model_dump_json(indent=1) + "\n"
@@ -129,9 +148,14 @@ class Manifest(_Frozen):
         try:
             manifest = cls.model_validate_json(text)
         except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "the top"
+            given = (
+                f", which is {reprlib.repr(first['input'])}" if isinstance(first["input"], str | float | int) else ""
+            )
             raise UserError(
                 f"{where} is not a manifest that this version reads ({error.error_count()} problems, first: "
-                f"{error.errors()[0]['msg']} at {'.'.join(map(str, error.errors()[0]['loc'])) or 'the top'})",
+                f"{first['msg']} at {place}{given})",
                 f"the manifest.json of a dataset written by `hvdcells etl`, format version {FORMAT_VERSION}",
                 "write the dataset again with `hvdcells etl`",
             ) from None

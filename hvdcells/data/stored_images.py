@@ -6,8 +6,15 @@ import warnings
 import cv2
 import numpy as np
 import pyarrow as pa
+from numpy.lib import format as npy
+from numpy.typing import NDArray
 
-from hvdcells.data.columns import ImageEncoding
+from hvdcells.data.columns import LARGEST_IMAGE_SIZE, ImageEncoding
+
+PNG_BEGIN = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+"""First bytes of every PNG; width and height follow, four bytes each."""
+HEADER_SLACK_BYTES = 4096
+"""What an encoded image may take beside its pixels."""
 
 
 class DamagedImageError(ValueError):
@@ -32,7 +39,7 @@ class ImageColumn:
             self._bytes[:, : len(header)] = np.frombuffer(header, np.uint8)
             self._pixels = [row[len(header) :].reshape(shape) for row in self._bytes]
 
-    def add(self, square: np.ndarray) -> None:
+    def add(self, square: NDArray[np.uint8]) -> None:
         """Add an image: uint8 of shape (image_size, image_size, 3), BGR."""
         if self._encoded is not None:
             self._encoded.append(cv2.imencode(".png", square)[1].tobytes())
@@ -58,28 +65,63 @@ def numpy_header(shape: tuple[int, ...]) -> bytes:
     return memory.getvalue()[: -int(np.prod(shape))]
 
 
-def encode(square: np.ndarray, encoding: ImageEncoding) -> bytes:
+def encode(square: NDArray[np.uint8], encoding: ImageEncoding) -> bytes:
     """Return one RGB image of shape (size, size, 3) as it is stored."""
     column = ImageColumn(1, square.shape[0], encoding)
-    column.add(cv2.cvtColor(square, cv2.COLOR_RGB2BGR))
+    column.add(np.ascontiguousarray(square[..., ::-1]))
     return column.take()[0].as_py()
 
 
-def decode_stored(stored: bytes, encoding: ImageEncoding) -> np.ndarray:
+def largest_stored_bytes(image_size: int) -> int:
+    """Return a bound on the bytes of one stored image of shape (image_size, image_size, 3)."""
+    num_bytes = image_size * image_size * 3
+    # PNG puts a byte before each line, and deflate a few before each block of what it cannot compress.
+    return num_bytes + num_bytes // 64 + image_size + HEADER_SLACK_BYTES
+
+
+def decode_stored(stored: bytes | pa.Buffer, encoding: ImageEncoding) -> NDArray[np.uint8]:
     """Decode what `ImageColumn` made, to RGB uint8.
 
     Raises:
         DamagedImageError: it is not what `ImageColumn` made.
     """
     if encoding == "png":
-        # OpenCV fills the missing part of a file that is cut short, and says nothing.
-        image = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR) if b"IEND" in stored[-16:] else None
-        if image is None:
-            raise DamagedImageError("damaged stored image: no whole PNG")
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        image = decode_png(stored)
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return decode_raw(stored)
+
+
+def decode_raw(stored: bytes | pa.Buffer) -> NDArray[np.uint8]:
+    """Load an array in numpy's own format, which need not be an image; nothing is un-pickled.
+
+    Raises:
+        DamagedImageError: it is no such array.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            return np.load(io.BytesIO(stored), allow_pickle=False)
-    except Exception as error:
+        return npy.read_array(io.BytesIO(stored), allow_pickle=False)
+    except Exception as error:  # the parsing of the header raises nearly everything
         raise DamagedImageError(f"damaged stored image: {error}") from None
+
+
+def decode_png(stored: bytes | pa.Buffer) -> NDArray[np.uint8]:
+    """Decode a stored PNG to BGR uint8 of shape (height, width, 3).
+
+    OpenCV takes any format that it recognises, of any size, and fills the missing part of a file that is cut short: a
+    few bytes of another format could end the process, or take gigabytes.
+
+    Raises:
+        DamagedImageError: it is no whole PNG, or one larger than a dataset's images.
+    """
+    encoded = memoryview(stored)
+    begin, sides, end = bytes(encoded[:16]), bytes(encoded[16:24]), bytes(encoded[-16:])
+    width, height = int.from_bytes(sides[:4], "big"), int.from_bytes(sides[4:], "big")
+    if begin != PNG_BEGIN or b"IEND" not in end:
+        raise DamagedImageError("damaged stored image: no whole PNG")
+    if max(width, height) > LARGEST_IMAGE_SIZE:
+        raise DamagedImageError(f"damaged stored image: a PNG of {width} × {height} pixels")
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DamagedImageError("damaged stored image: no whole PNG")
+    return np.asarray(image, np.uint8)

@@ -1,4 +1,4 @@
-"""One rank's stream of batches: Petastorm reader → shuffle buffer → `tf.data`.
+"""One rank's stream of batches: reader → shuffle buffer → `tf.data`.
 
 The stream runs over all epochs without a break, so the next epoch's first images are read while the last
 one is being evaluated; the loop takes as many batches per epoch as the epoch's plan has steps.
@@ -6,9 +6,10 @@ one is being evaluated; the loop takes as many batches per epoch as the epoch's 
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import EpochPlan
@@ -24,7 +25,7 @@ PADDING_ROW = -1
 BATCHES_AHEAD = 8
 """Assembled batches that wait for the step."""
 
-Batch = dict[str, np.ndarray]
+Batch = dict[str, NDArray[Any]]
 """`image` uint8 (batch, size, size, 3), `label` float32 (batch,), `weight` float32 (batch,) 1 or 0 for padding,
 `row` int64 (batch,), the image's number in its split or `PADDING_ROW`."""
 
@@ -87,7 +88,7 @@ def rank_batches(
 
         stream, problems = batches(), []
 
-        def next_batch() -> list[np.ndarray]:
+        def next_batch() -> list[NDArray[Any]]:
             try:
                 batch = next(stream)
             except UserError as error:
@@ -117,7 +118,7 @@ def rank_batches(
             raise
         finally:
             # TensorFlow keeps `next_batch` as long as the process lives; the images it reads from need not stay.
-            stream = None
+            stream = iter(())
 
 
 def assemble_batches(
@@ -148,7 +149,7 @@ def assemble_batches(
     places = np.empty(num_images, np.int64)
     places[order] = np.arange(num_images)
     labels, rows = np.empty(num_images, np.float32), np.empty(num_images, np.int64)
-    begun: dict[int, np.ndarray] = {}  # images of batches by the number of the batch
+    begun: dict[int, NDArray[Any]] = {}  # images of batches by the number of the batch
     row_groups, read = iter(row_groups), 0
     batch: Batch = {}
     for step in range(num_steps):
@@ -158,8 +159,8 @@ def assemble_batches(
             continue
         while read <= order[first:end].max():
             row_group = next(row_groups, None)
-            count = len(row_group.label) if row_group else 0
-            if count == 0 or read + count > num_images:
+            count = 0 if row_group is None else len(row_group.label)
+            if row_group is None or read + count > num_images:
                 raise RuntimeError(f"the plan names {num_images} images; the row groups hold {read} or {read + count}")
             targets = places[read : read + count]
             labels[targets], rows[targets] = row_group.label, row_group.row
@@ -183,7 +184,7 @@ def assemble_batches(
         yield batch
 
 
-def mixed_order(num_images: int, window: int, rng: np.random.Generator | None) -> np.ndarray:
+def mixed_order(num_images: int, window: int, rng: np.random.Generator | None) -> NDArray[np.int64]:
     """Return the order in which to use images that arrive as 0, 1, 2, …; int64 of shape (num_images,).
 
     Each image is put back by a random distance below `window`, so one never needs to hold more than `window` images.

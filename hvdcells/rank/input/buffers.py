@@ -2,8 +2,10 @@
 
 import math
 import weakref
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 TENSOR_ALIGNMENT_BYTES = 64
 """TensorFlow takes over a numpy array that starts at a multiple of this; any other one it copies."""
@@ -16,12 +18,12 @@ class ArrayPool:
     the images into it. The pool keeps as much as was ever in use at once.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         self.shape = shape
         self._dtype = np.dtype(dtype)
         self._free: list[memoryview] = []
 
-    def take(self) -> np.ndarray:
+    def take(self) -> NDArray[Any]:
         """Return an array with whatever is in it; its memory is used again once it and all its views are gone."""
         try:
             memory = self._free.pop()  # one step, since several threads take and give back
@@ -36,4 +38,4 @@ class ArrayPool:
         num_bytes = math.prod(self.shape) * self._dtype.itemsize
         memory = np.empty(num_bytes + TENSOR_ALIGNMENT_BYTES, np.uint8)
         start = -memory.ctypes.data % TENSOR_ALIGNMENT_BYTES
-        return memoryview(memory[start : start + num_bytes])
+        return memory[start : start + num_bytes].data

@@ -1,13 +1,14 @@
 """From the stored `image` column of a row group to one array of pixels. Plain numpy and OpenCV."""
 
-import io
+from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from hvdcells.data.columns import ImageEncoding
-from hvdcells.data.stored_images import numpy_header
+from hvdcells.data.stored_images import DamagedImageError, decode_png, decode_raw, numpy_header
 from hvdcells.errors import UserError
 from hvdcells.rank.input.buffers import ArrayPool
 
@@ -29,7 +30,7 @@ class RowGroupDecoder:
         self._arrays = ArrayPool((most_rows, output_size, output_size, 3), np.uint8)
         self._raw_header = numpy_header((image_size, image_size, 3))
 
-    def decode(self, column: pa.ChunkedArray, where: str) -> np.ndarray:
+    def decode(self, column: pa.ChunkedArray, where: str) -> NDArray[np.uint8]:
         """Return uint8 RGB of shape (n, output_size, output_size, 3); `where` is named in errors.
 
         Raises:
@@ -45,12 +46,12 @@ class RowGroupDecoder:
             cv2.resize(image, size, dst=target, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         return resized
 
-    def _empty(self, count: int, size: int) -> np.ndarray:
+    def _empty(self, count: int, size: int) -> NDArray[np.uint8]:
         if size == self.output_size and count <= self._arrays.shape[0]:
             return self._arrays.take()[:count]
         return np.empty((count, size, size, 3), np.uint8)
 
-    def _decode_raw(self, column: pa.ChunkedArray, where: str) -> np.ndarray:
+    def _decode_raw(self, column: pa.ChunkedArray, where: str) -> NDArray[np.uint8]:
         shape = (self.image_size, self.image_size, 3)
         # A column of values of one length is a matrix already: no copy and no Python per image.
         values = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
@@ -62,33 +63,29 @@ class RowGroupDecoder:
             if np.all(rows[:, : len(header)] == np.frombuffer(header, np.uint8)):
                 return rows[:, len(header) :].reshape(len(values), *shape)
         # Another numpy may have written another header with the same meaning.
-        return np.stack([self._load_array(value.as_py(), shape, where) for value in values])
+        return np.stack(list(self._each(values, decode_raw, where)))
 
-    @staticmethod
-    def _load_array(value: bytes | None, shape: tuple[int, ...], where: str) -> np.ndarray:
-        try:
-            image = np.load(io.BytesIO(value or b""), allow_pickle=False)
-        except (ValueError, EOFError, OSError):
-            image = None
-        _check_image(image, shape, where)
-        return image
-
-    def _decode_png(self, column: pa.ChunkedArray, where: str) -> np.ndarray:
-        shape = (self.image_size, self.image_size, 3)
+    def _decode_png(self, column: pa.ChunkedArray, where: str) -> NDArray[np.uint8]:
         images = self._empty(len(column), self.image_size)
-        for value, target in zip(column, images, strict=True):
-            encoded = np.frombuffer(value.as_buffer() or b"", np.uint8)
-            image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
-            _check_image(image, shape, where)
+        for image, target in zip(self._each(column, decode_png, where), images, strict=True):
             cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=target)
         return images
 
-
-def _check_image(image: np.ndarray | None, shape: tuple[int, ...], where: str) -> None:
-    if image is None or image.shape != shape or image.dtype != np.uint8:
-        found = "no image" if image is None else f"{image.dtype} of shape {image.shape}"
-        raise UserError(
-            f"{where} holds {found}",
-            f"uint8 images of shape {shape}, as the manifest says",
-            "the dataset is damaged: run `hvdcells check DATASET`, then write it again with `hvdcells etl`",
-        )
+    def _each(
+        self, values: Iterable[pa.BinaryScalar], decode: Callable[[pa.Buffer | bytes], NDArray[np.uint8]], where: str
+    ) -> Iterator[NDArray[np.uint8]]:
+        shape = (self.image_size, self.image_size, 3)
+        for value in values:
+            try:
+                image = decode(value.as_buffer() or b"")
+                right = image.shape == shape and image.dtype == np.uint8
+                found = "" if right else f"{image.dtype} of shape {image.shape}"
+            except DamagedImageError as error:
+                found = f"no image ({error})"
+            if found:
+                raise UserError(
+                    f"{where} holds {found}",
+                    f"uint8 images of shape {shape}, as the manifest says",
+                    "the dataset is damaged: run `hvdcells check DATASET`, then write it again with `hvdcells etl`",
+                )
+            yield image

@@ -1,80 +1,62 @@
-"""Threads for Petastorm's reader that wait without polling and return results in the order they were asked for.
-
-Petastorm's own thread pool looks into its queues every millisecond for as long as it is open: 6 % of a core, taken
-from the training step that the reader waits for. It also returns row groups out of order to a consumer that is
-faster than its ventilator.
-"""
+"""Results made ahead by threads, and handed on in the order they were asked for."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
-from typing import Any
+from typing import Generic, Self, TypeVar
 
-from petastorm.workers_pool import EmptyResultError
-from petastorm.workers_pool.worker_base import WorkerBase
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-class OrderedThreadPool:
-    """Implements the protocol of Petastorm's pools over a `ThreadPoolExecutor`.
+class OrderedPrefetch(Iterator[Result], Generic[Item, Result]):
+    """The results of a function over items, in their order; while one is used, the next ones are being made.
 
-    Each thread has a worker of its own, which must publish one result for each item.
+    Nobody polls: the consumer waits for the result it needs, a thread for an item. What the function raises comes in
+    the place of its result, and the results after it still follow.
 
     Args:
-        workers_count: number of threads (the name is Petastorm's).
+        function: makes a result of an item; called in the threads.
+        items: what it is called with; taken one by one, as the results are.
+        num_threads: threads that call it.
         num_ahead: items that are being worked on or wait, done, for the consumer: what bounds memory.
     """
 
-    def __init__(self, workers_count: int, num_ahead: int) -> None:
-        self.workers_count = workers_count
-        self._num_ahead = num_ahead
-        self._pending: deque[Future] = deque()
-        self._idle: SimpleQueue[tuple[WorkerBase, list]] = SimpleQueue()
-
-    def start(self, worker_class: type[WorkerBase], worker_args: tuple, ventilator: Iterable[dict[str, Any]]) -> None:
-        """Start the threads; `ventilator` (Petastorm's word) holds the arguments of every call of `process`."""
-        for worker_id in range(self.workers_count):
-            published: list = []
-            self._idle.put((worker_class(worker_id, published.append, worker_args), published))
-        self._items = iter(ventilator)
-        self._executor = ThreadPoolExecutor(self.workers_count, thread_name_prefix="reader")
-        for _ in range(self._num_ahead):
+    def __init__(
+        self, function: Callable[[Item], Result], items: Iterable[Item], *, num_threads: int, num_ahead: int
+    ) -> None:
+        self._function = function
+        self._items = iter(items)
+        self._pending: deque[Future[Result]] = deque()
+        self._executor = ThreadPoolExecutor(num_threads, thread_name_prefix="reader")
+        for _ in range(num_ahead):
             self._ask_for_next()
 
-    def get_results(self) -> Any:
-        """Wait for the result of the next item and return it, or raise what its worker raised.
+    def __next__(self) -> Result:
+        """Wait for the next result.
 
         Raises:
-            EmptyResultError: there are no more items.
+            CancelledError: it was closed before this result was begun.
         """
         if not self._pending:
-            raise EmptyResultError
-        result = self._pending.popleft().result()
-        self._ask_for_next()
-        return result
+            raise StopIteration
+        try:
+            return self._pending.popleft().result()
+        finally:
+            self._ask_for_next()
 
-    def stop(self) -> None:
-        """Ask for nothing more; a consumer that waits for an item not begun gets a `CancelledError`."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+    def __enter__(self) -> Self:
+        return self
 
-    def join(self) -> None:
-        """Wait until all threads have ended."""
-        self._executor.shutdown(wait=True)
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-    @property
-    def diagnostics(self) -> dict[str, int]:
-        """Number of results that wait for the consumer."""
-        return {"output_queue_size": sum(future.done() for future in self._pending)}
+    def close(self) -> None:
+        """Begin nothing more, and wait until the threads have ended."""
+        self._items = iter(())
+        self._executor.shutdown(cancel_futures=True)
 
     def _ask_for_next(self) -> None:
-        item = next(self._items, None)
-        if item is not None:
-            self._pending.append(self._executor.submit(self._process, item))
-
-    def _process(self, item: dict[str, Any]) -> Any:
-        worker, published = self._idle.get_nowait()  # there are as many workers as threads
-        try:
-            worker.process(**item)
-            return published.pop()
-        finally:
-            self._idle.put((worker, published))
+        for item in self._items:
+            self._pending.append(self._executor.submit(self._function, item))
+            return

@@ -179,10 +179,11 @@ def test_nothing_of_a_stream_stays_in_memory(tmp_path):
 
 def test_a_damaged_dataset_ends_in_the_users_error(tmp_path):
     dataset = write_small_dataset(tmp_path, GROUPS)
-    file = tmp_path / "split=train/part-00001.parquet"
+    file = tmp_path / "images/split=train/part-00001.parquet"
     table = pq.read_table(file, partitioning=None)
     nothing = pa.array([b""] * len(table), pa.binary())
-    pq.write_table(table.set_column(table.schema.get_field_index("image"), "image", nothing), file, row_group_size=8)
+    as_the_etl_does = {"row_group_size": 8, "use_dictionary": False}
+    pq.write_table(table.set_column(table.schema.get_field_index("image"), "image", nothing), file, **as_the_etl_does)
     plan = plan_epoch(dataset.rows_per_row_group("train"), 1, 4)
     with (
         pytest.raises(UserError, match=r"part-00001\.parquet, row group 0 holds no image"),

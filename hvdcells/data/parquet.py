@@ -1,0 +1,127 @@
+"""The Parquet files of a dataset that nobody vouches for: looked at before anything of them is read.
+
+A file of 900 bytes can unfold to gigabytes, and a path can lead to a folder, a pipe or another user's file. What is
+opened here is one regular file inside the dataset, whose footer says what the manifest says. Nothing is looked for
+beside it, so the schema that Petastorm pickles into `_common_metadata` is never reached.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyarrow_hotfix  # noqa: F401 - closes CVE-2023-47248, before any Parquet is read
+from fsspec.implementations.local import LocalFileSystem
+from numpy.typing import NDArray
+
+from hvdcells import storage
+from hvdcells.data.columns import arrow_schema
+from hvdcells.data.manifest import Manifest, ParquetFile
+from hvdcells.data.stored_images import largest_stored_bytes
+from hvdcells.errors import UserError
+
+COLUMN_SLACK_BYTES = 2**16
+"""What the pages of a column may take beside its values."""
+SCHEMA = arrow_schema()
+"""Of every Parquet file of a dataset."""
+IMAGE_COLUMN = SCHEMA.get_field_index("image")
+PLAIN_ENCODINGS = frozenset(("PLAIN", "RLE", "BIT_PACKED"))
+"""Encodings of an `image` column: each value stands for itself. A dictionary holds a value once and repeats it."""
+DAMAGED = "the dataset is damaged: run `hvdcells check DATASET`, then write it again with `hvdcells etl`"
+
+
+def open_parquet(location: str, file: ParquetFile) -> pq.ParquetFile:
+    """Open a Parquet file of the dataset at a location; its footer is read, nothing else.
+
+    Raises:
+        UserError: there is no such regular file inside the dataset, or it holds other columns or row groups than the
+            manifest says.
+    """
+    where = storage.join(location, file.path)
+    filesystem, root = storage.filesystem(location)
+    path = storage.join(root, file.path)
+    with _damage_named(where, "a Parquet file, as the manifest says"):
+        if isinstance(filesystem, LocalFileSystem):
+            _check_regular_inside(root, file.path, where)
+            opened = pq.ParquetFile(path)
+        else:
+            # A row group then costs one read per column. Reading ahead, as fsspec does on object stores, would fetch
+            # row groups that the plan gives to other ranks.
+            opened = pq.ParquetFile(filesystem.open(path, cache_type="none"))
+    if not opened.schema_arrow.equals(SCHEMA):
+        raise UserError(f"{where} holds other columns than a dataset's", ", ".join(SCHEMA.names), DAMAGED)
+    found = [opened.metadata.row_group(number).num_rows for number in range(opened.num_row_groups)]
+    if found != list(file.rows_per_row_group):
+        raise UserError(
+            f"{where} has row groups of {_some(found)} rows",
+            f"row groups of {_some(list(file.rows_per_row_group))} rows, as the manifest says",
+            DAMAGED,
+        )
+    return opened
+
+
+def read_images(
+    opened: pq.ParquetFile, number: int, manifest: Manifest, where: str
+) -> tuple[pa.ChunkedArray, NDArray[np.int32]]:
+    """Read the columns `image` and `label` of a row group.
+
+    Args:
+        opened: what `open_parquet` returned.
+        number: of the row group in its file.
+        manifest: of the dataset.
+        where: named in errors.
+
+    Raises:
+        UserError: the images unfold to more bytes than images of the manifest's size take, a page is damaged, or a
+            label names no class.
+    """
+    row_group = opened.metadata.row_group(number)
+    images = row_group.column(IMAGE_COLUMN)
+    most_bytes = row_group.num_rows * largest_stored_bytes(manifest.image_size) + COLUMN_SLACK_BYTES
+    if images.total_uncompressed_size > most_bytes or not PLAIN_ENCODINGS.issuperset(images.encodings):
+        raise UserError(
+            f"{where} holds images of {images.total_uncompressed_size:,} bytes, encoded {', '.join(images.encodings)}",
+            f"at most {most_bytes:,} bytes, encoded plainly: {row_group.num_rows} images of side {manifest.image_size}",
+            DAMAGED,
+        )
+    with _damage_named(where, "whole pages of images and labels"):
+        table = opened.read_row_group(number, columns=["image", "label"], use_threads=False)
+    column, num_classes = table.column("label").combine_chunks(), len(manifest.class_names)
+    # Not `to_numpy`, which imports pandas: half a second, in the thread that has the first row group to read.
+    labels = np.frombuffer(column.buffers()[1], np.int32, len(column), column.offset * np.int32().itemsize)
+    if column.null_count or labels.min() < 0 or labels.max() >= num_classes:
+        raise UserError(f"{where} holds labels that name no class", f"labels from 0 to {num_classes - 1}", DAMAGED)
+    return table.column("image"), labels
+
+
+@contextmanager
+def _damage_named(where: str, expected: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{where} is missing", expected, DAMAGED) from None
+    except (pa.ArrowException, OSError) as error:
+        # By an OSError pyarrow says both that the disk or the network failed, and that the content is no Parquet.
+        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+            raise
+        why = str(error).partition("\n")[0]
+        raise UserError(f"{where} cannot be read ({why})", expected, DAMAGED) from None
+
+
+def _check_regular_inside(root: str, name: str, where: str) -> None:
+    path = Path(root, name)
+    if not os.path.lexists(path):
+        raise FileNotFoundError(where)
+    if not path.is_file() or os.path.realpath(path) != os.path.join(os.path.realpath(root), name):  # noqa: PTH118
+        raise UserError(
+            f"{where} is {'a link, or below one' if path.is_file() else 'no regular file'}",
+            "Parquet files that lie in the dataset itself, as `hvdcells etl` writes them",
+            "copy the dataset with its files in place of links, and use only one whose origin you trust",
+        )
+
+
+def _some(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:5])) + (f", … ({len(numbers)} row groups)" if len(numbers) > 5 else "")

@@ -8,7 +8,7 @@ from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.experiment import Augmentation, Experiment
-from hvdcells.rank.start import import_tensorflow
+from hvdcells.spark.backends.entry import import_tensorflow
 
 
 def draw_contact_sheet(

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
@@ -11,7 +11,6 @@ from hvdcells.data.shard_plan import check_enough_row_groups
 from hvdcells.data.subset import with_training_share
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, recipes
-from hvdcells.rank.train import train_on_rank
 from hvdcells.report import renew_report
 from hvdcells.runs.directory import RunDirectory, write_json
 from hvdcells.runs.earlier_run import EarlierRun, find_earlier_run, own_experiment
@@ -22,9 +21,6 @@ from hvdcells.runs.predictions import evaluate_best_epoch
 from hvdcells.runs.progress import Progress
 from hvdcells.runs.provenance import describe, environment
 from hvdcells.spark.backends import Backend, HorovodOnSpark
-
-if TYPE_CHECKING:
-    pass
 
 START_TIMEOUT_SECONDS = 600
 
@@ -92,7 +88,7 @@ def train(
                 _begin(directory, dataset, experiment, backend, clear=overwrite or resume)
             progress = earlier.progress if earlier else Progress()
             job = TrainingJob(dataset.location, directory.location, experiment, began, progress)
-            results = backend.run(train_on_rank, job, directory.path("logs"))
+            results = backend.run("hvdcells.rank.train:train_on_rank", job, directory.path("logs"))
         _finish(directory, dataset, backend, results, called, began)
     return directory
 

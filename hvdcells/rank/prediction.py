@@ -8,13 +8,17 @@ import numpy as np
 import tensorflow as tf
 
 from hvdcells.rank.input.batches import PADDING_ROW, Batch
+from hvdcells.rank.models.keras_internals import with_converted_layers
 
 
 class Predictor:
     """Applies a model to this rank's batches and gathers the logits of all ranks."""
 
     def __init__(self, model: Any) -> None:
-        self.forward = tf.function(lambda images: model(tf.cast(images, tf.float32), training=False)[:, 0])
+        model = with_converted_layers(model)
+        self.forward = tf.function(
+            lambda images: model(tf.cast(images, tf.float32), training=False)[:, 0], autograph=False
+        )
 
     def predict(self, batches: Iterator[Batch], num_steps: int, num_images: int) -> np.ndarray:
         """Return the logits of all images of the split, on every rank: float32 (num_images,), in row order.

@@ -1,21 +1,39 @@
 """What one rank does to train. `train_on_rank` tells it from top to bottom."""
 
 import platform
+from contextlib import AbstractContextManager
 from typing import Any
+
+import horovod.tensorflow as hvd
+import tensorflow as tf
 
 from hvdcells.data.shard_plan import EpochPlan, plan_epoch
 from hvdcells.data.subset import open_for_training
 from hvdcells.experiment.phases import phase_of, plan_phases
+from hvdcells.rank.checkpoint import restore_checkpoint, save_checkpoint, state_variables
+from hvdcells.rank.epoch import average_moving_statistics, train_epoch
+from hvdcells.rank.input.batches import rank_batches
+from hvdcells.rank.losses import class_weights
+from hvdcells.rank.models import build_model
+from hvdcells.rank.models.saved import save_model, weights_digest
 from hvdcells.rank.narrator import Narrator
-from hvdcells.rank.start import StartUp, import_tensorflow, start_rank
+from hvdcells.rank.prediction import Predictor, mean_log_loss, probabilities_of
+from hvdcells.rank.random_layers import make_random_layers_seedable, seed_random_layers
+from hvdcells.rank.start import StartUp, broadcast, start_rank
+from hvdcells.rank.transfer import begin_phase
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.jobs import TrainingJob
 from hvdcells.runs.predictions import PREDICTION_COLUMNS, write_predictions
 from hvdcells.runs.progress import monitored
+from hvdcells.scores.classification import classification_scores
 
 
-def train_on_rank(job: TrainingJob) -> dict[str, Any]:
+def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
     """Train as one rank of the world.
+
+    Args:
+        job: what the driver hands over.
+        called: `time.time()` at which this process began to import what it needs.
 
     Returns:
         `best_epoch` and `epochs` (done, with those before a resume), both counted from 1, `weights_digest` (SHA-256
@@ -26,27 +44,7 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
         UserError: the dataset does not fit the experiment, or the loss is no longer finite.
     """
     start_up = StartUp(job.began)
-    start_up.done("process")
-    import_tensorflow()
-    # TensorFlow is imported here, inside the worker: the driver never holds it.
-    import horovod.tensorflow as hvd
-
-    from hvdcells.rank.checkpoint import (
-        restore_checkpoint,
-        save_checkpoint,
-        save_model,
-        state_variables,
-        weights_digest,
-    )
-    from hvdcells.rank.epoch import average_moving_statistics, train_epoch
-    from hvdcells.rank.input.batches import rank_batches
-    from hvdcells.rank.losses import class_weights
-    from hvdcells.rank.models import build_model
-    from hvdcells.rank.prediction import Predictor, mean_log_loss, probabilities_of
-    from hvdcells.rank.random_layers import make_random_layers_seedable, seed_random_layers
-    from hvdcells.rank.transfer import begin_phase
-    from hvdcells.scores.classification import classification_scores
-
+    start_up.done("process", at=called)
     start_up.done("imports")
     experiment, run = job.experiment, RunDirectory.at(job.run)
     dataset = open_for_training(job.dataset, experiment)
@@ -79,11 +77,13 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
         restore_checkpoint(run, model, step.optimizer, progress.epochs_done)
         if progress.best_epoch == progress.epochs_done:  # the run may have ended between checkpoint and model
             save_model(model, run.model)
-    hvd.broadcast_variables(state_variables(model, step.optimizer), root_rank=0)
+    broadcast(state_variables(model, step.optimizer))
     predictor = Predictor(model)
     start_up.done("model")
 
-    def open_batches(split: str, split_plans: list[EpochPlan], seed: int | None) -> Any:
+    def open_batches(
+        split: str, split_plans: list[EpochPlan], seed: int | None
+    ) -> AbstractContextManager[tf.data.Dataset]:
         return rank_batches(
             dataset,
             split,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+import tensorflow as tf
+
 from hvdcells.errors import UserError
 from hvdcells.experiment import Model
 from hvdcells.experiment.backbones import SMALL_CNN, is_function, weights_kind
@@ -51,8 +53,6 @@ def preprocessing(
         mean, std, is_bgr = expected_input(options.backbone)
     images = inputs
     if is_bgr:
-        import tensorflow as tf
-
         images = tf.reverse(images, [3])
     normalize = keras.layers.Normalization(mean=list(mean), variance=[each**2 for each in std], dtype="float32")
     return keras.Model(inputs, normalize(images), name="preprocess")

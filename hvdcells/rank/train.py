@@ -1,13 +1,12 @@
 """What one rank does to train. `train_on_rank` tells it from top to bottom."""
 
 import platform
-from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import horovod.tensorflow as hvd
-import tensorflow as tf
 
-from hvdcells.data.shard_plan import EpochPlan, plan_epoch
+from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.data.subset import open_for_training
 from hvdcells.experiment.phases import phase_of, plan_phases
 from hvdcells.rank.checkpoint import restore_checkpoint, save_checkpoint, state_variables
@@ -81,24 +80,19 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
     predictor = Predictor(model)
     start_up.done("model")
 
-    def open_batches(
-        split: str, split_plans: list[EpochPlan], seed: int | None
-    ) -> AbstractContextManager[tf.data.Dataset]:
-        return rank_batches(
-            dataset,
-            split,
-            split_plans,
-            rank,
-            input_size=input_size,
-            num_threads=experiment.data.reader_threads,
-            shuffle_buffer=experiment.data.shuffle_buffer,
-            seed=seed,
-            cache_bytes=experiment.data.cache_bytes,
-        )
-
+    options = experiment.data
+    open_batches = partial(
+        rank_batches,
+        dataset,
+        rank=rank,
+        input_size=input_size,
+        num_threads=options.reader_threads,
+        shuffle_buffer=options.shuffle_buffer,
+        cache_bytes=options.cache_bytes,
+    )
     with (
-        open_batches("train", plans, experiment.seed) as train_batches,
-        open_batches("validation", [validation_plan] * len(plans), None) as validation_batches,
+        open_batches("train", plans, seed=experiment.seed) as train_batches,
+        open_batches("validation", [validation_plan] * len(plans)) as validation_batches,
         Narrator(run, num_epochs, is_root=rank == 0, records=progress.records) as narrator,
     ):
         batches, batches_to_validate = iter(train_batches), iter(validation_batches)

@@ -26,8 +26,8 @@ START_TIMEOUT_SECONDS = 600
 
 
 def train(
-    dataset: Dataset | str | os.PathLike,
-    run: str | os.PathLike,
+    dataset: Dataset | str | os.PathLike[str],
+    run: str | os.PathLike[str],
     experiment: Experiment | None = None,
     *,
     workers: int | None = None,
@@ -106,7 +106,7 @@ def _finish(
     if len(digests) != 1:
         raise RuntimeError("the ranks ended with different weights: the run is not to be trusted")
     start_up = {"train called": called - began, "ranks": [result.pop("start_up") for result in results]}
-    if isinstance(backend, HorovodOnSpark):
+    if isinstance(backend, HorovodOnSpark) and backend.spark_ready is not None:
         start_up["spark"] = backend.spark_ready - began
     hosts = [result.pop("host") for result in results]
     write_json(directory.finished, {"ranks": len(results), "hosts": hosts, **results[0], "start_up_seconds": start_up})
@@ -114,7 +114,7 @@ def _finish(
     renew_report(directory)
 
 
-def _by_fold(dataset: Dataset | str | os.PathLike, experiment: Experiment) -> Dataset:
+def _by_fold(dataset: Dataset | str | os.PathLike[str], experiment: Experiment) -> Dataset:
     """Return the dataset as the experiment sees it, with its validation fold."""
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     fold = experiment.data.validation_fold

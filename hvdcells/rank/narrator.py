@@ -160,7 +160,7 @@ def bottleneck(record: dict[str, Any]) -> dict[str, Any]:
     if whole <= 0:
         return {"split": "one step: not timed", "bottleneck": None, "slowest_rank": slowest, "shares": None}
     shares = {name: total / whole for name, total in totals.items()}
-    largest = max(shares, key=shares.get)
+    largest = max(shares, key=shares.__getitem__)
     text = " ".join(f"{name} {share:.0%}" for name, share in shares.items())
     if len(own) > 1:
         text += f", slowest rank {slowest}"

@@ -48,7 +48,7 @@ def preprocessing(
     if as_it_is or options.preprocessing == "none":
         return keras.Model(inputs, keras.layers.Activation("linear")(inputs), name="preprocess")
     expected_by_weights = options.preprocessing == "auto" and weights_kind(options) in ("imagenet", "backbone")
-    mean, std, is_bgr = [*channel_mean], [max(each, 1.0) for each in channel_std], False
+    mean, std, is_bgr = tuple(channel_mean), tuple(max(each, 1.0) for each in channel_std), False
     if is_application and expected_by_weights:
         mean, std, is_bgr = expected_input(options.backbone)
     images = inputs

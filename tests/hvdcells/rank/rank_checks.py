@@ -34,6 +34,8 @@ class Updates:
     num_updates: int = 3
     real_images: int = GLOBAL_BATCH
     """Images of weight one; the rest of the global batch is padding."""
+    num_groups: int = 1
+    """In which Horovod reduces the gradients."""
 
 
 def plain_experiment(changes: dict[str, Any]) -> Experiment:
@@ -53,7 +55,7 @@ def weights_after_updates(job: Updates) -> dict[str, Any]:
     # Other first weights on every rank: the broadcast has something to do.
     model = build_model(experiment.model, SIZE, (100.0,) * 3, (50.0,) * 3, seed=hvd.rank())
     optimizer = build_optimizer(experiment.optimizer, mixed, raw_variables(model.trainable_variables))
-    step = TrainingStep(experiment, model, optimizer, (1.5, 0.75), num_groups=1)
+    step = TrainingStep(experiment, model, optimizer, (1.5, 0.75), job.num_groups)
     hvd.broadcast_variables(raw_variables(model.variables) + step.optimizer.variables, root_rank=0)
     before = np.concatenate([weight.ravel() for weight in model.get_weights()])
 

@@ -47,7 +47,7 @@ def independent(num_processes: int, quick: bool) -> Rates:
 def horovod_on_spark(num_workers: int, quick: bool) -> Rates:
     """Measure ranks of Horovod on Spark with the default settings."""
     with tempfile.TemporaryDirectory() as logs:
-        return _total(HorovodOnSpark(num_workers).run(worker.run_horovod_rank, quick, logs))
+        return _total(HorovodOnSpark(num_workers).run("benchmarks.communication_worker:run_horovod_rank", quick, logs))
 
 
 def cost_of_timing(quick: bool) -> dict[str, list[float]]:

@@ -74,13 +74,14 @@ def horovod_step(workload: Workload, num_groups: int, timed: bool = True) -> Cal
     import tensorflow as tf
 
     from hvdcells.rank.optimizer import build_optimizer
+    from hvdcells.rank.start import broadcast
     from hvdcells.rank.step import TrainingStep
 
     experiment = Experiment(model=workload.model, augmentation=Augmentation(flips=False, quarter_turns=False))
     model, images, labels = _model_and_batch(workload)
     optimizer = build_optimizer(experiment.optimizer, False, model.trainable_variables)
     step = TrainingStep(experiment, model, optimizer, (1.0, 1.0), num_groups, timed)
-    hvd.broadcast_variables(model.variables + step.optimizer.variables, root_rank=0)
+    broadcast(model.variables + step.optimizer.variables)
     batch = {"image": images, "label": labels, "weight": tf.ones(BATCH_PER_RANK)}
     seed, num_images, rate = tf.constant([0, 0]), tf.constant(float(BATCH_PER_RANK * hvd.size())), tf.constant(1e-3)
 
@@ -123,7 +124,7 @@ def run_independent(number: int, num_processes: int, meeting_place: str, quick: 
     return rates
 
 
-def run_horovod_rank(quick: bool) -> dict[str, float]:
+def run_horovod_rank(quick: bool, _called: float) -> dict[str, float]:
     """Be one rank of Horovod on Spark, with the settings of `hvdcells.experiment.horovod_settings`."""
     import horovod.tensorflow as hvd
     import tensorflow as tf

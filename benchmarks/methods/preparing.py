@@ -42,7 +42,7 @@ def experiment_of(settings: Any) -> Experiment:
 def prepare(folder: Path, settings: Mapping[str, Any]) -> None:
     """Write the folder that adapters are handed as a `Task`. It takes TensorFlow: call it in a process of its own."""
     from benchmarks.methods.adapters.task import Task
-    from hvdcells.rank.start import import_tensorflow
+    from hvdcells.spark.backends.entry import import_tensorflow
 
     import_tensorflow()
     from hvdcells.rank.models import build_model

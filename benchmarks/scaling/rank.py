@@ -19,7 +19,6 @@ from hvdcells.data.shard_plan import EpochPlan, plan_epoch
 from hvdcells.data.subset import open_for_training
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.phases import Phase
-from hvdcells.rank.start import StartUp, import_tensorflow, start_rank
 
 SMALL_RATE = 1e-3
 """Of the experiment's learning rate; a step costs the same at every rate."""
@@ -41,8 +40,11 @@ class RankJob:
     warmup_steps: int
 
 
-def measure_on_rank(job: RankJob) -> dict[str, Any]:
+def measure_on_rank(job: RankJob, called: float) -> dict[str, Any]:
     """Take the blocks as one rank of the world.
+
+    Its imports stand here: where it comes from the driver as it is, those at the top of the module come with it,
+    before anything is timed.
 
     Returns:
         `blocks` and `independent_blocks` (of each: this rank's `seconds`, `input_seconds`, `compute_seconds`,
@@ -53,22 +55,22 @@ def measure_on_rank(job: RankJob) -> dict[str, Any]:
     Raises:
         UserError: the dataset does not fit the experiment.
     """
-    start_up = StartUp(job.began)
-    start_up.done("process")
-    import_tensorflow()
     import horovod.tensorflow as hvd
     import tensorflow as tf
 
     from hvdcells.rank.checkpoint import state_variables
     from hvdcells.rank.epoch import train_epoch
     from hvdcells.rank.models import build_model
+    from hvdcells.rank.start import StartUp, broadcast, start_rank
     from hvdcells.rank.step import TrainingStep
     from hvdcells.rank.transfer import begin_phase
 
     class StepWithoutCommunication(TrainingStep):
-        def _reducer(self, tape: tf.GradientTape) -> tf.GradientTape:
-            return tape
+        def _sum_over_ranks(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+            return gradients
 
+    start_up = StartUp(job.began)
+    start_up.done("process", at=called)
     start_up.done("imports")
     experiment = job.experiment
     settings = start_rank(experiment.communication, experiment.training.mixed_precision)
@@ -78,7 +80,7 @@ def measure_on_rank(job: RankJob) -> dict[str, Any]:
     input_size, channels = input_size_of(experiment), ((100.0,) * 3, (50.0,) * 3)
     model = build_model(experiment.model, input_size, *channels, experiment.seed, load_weights=rank == 0)
     step = begin_phase(phase, model, experiment, (1.0, 1.0), settings.num_groups)
-    hvd.broadcast_variables(state_variables(model, step.optimizer), root_rank=0)
+    broadcast(state_variables(model, step.optimizer))
     start_up.done("model")
     steps = [step]
     if num_ranks > 1:

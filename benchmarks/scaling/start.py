@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ def run(job: dict[str, Any]) -> Outcome:
     from hvdcells.experiment import Experiment
     from hvdcells.spark.backends import HorovodOnSpark, RankFailedError
 
-    # Machines of a cluster have hvdcells and not the benchmarks: what is run there goes along.
+    # Machines of a cluster have hvdcells and not the benchmarks: what is run there goes along, and all
+    # that a rank knows by name is how to call it.
     cloudpickle.register_pickle_by_value(benchmarks)
     began = psutil.Process().create_time()
     experiment = Experiment.model_validate(job["experiment"])
@@ -88,7 +90,7 @@ def run(job: dict[str, Any]) -> Outcome:
         session = SparkSession.getActiveSession()
         settings = dict(session.sparkContext.getConf().getAll()) if session else {}
         try:
-            ranks = backend.run(measure_on_rank, rank_job, logs)
+            ranks = backend.run("operator:call", partial(measure_on_rank, rank_job), logs)
         except RankFailedError as error:
             # The folder goes with this process.
             output = Path(logs) / "workers.log"

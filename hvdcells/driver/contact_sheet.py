@@ -3,12 +3,13 @@
 import io
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.experiment import Augmentation, Experiment
-from hvdcells.rank.start import import_tensorflow
+from hvdcells.spark.backends.entry import import_tensorflow
 
 
 def draw_contact_sheet(
@@ -61,12 +62,14 @@ def describe(options: Augmentation) -> str:
     return ", ".join(changes) or "none"
 
 
-def some_of_each_class(dataset: Dataset, experiment: Experiment, num_images: int) -> tuple[np.ndarray, list[int]]:
+def some_of_each_class(
+    dataset: Dataset, experiment: Experiment, num_images: int
+) -> tuple[NDArray[np.uint8], list[int]]:
     """Return uint8 images (n, size, size, 3) and labels, the classes in turn; fewer if the split has fewer."""
     from hvdcells.rank.input.reader import open_reader
 
     size = experiment.data.input_size or dataset.manifest.image_size
-    found: dict[int, list[np.ndarray]] = {label: [] for label in range(len(dataset.manifest.class_names))}
+    found: dict[int, list[NDArray[np.uint8]]] = {label: [] for label in range(len(dataset.manifest.class_names))}
     wanted = -(-num_images // len(found))
     order = range(len(dataset.rows_per_row_group("train")))
     with open_reader(dataset, "train", order, input_size=size, num_threads=1) as row_groups:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import check_enough_row_groups
-from hvdcells.rank.evaluate import evaluate_on_rank
 from hvdcells.report import renew_report
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.jobs import EvaluationJob
@@ -54,6 +53,6 @@ def evaluate(
     check_enough_row_groups(len(dataset.rows_per_row_group(split)), backend.num_workers)
     job = EvaluationJob(dataset.location, directory.location, dataset.validation_fold, split, experiment)
     with backend.ready(dataset, directory.location):
-        evaluation = backend.run(evaluate_on_rank, job, directory.path("logs"))[0]
+        evaluation = backend.run("hvdcells.rank.evaluate:evaluate_on_rank", job, directory.path("logs"))[0]
     renew_report(directory)
     return evaluation

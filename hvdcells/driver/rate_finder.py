@@ -11,8 +11,8 @@ from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.learning_rate import scaled_learning_rate
 from hvdcells.experiment.phases import plan_phases
-from hvdcells.rank.start import import_tensorflow, start_rank
 from hvdcells.runs.first_weights import settle_model
+from hvdcells.spark.backends.entry import import_tensorflow
 
 SMOOTHING = 0.95
 """Share of the past in the moving average of the loss."""
@@ -66,6 +66,7 @@ def find_rate(
     from hvdcells.rank.input.batches import rank_batches
     from hvdcells.rank.losses import class_weights
     from hvdcells.rank.models import build_model
+    from hvdcells.rank.start import start_rank
     from hvdcells.rank.transfer import begin_phase
 
     settings = start_rank(experiment.communication, experiment.training.mixed_precision)

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
@@ -11,7 +11,6 @@ from hvdcells.data.shard_plan import check_enough_row_groups
 from hvdcells.data.subset import with_training_share
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, recipes
-from hvdcells.rank.train import train_on_rank
 from hvdcells.report import renew_report
 from hvdcells.runs.directory import RunDirectory, write_json
 from hvdcells.runs.earlier_run import EarlierRun, find_earlier_run, own_experiment
@@ -23,16 +22,13 @@ from hvdcells.runs.progress import Progress
 from hvdcells.runs.provenance import describe, environment
 from hvdcells.spark.backends import Backend, HorovodOnSpark
 
-if TYPE_CHECKING:
-    pass
-
 START_TIMEOUT_SECONDS = 600
 
 
 @storage.user_errors()
 def train(
-    dataset: Dataset | str | os.PathLike,
-    run: str | os.PathLike,
+    dataset: Dataset | str | os.PathLike[str],
+    run: str | os.PathLike[str],
     experiment: Experiment | None = None,
     *,
     workers: int | None = None,
@@ -93,7 +89,7 @@ def train(
                 _begin(directory, dataset, experiment, backend, clear=overwrite or resume)
             progress = earlier.progress if earlier else Progress()
             job = TrainingJob(dataset.location, directory.location, experiment, began, progress)
-            results = backend.run(train_on_rank, job, directory.path("logs"))
+            results = backend.run("hvdcells.rank.train:train_on_rank", job, directory.path("logs"))
         _finish(directory, dataset, backend, results, called, began)
     return directory
 
@@ -111,7 +107,7 @@ def _finish(
     if len(digests) != 1:
         raise RuntimeError("the ranks ended with different weights: the run is not to be trusted")
     start_up = {"train called": called - began, "ranks": [result.pop("start_up") for result in results]}
-    if isinstance(backend, HorovodOnSpark):
+    if isinstance(backend, HorovodOnSpark) and backend.spark_ready is not None:
         start_up["spark"] = backend.spark_ready - began
     hosts = [result.pop("host") for result in results]
     write_json(directory.finished, {"ranks": len(results), "hosts": hosts, **results[0], "start_up_seconds": start_up})
@@ -119,7 +115,7 @@ def _finish(
     renew_report(directory)
 
 
-def _by_fold(dataset: Dataset | str | os.PathLike, experiment: Experiment) -> Dataset:
+def _by_fold(dataset: Dataset | str | os.PathLike[str], experiment: Experiment) -> Dataset:
     """Return the dataset as the experiment sees it, with its validation fold."""
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     fold = experiment.data.validation_fold

@@ -13,6 +13,9 @@ from hvdcells.experiment import Communication
 
 Hardware = Literal["cpu", "gpu"]
 
+THREADS_VARIABLE = "HVDCELLS_THREADS"
+"""Cores of a rank, where Spark counts them (`spark.task.cpus`). Else ranks of a host share its cores evenly."""
+
 
 @dataclass(frozen=True)
 class CommunicationSettings:
@@ -27,7 +30,7 @@ class CommunicationSettings:
     num_groups: int
     """Groups of gradients reduced together; 0 lets Horovod fuse whatever is ready in a cycle."""
     gloo_gives_way: bool
-    """gloo's threads run only on cores that nothing else wants; see `hvdcells.rank.start.start_horovod`."""
+    """gloo's threads run only on cores that nothing else wants; see `hvdcells.rank.start.give_way`."""
     intra_op_threads: int
     inter_op_threads: int
 

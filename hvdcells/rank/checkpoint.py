@@ -1,10 +1,7 @@
-"""The saved model and the checkpoints: whole or not there, on disk or in S3."""
+"""The checkpoints: whole or not there, on disk or in S3."""
 
-import hashlib
 import io
-import tempfile
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,45 +10,15 @@ import tf_keras
 
 from hvdcells import storage
 from hvdcells.errors import UserError
-from hvdcells.rank.models.either_keras import keras_that_saved, raw_variables
+from hvdcells.rank.models.either_keras import raw_variables
+from hvdcells.rank.models.keras_internals import loss_scale_variables
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.progress import Progress, remove_checkpoints, write_progress
 
 
-def save_model(model: Any, location: str) -> None:
-    """Save a model in Keras' own format, aside and renamed."""
-    with tempfile.TemporaryDirectory() as folder:
-        aside = Path(folder) / "model.keras"
-        model.save(aside)
-        storage.write_bytes(location, aside.read_bytes())
-
-
-def load_model(location: str) -> Any:
-    """Load what `save_model` saved, with the Keras it was saved by; code inside the file is not run.
-
-    Raises:
-        FileNotFoundError: nothing is there.
-        ValueError: it is no model file, or one with classes that are not imported.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        aside = Path(folder) / "model.keras"
-        aside.write_bytes(storage.read_bytes(location))
-        return keras_that_saved(aside).models.load_model(aside, compile=False, safe_mode=True)
-
-
-def weights_digest(model: Any) -> str:
-    """Return the SHA-256 over all weights of a model, bit by bit."""
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(weight.tobytes())
-    return digest.hexdigest()
-
-
 def state_variables(model: Any, optimizer: tf_keras.optimizers.Optimizer) -> list[tf.Variable]:
     """Return all that a training step reads and changes: weights, moving statistics, slots, iterations, loss scale."""
-    loss_scale = getattr(optimizer, "_loss_scale", None)  # of a LossScaleOptimizer, which does not list it
-    scaling = [] if loss_scale is None else [loss_scale.current_loss_scale, loss_scale.counter]
-    return [*raw_variables(model.variables), *optimizer.variables, *scaling]
+    return [*raw_variables(model.variables), *optimizer.variables, *loss_scale_variables(optimizer)]
 
 
 def save_checkpoint(

@@ -1,33 +1,26 @@
 """What one rank does to evaluate. `evaluate_on_rank` tells it from top to bottom."""
 
-from typing import TYPE_CHECKING
+import horovod.tensorflow as hvd
 
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import plan_epoch
-from hvdcells.rank.start import import_tensorflow, start_rank
+from hvdcells.rank.input.batches import rank_batches
+from hvdcells.rank.models.function import import_function
+from hvdcells.rank.models.saved import load_model
+from hvdcells.rank.prediction import Predictor, probabilities_of
+from hvdcells.rank.start import start_rank
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.jobs import EvaluationJob
 from hvdcells.runs.predictions import PREDICTION_COLUMNS, write_evaluation, write_predictions
-
-if TYPE_CHECKING:
-    from hvdcells.scores.evaluation import Evaluation
+from hvdcells.scores.evaluation import Evaluation
 
 
-def evaluate_on_rank(job: EvaluationJob) -> "Evaluation":
+def evaluate_on_rank(job: EvaluationJob, _called: float) -> Evaluation:
     """Predict this rank's share of a split, gather all predictions, score them; rank 0 writes the results.
 
     Returns:
         The evaluation, the same on every rank.
     """
-    import_tensorflow()
-    import horovod.tensorflow as hvd
-
-    from hvdcells.rank.checkpoint import load_model
-    from hvdcells.rank.input.batches import rank_batches
-    from hvdcells.rank.models.function import import_function
-    from hvdcells.rank.prediction import Predictor, probabilities_of
-    from hvdcells.scores.evaluation import Evaluation
-
     start_rank(job.experiment.communication, job.experiment.training.mixed_precision)
     run, options = RunDirectory.at(job.run), job.experiment.data
     dataset = Dataset.open(job.dataset, job.validation_fold)

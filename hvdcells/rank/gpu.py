@@ -1,6 +1,8 @@
-"""The GPU of a rank: the one that Spark gave its task, so that no two ranks of a host share one."""
+"""The GPU of a rank: the one that Spark gave its task, so that no two ranks of a host share one.
 
-import os
+Without TensorFlow: the doctor, on the driver, judges by it too.
+"""
+
 import platform
 import sys
 
@@ -21,38 +23,6 @@ def assigned_gpus() -> list[str]:
     from horovod.spark.task import get_available_devices
 
     return list(get_available_devices())
-
-
-def pin_gpu(local_rank: int) -> bool:
-    """Make one GPU visible to TensorFlow, which takes of its memory what it needs; return whether there is one.
-
-    Must come before TensorFlow has used a GPU.
-
-    Args:
-        local_rank: chooses among the GPUs of a host where Spark gave none.
-
-    Raises:
-        UserError: Spark gave a GPU that TensorFlow does not see.
-    """
-    import tensorflow as tf
-
-    address = next(iter(assigned_gpus()), None)
-    # nvidia-smi, which discovers, counts in the order of the bus; CUDA by itself puts the fastest first.
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    if address is not None and address.startswith(UUID_PREFIXES):
-        os.environ["CUDA_VISIBLE_DEVICES"] = address
-    gpus = tf.config.list_physical_devices("GPU")
-    position = position_of_gpu(address, os.environ.get("CUDA_VISIBLE_DEVICES"), len(gpus), local_rank)
-    if position is None:
-        return False
-    try:
-        tf.config.set_visible_devices(gpus[position], "GPU")
-        tf.config.experimental.set_memory_growth(gpus[position], True)
-    except RuntimeError:
-        # In a process that has used TensorFlow before (a notebook), devices are what they are.
-        if address is not None:
-            raise
-    return True
 
 
 def position_of_gpu(address: str | None, restriction: str | None, num_visible: int, local_rank: int) -> int | None:

@@ -23,5 +23,5 @@ def class_weights(dataset: Dataset, experiment: Experiment) -> tuple[float, floa
     if experiment.training.class_weights == "none":
         return 1.0, 1.0
     split = dataset.split("train")
-    counts = [split.images_per_class.get(name, 0) for name in dataset.manifest.class_names]
-    return tuple(split.images / (2 * count) for count in counts)
+    healthy, cancer = (split.images_per_class.get(name, 0) for name in dataset.manifest.class_names)
+    return split.images / (2 * healthy), split.images / (2 * cancer)

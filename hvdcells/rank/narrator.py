@@ -4,7 +4,9 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import tensorflow as tf
 
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
@@ -16,9 +18,6 @@ from hvdcells.experiment.learning_rate import scaled_learning_rate
 from hvdcells.experiment.phases import Phase
 from hvdcells.rank.tensorboard import drop_later_events, write_experiment, write_figures
 from hvdcells.runs.directory import RunDirectory
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 
 class Narrator:
@@ -33,8 +32,6 @@ class Narrator:
 
     def __enter__(self) -> "Narrator":
         if self.is_root:
-            import tensorflow as tf
-
             # TensorFlow writes events only to disk; elsewhere they are made aside and copied.
             self._aside = None if storage.is_local(self.run.location) else tempfile.TemporaryDirectory()
             self._events = self._aside.name if self._aside else self.run.tensorboard
@@ -78,7 +75,7 @@ class Narrator:
             f"{settings.cycle_time_ms:g} ms, {settings.num_groups or 'no fixed'} group(s) of gradients"
         )
 
-    def phase_begins(self, phase: Phase, variables: "list[tf.Variable]") -> None:
+    def phase_begins(self, phase: Phase, variables: list[tf.Variable]) -> None:
         """Say what the coming epochs train, where that is not all of the model throughout."""
         if self.is_root and phase.num_epochs < self.num_epochs:
             trained = sum(variable.shape.num_elements() for variable in variables)
@@ -107,8 +104,6 @@ class Narrator:
         )
 
     def _write_curves(self, epoch: int, line: dict[str, Any], scores: dict[str, Any]) -> None:
-        import tensorflow as tf
-
         curves = {f"validation/{name}": value for name, value in scores.items() if isinstance(value, float)}
         for name in ("loss", "learning_rate", "images_per_second"):
             if line[name] is not None:
@@ -165,7 +160,7 @@ def bottleneck(record: dict[str, Any]) -> dict[str, Any]:
     if whole <= 0:
         return {"split": "one step: not timed", "bottleneck": None, "slowest_rank": slowest, "shares": None}
     shares = {name: total / whole for name, total in totals.items()}
-    largest = max(shares, key=shares.get)
+    largest = max(shares, key=shares.__getitem__)
     text = " ".join(f"{name} {share:.0%}" for name, share in shares.items())
     if len(own) > 1:
         text += f", slowest rank {slowest}"

@@ -1,21 +1,19 @@
 """The optimizer."""
 
-from typing import TYPE_CHECKING
+import tensorflow as tf
+import tf_keras
 
 from hvdcells.experiment import Optimizer
 
-if TYPE_CHECKING:
-    import tensorflow as tf
 
-
-def build_optimizer(options: Optimizer, mixed_precision: bool, variables: "list[tf.Variable]") -> object:
+def build_optimizer(
+    options: Optimizer, mixed_precision: bool, variables: list[tf.Variable]
+) -> tf_keras.optimizers.Optimizer:
     """Build the `tf_keras` optimizer of these variables; the step sets its learning rate.
 
     Weight decay leaves out variables of fewer than two dimensions: biases, and the scales and shifts of normalisation.
     XLA stays off: slower on CPU (measured).
     """
-    import tf_keras
-
     if options.name == "sgd":
         optimizer = tf_keras.optimizers.SGD(
             momentum=options.momentum, weight_decay=options.weight_decay or None, jit_compile=False

@@ -6,17 +6,22 @@ from typing import Any
 import horovod.tensorflow as hvd
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from hvdcells.rank.input.batches import PADDING_ROW, Batch
+from hvdcells.rank.models.keras_internals import with_converted_layers
 
 
 class Predictor:
     """Applies a model to this rank's batches and gathers the logits of all ranks."""
 
     def __init__(self, model: Any) -> None:
-        self.forward = tf.function(lambda images: model(tf.cast(images, tf.float32), training=False)[:, 0])
+        model = with_converted_layers(model)
+        self.forward = tf.function(
+            lambda images: model(tf.cast(images, tf.float32), training=False)[:, 0], autograph=False
+        )
 
-    def predict(self, batches: Iterator[Batch], num_steps: int, num_images: int) -> np.ndarray:
+    def predict(self, batches: Iterator[Batch], num_steps: int, num_images: int) -> NDArray[np.float32]:
         """Return the logits of all images of the split, on every rank: float32 (num_images,), in row order.
 
         Args:
@@ -44,11 +49,11 @@ class Predictor:
         return ordered
 
 
-def probabilities_of(logits: np.ndarray) -> np.ndarray:
+def probabilities_of(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the probability of cancer, float64 in 0–1, without overflow for large logits."""
     return 0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))
 
 
-def mean_log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+def mean_log_loss(logits: NDArray[np.float32], labels: NDArray[np.int_]) -> float:
     """Return the mean cross-entropy of logits, computed stably for large ones."""
     return float(np.mean(np.logaddexp(0, logits.astype(np.float64)) - labels * logits))

@@ -1,9 +1,9 @@
 """Randomness inside layers, such as dropout, as a function of seed, epoch and rank."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import tf_keras
+
+from hvdcells.rank.models.keras_internals import random_generators
 
 
 def make_random_layers_seedable() -> None:
@@ -22,12 +22,6 @@ def seed_random_layers(model: tf_keras.Model, *entropy: int) -> None:
         model: a `tf_keras` model. The random state of a Keras 3 model is among its variables and needs none of this.
         entropy: numbers of which the states are a function, such as seed, epoch and rank.
     """
-    for number, generator in enumerate(_generators(model)):
+    for number, generator in enumerate(random_generators(model)):
         (state,) = np.random.SeedSequence((*entropy, number)).generate_state(1, np.uint64)
         generator.reset_from_seed(int(state) >> 1)  # TensorFlow takes a signed number
-
-
-def _generators(model: tf_keras.Model) -> Sequence:
-    holders = [getattr(layer, "_random_generator", None) for layer in getattr(model, "submodules", ())]
-    generators = [getattr(holder, "_generator", None) for holder in holders]
-    return [generator for generator in generators if generator is not None]

@@ -1,17 +1,17 @@
 """What every rank does before its work: Horovod, its device, its share of the cores."""
 
 import os
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hvdcells.experiment import Communication
-from hvdcells.experiment.horovod_settings import CommunicationSettings, Hardware, decide
-from hvdcells.rank.gpu import pin_gpu
+import horovod.tensorflow as hvd
+import tensorflow as tf
+import tf_keras
 
-THREADS_VARIABLE = "HVDCELLS_THREADS"
-"""Cores of a rank, where Spark counts them (`spark.task.cpus`). Else ranks of a host share its cores evenly."""
+from hvdcells.experiment import Communication
+from hvdcells.experiment.horovod_settings import THREADS_VARIABLE, CommunicationSettings, Hardware, decide
+from hvdcells.rank.gpu import UUID_PREFIXES, assigned_gpus, position_of_gpu
 
 
 @dataclass
@@ -22,26 +22,9 @@ class StartUp:
     """`time.time()` when the command began, on the driver."""
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def done(self, part: str) -> None:
-        """Note that a part is done."""
-        self.seconds.setdefault(part, round(time.time() - self.began, 3))
-
-
-def import_tensorflow() -> None:
-    """Import TensorFlow without its notices about its build and the drivers this machine lacks.
-
-    They are written straight to file descriptor 2 before TensorFlow reads its log level.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        import tensorflow  # noqa: F401
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    def done(self, part: str, at: float | None = None) -> None:
+        """Note that a part is done: now, or at a time of `time.time()`."""
+        self.seconds.setdefault(part, round((at or time.time()) - self.began, 3))
 
 
 def start_rank(communication: Communication, mixed_precision: bool) -> CommunicationSettings:
@@ -50,10 +33,6 @@ def start_rank(communication: Communication, mixed_precision: bool) -> Communica
     Raises:
         UserError: Spark gave this rank's task a GPU that TensorFlow does not see.
     """
-    import horovod.tensorflow as hvd
-    import tensorflow as tf
-    import tf_keras
-
     gloo_threads = init_horovod()
     hardware: Hardware = "gpu" if pin_gpu(hvd.local_rank()) else "cpu"
     stated = int(os.environ.get(THREADS_VARIABLE, 0))
@@ -71,10 +50,51 @@ def start_rank(communication: Communication, mixed_precision: bool) -> Communica
     return settings
 
 
+def pin_gpu(local_rank: int) -> bool:
+    """Make one GPU visible to TensorFlow, which takes of its memory what it needs; return whether there is one.
+
+    Must come before TensorFlow has used a GPU.
+
+    Args:
+        local_rank: chooses among the GPUs of a host where Spark gave none.
+
+    Raises:
+        UserError: Spark gave a GPU that TensorFlow does not see.
+    """
+    address = next(iter(assigned_gpus()), None)
+    # nvidia-smi, which discovers, counts in the order of the bus; CUDA by itself puts the fastest first.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    if address is not None and address.startswith(UUID_PREFIXES):
+        os.environ["CUDA_VISIBLE_DEVICES"] = address
+    gpus = tf.config.list_physical_devices("GPU")
+    position = position_of_gpu(address, os.environ.get("CUDA_VISIBLE_DEVICES"), len(gpus), local_rank)
+    if position is None:
+        return False
+    try:
+        tf.config.set_visible_devices(gpus[position], "GPU")
+        tf.config.experimental.set_memory_growth(gpus[position], True)
+    except RuntimeError:
+        # In a process that has used TensorFlow before (a notebook), devices are what they are.
+        if address is not None:
+            raise
+    return True
+
+
+def broadcast(variables: list[tf.Variable]) -> None:
+    """Set variables on every rank to what they are on rank 0.
+
+    All at once, as `hvd.broadcast_variables` does, which has AutoGraph convert Horovod's own code.
+    """
+
+    def assign() -> None:
+        for variable in variables:
+            variable.assign(hvd.broadcast(variable, root_rank=0))
+
+    tf.function(assign, autograph=False)()
+
+
 def init_horovod() -> list[int]:
     """Initialise Horovod and return the ids of the threads that gloo started for it; none where that is not known."""
-    import horovod.tensorflow as hvd
-
     before = _thread_ids()
     hvd.init()
     # The first is Horovod's own, which sleeps between cycles and must wake on time; it has started those of gloo.

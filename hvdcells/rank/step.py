@@ -1,25 +1,23 @@
 """One training step: loss, gradient, allreduce, update, with the time each part took.
 
 The loss of a step is the sum over all ranks of weight · class weight · cross-entropy, divided by the number
-of images in the global batch. Each rank sums its own share, `hvd.DistributedGradientTape` sums the gradients
-over the ranks; so N ranks with batch B do what one rank does with batch N·B, whatever share is padding.
+of images in the global batch. Each rank sums its own share, and the gradients are summed over the ranks; so N ranks
+with batch B do what one rank does with batch N·B, whatever share is padding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import horovod.tensorflow as hvd
 import tensorflow as tf
 import tf_keras
+from horovod.common.util import split_list
 
 from hvdcells.experiment import Experiment
 from hvdcells.rank.augmentation import augment
 from hvdcells.rank.losses import image_loss
 from hvdcells.rank.models.either_keras import raw_variables
-
-# AutoGraph converts control flow on tensors, which a user's layer may have and nothing else here has; converting
-# Horovod's code and ours is most of the tracing: 2 s of 2.5 s for the small CNN.
-_as_it_is = tf.autograph.experimental.do_not_convert
+from hvdcells.rank.models.keras_internals import with_converted_layers
 
 
 class StepResult(NamedTuple):
@@ -32,24 +30,6 @@ class StepResult(NamedTuple):
 
     The update is done when the step returns: TensorFlow's optimizer of graphs drops a time stamp's wait for it.
     """
-
-
-class _LocalTape(tf.GradientTape):
-    """A tape that adds accumulated gradients to this rank's own and notes when they are there.
-
-    `hvd.DistributedGradientTape` makes a subclass of the tape it is given and reduces what this returns.
-    """
-
-    accumulated: Sequence[tf.Variable] | None = None
-    time_after: Callable[[Sequence[tf.Tensor]], tf.Tensor]
-
-    def gradient(self, target, sources, output_gradients=None, **options):
-        """Return the gradients of this rank, as dense tensors."""
-        gradients = [tf.convert_to_tensor(g) for g in super().gradient(target, sources, output_gradients, **options)]
-        if self.accumulated:
-            gradients = [g + a for g, a in zip(gradients, self.accumulated, strict=True)]
-        self.gradient_time = self.time_after(gradients)
-        return gradients
 
 
 class TrainingStep:
@@ -75,65 +55,75 @@ class TrainingStep:
     ) -> None:
         self.timed = timed
         self.experiment = experiment
-        self.model = model
+        self.forward = with_converted_layers(model)
         self.variables = raw_variables(model.trainable_variables)
         self.optimizer = optimizer
         self.image_loss = image_loss(experiment.training)
         self.class_weights = tf.constant(class_weights, tf.float32)
         self.num_groups = num_groups
         accumulates = experiment.training.accumulation_steps > 1
-        self.accumulated = [tf.Variable(tf.zeros_like(v)) for v in self.variables] if accumulates else None
+        self.accumulated = [tf.Variable(tf.zeros_like(v)) for v in self.variables] if accumulates else []
         self.compression = getattr(hvd.Compression, experiment.communication.compression)
-        self.update = tf.function(self._update)
-        self.accumulate = tf.function(self._accumulate)
+        self.update = tf.function(self._update, autograph=False)
+        self.accumulate = tf.function(self._accumulate, autograph=False)
 
     @property
     def num_traces(self) -> int:
         """How often the step has been traced, which the next step will not be any more."""
         return sum(function.experimental_get_tracing_count() for function in (self.update, self.accumulate))
 
-    def _loss(self, batch: dict[str, tf.Tensor], seed: tf.Tensor) -> tf.Tensor:
-        """Return the sum of weighted losses of this rank's batch."""
-        images = _as_it_is(augment)(batch["image"], self.experiment.augmentation, seed)
-        logits = self.model(images, training=True)
-        labels = batch["label"]
-        losses = _as_it_is(self.image_loss)(labels[:, tf.newaxis], logits)
-        weights = batch["weight"] * tf.gather(self.class_weights, tf.cast(labels, tf.int32))
-        return tf.reduce_sum(losses * weights)
-
     def _update(
         self, batch: dict[str, tf.Tensor], seed: tf.Tensor, num_images: tf.Tensor, learning_rate: tf.Tensor
     ) -> StepResult:
         """Take one update. `num_images`: images of weight one in it, over all ranks and accumulated batches."""
         begin = self._time_after([])
-        with tf.control_dependencies([begin]), _LocalTape() as tape:
-            loss = self._loss(batch, seed)
-            target = self._scale(loss / num_images)
-        reducer = self._reducer(tape)
-        reducer.accumulated, reducer.time_after = self.accumulated, self._time_after
-        gradients = _as_it_is(reducer.gradient)(target, self.variables)
+        loss, gradients = self._loss_and_gradients(batch, seed, num_images, begin)
+        if self.accumulated:
+            gradients = [g + a for g, a in zip(gradients, self.accumulated, strict=True)]
+        own = self._time_after(gradients)
+        gradients = self._sum_over_ranks(gradients)
         reduced = self._time_after(gradients)
-        _as_it_is(self._apply)(gradients, learning_rate)
-        for variable in self.accumulated or ():
+        self._apply(gradients, learning_rate)
+        for variable in self.accumulated:
             variable.assign(tf.zeros_like(variable))
-        return StepResult(loss, tf.stack([begin, reducer.gradient_time, reduced]))
-
-    def _reducer(self, tape: _LocalTape) -> tf.GradientTape:
-        """Return the tape whose gradients are summed over the ranks."""
-        return hvd.DistributedGradientTape(
-            tape, op=hvd.Sum, compression=self.compression, groups=self.num_groups or None
-        )
+        return StepResult(loss, tf.stack([begin, own, reduced]))
 
     def _accumulate(self, batch: dict[str, tf.Tensor], seed: tf.Tensor, num_images: tf.Tensor) -> StepResult:
         """Add this batch's gradient to what the next update reduces."""
         begin = self._time_after([])
-        with tf.control_dependencies([begin]), tf.GradientTape() as tape:
-            loss = self._loss(batch, seed)
-            target = self._scale(loss / num_images)
-        gradients = tape.gradient(target, self.variables)
-        added = [v.assign_add(tf.convert_to_tensor(g)) for v, g in zip(self.accumulated, gradients, strict=True)]
+        loss, gradients = self._loss_and_gradients(batch, seed, num_images, begin)
+        added = [v.assign_add(g) for v, g in zip(self.accumulated, gradients, strict=True)]
         end = self._time_after(added)
         return StepResult(loss, tf.stack([begin, end, end]))
+
+    def _loss_and_gradients(
+        self, batch: dict[str, tf.Tensor], seed: tf.Tensor, num_images: tf.Tensor, begin: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Return the sum of weighted losses of this rank's batch, and the gradients of its share of the mean loss."""
+        with tf.control_dependencies([begin]), tf.GradientTape() as tape:
+            images = augment(batch["image"], self.experiment.augmentation, seed)
+            logits = self.forward(images, training=True)
+            labels = batch["label"]
+            weights = batch["weight"] * tf.gather(self.class_weights, tf.cast(labels, tf.int32))
+            loss = tf.reduce_sum(self.image_loss(labels[:, tf.newaxis], logits) * weights)
+            target = self._scale(loss / num_images)
+        return loss, [tf.convert_to_tensor(g) for g in tape.gradient(target, self.variables)]
+
+    def _sum_over_ranks(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Return the gradients, each summed over all ranks and so the same on each of them.
+
+        Those of a group are negotiated and reduced together; without groups, Horovod fuses what is there in a cycle.
+        Ranks match what they reduce by its name.
+        """
+        if hvd.size() == 1:
+            return gradients
+        options = {"op": hvd.Sum, "compression": self.compression}
+        if not self.num_groups:
+            return [hvd.allreduce(g, name=f"gradient_{number}", **options) for number, g in enumerate(gradients)]
+        reduced: list[tf.Tensor] = []
+        for number, group in enumerate(split_list(gradients, self.num_groups)):
+            reduced += hvd.grouped_allreduce(group, name=f"gradients_{number}", **options)
+        return reduced
 
     def _time_after(self, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
         """Return the time at which all of these tensors are there, in seconds."""

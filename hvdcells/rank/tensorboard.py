@@ -4,23 +4,23 @@ import io
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import tensorflow as tf
 
 from hvdcells import storage
 from hvdcells.experiment import Experiment
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.predictions import read_predictions
-
-if TYPE_CHECKING:
-    import tensorflow as tf
+from hvdcells.scores.classification import classification_scores
 
 HPARAMS_METRICS = ("validation/weighted_f1", "validation/auroc", "validation/loss")
 """Scalars by which TensorBoard's table of hyperparameters can be sorted."""
 
 
-def write_experiment(writer: "tf.summary.SummaryWriter", experiment: Experiment) -> None:
+def write_experiment(writer: tf.summary.SummaryWriter, experiment: Experiment) -> None:
     """Write the experiment: its fields for the HParams table, and all of it as text."""
-    import tensorflow as tf
+    # Imported once the first epoch is done: nothing should delay the first step, and other ranks need it never.
     from tensorboard.plugins.hparams import api as hparams
 
     values = experiment.model_dump(exclude={"name"})
@@ -41,14 +41,9 @@ def _as_hparam(value: Any) -> bool | float | str:
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
-def write_figures(
-    writer: "tf.summary.SummaryWriter", run: RunDirectory, class_names: tuple[str, ...], step: int
-) -> None:
+def write_figures(writer: tf.summary.SummaryWriter, run: RunDirectory, class_names: tuple[str, ...], step: int) -> None:
     """Write confusion matrix and ROC curve of the validation predictions that training has left."""
-    import tensorflow as tf
-
-    from hvdcells.scores import plots
-    from hvdcells.scores.classification import classification_scores
+    from hvdcells.scores import plots  # and with it matplotlib, at the end of the run and on rank 0 alone
 
     predictions = read_predictions(run, "validation")
     labels, probabilities = predictions["label"].to_numpy(), predictions["probability"].to_numpy()
@@ -74,8 +69,6 @@ def drop_later_events(folder: str, last_step: int) -> None:
 
     A last event that was not written to its end is removed too.
     """
-    import tensorflow as tf
-
     for name in storage.names_in(folder):
         location = storage.join(folder, name)
         with tempfile.TemporaryDirectory() as aside:
@@ -90,8 +83,6 @@ def drop_later_events(folder: str, last_step: int) -> None:
 
 
 def _whole_records(file: Path) -> Iterator[bytes]:
-    import tensorflow as tf
-
     try:
         yield from tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
     except tf.errors.DataLossError:

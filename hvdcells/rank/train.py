@@ -1,21 +1,38 @@
 """What one rank does to train. `train_on_rank` tells it from top to bottom."""
 
 import platform
+from functools import partial
 from typing import Any
 
-from hvdcells.data.shard_plan import EpochPlan, plan_epoch
+import horovod.tensorflow as hvd
+
+from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.data.subset import open_for_training
 from hvdcells.experiment.phases import phase_of, plan_phases
+from hvdcells.rank.checkpoint import restore_checkpoint, save_checkpoint, state_variables
+from hvdcells.rank.epoch import average_moving_statistics, train_epoch
+from hvdcells.rank.input.batches import rank_batches
+from hvdcells.rank.losses import class_weights
+from hvdcells.rank.models import build_model
+from hvdcells.rank.models.saved import save_model, weights_digest
 from hvdcells.rank.narrator import Narrator
-from hvdcells.rank.start import StartUp, import_tensorflow, start_rank
+from hvdcells.rank.prediction import Predictor, mean_log_loss, probabilities_of
+from hvdcells.rank.random_layers import make_random_layers_seedable, seed_random_layers
+from hvdcells.rank.start import StartUp, broadcast, start_rank
+from hvdcells.rank.transfer import begin_phase
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.jobs import TrainingJob
 from hvdcells.runs.predictions import PREDICTION_COLUMNS, write_predictions
 from hvdcells.runs.progress import monitored
+from hvdcells.scores.classification import classification_scores
 
 
-def train_on_rank(job: TrainingJob) -> dict[str, Any]:
+def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
     """Train as one rank of the world.
+
+    Args:
+        job: what the driver hands over.
+        called: `time.time()` at which this process began to import what it needs.
 
     Returns:
         `best_epoch` and `epochs` (done, with those before a resume), both counted from 1, `weights_digest` (SHA-256
@@ -26,27 +43,7 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
         UserError: the dataset does not fit the experiment, or the loss is no longer finite.
     """
     start_up = StartUp(job.began)
-    start_up.done("process")
-    import_tensorflow()
-    # TensorFlow is imported here, inside the worker: the driver never holds it.
-    import horovod.tensorflow as hvd
-
-    from hvdcells.rank.checkpoint import (
-        restore_checkpoint,
-        save_checkpoint,
-        save_model,
-        state_variables,
-        weights_digest,
-    )
-    from hvdcells.rank.epoch import average_moving_statistics, train_epoch
-    from hvdcells.rank.input.batches import rank_batches
-    from hvdcells.rank.losses import class_weights
-    from hvdcells.rank.models import build_model
-    from hvdcells.rank.prediction import Predictor, mean_log_loss, probabilities_of
-    from hvdcells.rank.random_layers import make_random_layers_seedable, seed_random_layers
-    from hvdcells.rank.transfer import begin_phase
-    from hvdcells.scores.classification import classification_scores
-
+    start_up.done("process", at=called)
     start_up.done("imports")
     experiment, run = job.experiment, RunDirectory.at(job.run)
     dataset = open_for_training(job.dataset, experiment)
@@ -79,26 +76,23 @@ def train_on_rank(job: TrainingJob) -> dict[str, Any]:
         restore_checkpoint(run, model, step.optimizer, progress.epochs_done)
         if progress.best_epoch == progress.epochs_done:  # the run may have ended between checkpoint and model
             save_model(model, run.model)
-    hvd.broadcast_variables(state_variables(model, step.optimizer), root_rank=0)
+    broadcast(state_variables(model, step.optimizer))
     predictor = Predictor(model)
     start_up.done("model")
 
-    def open_batches(split: str, split_plans: list[EpochPlan], seed: int | None) -> Any:
-        return rank_batches(
-            dataset,
-            split,
-            split_plans,
-            rank,
-            input_size=input_size,
-            num_threads=experiment.data.reader_threads,
-            shuffle_buffer=experiment.data.shuffle_buffer,
-            seed=seed,
-            cache_bytes=experiment.data.cache_bytes,
-        )
-
+    options = experiment.data
+    open_batches = partial(
+        rank_batches,
+        dataset,
+        rank=rank,
+        input_size=input_size,
+        num_threads=options.reader_threads,
+        shuffle_buffer=options.shuffle_buffer,
+        cache_bytes=options.cache_bytes,
+    )
     with (
-        open_batches("train", plans, experiment.seed) as train_batches,
-        open_batches("validation", [validation_plan] * len(plans), None) as validation_batches,
+        open_batches("train", plans, seed=experiment.seed) as train_batches,
+        open_batches("validation", [validation_plan] * len(plans)) as validation_batches,
         Narrator(run, num_epochs, is_root=rank == 0, records=progress.records) as narrator,
     ):
         batches, batches_to_validate = iter(train_batches), iter(validation_batches)

@@ -2,44 +2,13 @@
 
 import contextlib
 import tempfile
-import time
-from typing import Any
 
 from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.spark.backends import HorovodOnSpark, RankFailedError
 from hvdcells.spark.preflight.findings import Finding
 
-NUM_FLOATS = 4 << 20
-"""16 MiB, about the gradients of MobileNetV2."""
 LIMIT_SECONDS = 120
-
-
-def reduce_together(limit_seconds: float) -> dict[str, Any]:
-    """Reduce on one rank: a number that tells the ranks apart, and enough to measure a speed."""
-    import faulthandler
-    import platform
-
-    # A rank that waits for another one that never comes ends with its trace.
-    faulthandler.dump_traceback_later(limit_seconds, exit=True)
-    import horovod.tensorflow as hvd
-    import numpy as np
-    import tensorflow as tf
-
-    from hvdcells.experiment import Communication
-    from hvdcells.rank.start import start_rank
-
-    start_rank(Communication(), mixed_precision=False)
-    total = hvd.allreduce(tf.constant([hvd.rank() + 1.0]), op=hvd.Sum, name="total")
-    data = tf.constant(np.full(NUM_FLOATS, hvd.rank(), np.float32))
-    hvd.allreduce(data, op=hvd.Sum, name="first")
-    began = time.perf_counter()
-    last = hvd.allreduce(data, op=hvd.Sum, name="second")
-    sums = float(total[0]), float(last[-1])
-    seconds = time.perf_counter() - began
-    faulthandler.cancel_dump_traceback_later()
-    gpus = [device.name for device in tf.config.get_visible_devices("GPU")]
-    return {"host": platform.node(), "rank": hvd.rank(), "sums": sums, "seconds": seconds, "gpus": gpus}
 
 
 def try_collectives(backend: HorovodOnSpark, logs: str | None = None) -> Finding:
@@ -55,7 +24,7 @@ def try_collectives(backend: HorovodOnSpark, logs: str | None = None) -> Finding
     with contextlib.ExitStack() as stack:
         logs = logs or stack.enter_context(tempfile.TemporaryDirectory())
         try:
-            answers = backend.run(reduce_together, LIMIT_SECONDS, logs)
+            answers = backend.run("launch.doctor.collective_rank:reduce_together", LIMIT_SECONDS, logs)
         except UserError as error:
             return Finding(check, "cluster", "failed", error.given, error.expected, error.remedy)
         except RankFailedError as error:

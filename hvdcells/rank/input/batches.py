@@ -96,6 +96,7 @@ def rank_batches(
                 raise
             return [batch[name] for name in signature]
 
+        @tf.autograph.experimental.do_not_convert
         def batch_tensors(_: tf.Tensor) -> dict[str, tf.Tensor]:
             # One call of Python per batch: `from_generator` makes three, and checks what is known to be right.
             tensors = tf.numpy_function(next_batch, [], [spec.dtype for spec in signature.values()])

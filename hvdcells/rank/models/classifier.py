@@ -45,10 +45,10 @@ def build_model(
         UserError: the backbone does not fit the input, or the weights do not fit the backbone or are not to be had.
     """
     tf_keras.utils.set_random_seed(seed)
-    kind = weights_kind(options)
+    kind, weights = weights_kind(options), options.weights or ""  # none are of the kind "none"
     backbone = _backbone(options, input_size, imagenet=load_weights and kind == IMAGENET)
     keras = keras_of(backbone)
-    source = load_source(model_location(options.weights)) if kind == "model" else None
+    source = load_source(model_location(weights)) if kind == "model" else None
     prepare = preprocessing(keras, options, channel_mean, channel_std, source)
     inputs = keras.layers.Input((input_size, input_size, 3), name="image")
     try:
@@ -61,9 +61,9 @@ def build_model(
             "change data.input_size or model.backbone",
         ) from error
     if load_weights and kind == "backbone":
-        load_backbone_weights(backbone, options.weights)
+        load_backbone_weights(backbone, weights)
     if source is not None:
-        copy_weights(source, model, options.weights)
+        copy_weights(source, model, weights)
     return model
 
 

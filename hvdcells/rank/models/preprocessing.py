@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+import tensorflow as tf
+
 from hvdcells.errors import UserError
 from hvdcells.experiment import Model
 from hvdcells.experiment.backbones import SMALL_CNN, is_function, weights_kind
@@ -46,13 +48,11 @@ def preprocessing(
     if as_it_is or options.preprocessing == "none":
         return keras.Model(inputs, keras.layers.Activation("linear")(inputs), name="preprocess")
     expected_by_weights = options.preprocessing == "auto" and weights_kind(options) in ("imagenet", "backbone")
-    mean, std, is_bgr = [*channel_mean], [max(each, 1.0) for each in channel_std], False
+    mean, std, is_bgr = tuple(channel_mean), tuple(max(each, 1.0) for each in channel_std), False
     if is_application and expected_by_weights:
         mean, std, is_bgr = expected_input(options.backbone)
     images = inputs
     if is_bgr:
-        import tensorflow as tf
-
         images = tf.reverse(images, [3])
     normalize = keras.layers.Normalization(mean=list(mean), variance=[each**2 for each in std], dtype="float32")
     return keras.Model(inputs, normalize(images), name="preprocess")

@@ -6,6 +6,7 @@ from typing import Any
 
 from hvdcells import storage
 from hvdcells.errors import UserError
+from hvdcells.rank.models.saved import load_model
 
 
 def load_source(location: str) -> Any:
@@ -14,8 +15,6 @@ def load_source(location: str) -> Any:
     Raises:
         UserError: there is none, or it is no model that `hvdcells train` has saved.
     """
-    from hvdcells.rank.checkpoint import load_model
-
     try:
         model = load_model(location)
         model.get_layer("preprocess")

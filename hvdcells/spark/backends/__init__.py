@@ -1,4 +1,4 @@
-"""Back ends: what runs a function on N ranks. The experiment does not change with them."""
+"""Back ends: what runs a rank's entry on N ranks. The experiment does not change with them."""
 
 from hvdcells.spark.backends.base import Backend, RankFailedError
 from hvdcells.spark.backends.horovod_on_spark import HorovodOnSpark

@@ -2,7 +2,6 @@
 
 import json
 import traceback
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn, Protocol
 
@@ -20,7 +19,7 @@ class RankFailedError(Exception):
 
 
 class Backend(Protocol):
-    """Runs a function on a number of ranks."""
+    """Runs the entry of a rank on a number of ranks."""
 
     num_workers: int
 
@@ -42,12 +41,13 @@ class Backend(Protocol):
             UserError: the ranks cannot all start, or not work where they would.
         """
 
-    def run(self, function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
-        """Run `function(argument)` on every rank and return the results in the order of ranks.
+    def run(self, entry: str, argument: Any, logs: str) -> list[Any]:
+        """Call a function on every rank and return the results in the order of ranks.
 
         Args:
-            function: importable on the workers.
-            argument: its one argument.
+            entry: the function's name, "package.module:function", importable on the workers and not imported here;
+                see `call_entry` for what it is called with.
+            argument: its argument.
             logs: location of a folder for what the ranks have to say when they fail.
 
         Raises:

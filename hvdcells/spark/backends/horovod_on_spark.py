@@ -4,7 +4,7 @@ import importlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,9 @@ from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Communication
-from hvdcells.experiment.horovod_settings import decide
-from hvdcells.rank.start import THREADS_VARIABLE
+from hvdcells.experiment.horovod_settings import THREADS_VARIABLE, decide
 from hvdcells.spark.backends.base import forget_failures, note_failure, raise_noted_failure
+from hvdcells.spark.backends.entry import call_entry
 from hvdcells.spark.backends.rank_server import rank_executable
 from hvdcells.spark.horovod_changes import WorkerOutput, applied, refuse_other_release
 from hvdcells.spark.preflight.readiness import refuse_executors, refuse_settings
@@ -37,18 +37,8 @@ RANK_ENVIRONMENT = {
 """What a rank's process starts with, unless the driver's environment says otherwise."""
 FORWARDED_PREFIXES = ("HOROVOD_", "NCCL_", "TF_", "HVDCELLS_")
 """Of the driver's variables that go to ranks on other machines."""
-RANK_MODULES = (
-    "hvdcells.rank.start",
-    "horovod.spark.task",
-    "hvdcells.rank.epoch",
-    "hvdcells.rank.input.batches",
-    "hvdcells.rank.checkpoint",
-    "hvdcells.rank.models",
-    "hvdcells.rank.optimizer",
-    "hvdcells.rank.prediction",
-    "hvdcells.rank.step",
-)
-"""What ranks import before their first step."""
+RANK_MODULES = ("hvdcells.rank.train", "hvdcells.rank.evaluate", "horovod.spark.task")
+"""What ranks import before they work; the rank server does it for them."""
 RANK_SERVER_VARIABLE = "HVDCELLS_RANK_SERVER"
 """Set to 0, ranks on this machine are started by Horovod alone, as on a cluster."""
 SHORTEST_START_SECONDS = 60
@@ -133,13 +123,13 @@ class HorovodOnSpark:
             finally:
                 self._ready = None
 
-    def run(self, function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
-        """Run `function(argument)` on every rank; see `Backend.run`."""
+    def run(self, entry: str, argument: Any, logs: str) -> list[Any]:
+        """Call the entry on every rank; see `Backend.run`."""
         if self._ready is None:
             with self.ready():
-                return self.run(function, argument, logs)
+                return self.run(entry, argument, logs)
         forget_failures(logs)
-        return self._run(self._ready, function, argument, logs)
+        return self._run(self._ready, entry, argument, logs)
 
     @property
     def _is_local(self) -> bool:
@@ -150,7 +140,7 @@ class HorovodOnSpark:
         master = active.sparkContext.master if active else self.master
         return "SPARK_ENV_LOADED" not in os.environ if master is None else master.startswith("local")
 
-    def _run(self, ready: "_Ready", function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
+    def _run(self, ready: "_Ready", entry: str, argument: Any, logs: str) -> list[Any]:
         import horovod.spark
 
         spark, waited = ready.spark, time.monotonic() - ready.began
@@ -167,7 +157,7 @@ class HorovodOnSpark:
             with applied() as ending:
                 return horovod.spark.run(
                     _run_noting_failure,
-                    args=(function, argument, logs),
+                    args=(entry, argument, logs),
                     num_proc=self.num_workers,
                     env=environment,
                     # What Spark's own Python workers run: the driver's path is not that of another machine.
@@ -195,10 +185,10 @@ def rank_environment(environ: Mapping[str, str], is_local: bool) -> dict[str, st
     return {**RANK_ENVIRONMENT, **kept}
 
 
-def _run_noting_failure(function: Callable[..., Any], argument: Any, logs: str) -> Any:
+def _run_noting_failure(entry: str, argument: Any, logs: str) -> Any:
     """What every rank runs."""
     try:
-        return function(argument)
+        return call_entry(entry, argument)
     except BaseException as error:
         note_failure(logs, os.environ.get("HOROVOD_RANK", "unknown"), error)
         raise

@@ -1,14 +1,15 @@
 """One rank in this process: no Spark, no second process. For notebooks, tests and small evaluations."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from hvdcells.data.dataset import Dataset
+from hvdcells.spark.backends.entry import call_entry
 
 
 class InProcess:
-    """Runs the function here, as a world of one rank."""
+    """Runs the entry here, as a world of one rank."""
 
     num_workers = 1
 
@@ -20,6 +21,6 @@ class InProcess:
         """Nothing has to be held ready."""
         yield
 
-    def run(self, function: Callable[..., Any], argument: Any, logs: str) -> list[Any]:
-        """Run `function(argument)` and return its result as that of rank 0; exceptions pass through."""
-        return [function(argument)]
+    def run(self, entry: str, argument: Any, logs: str) -> list[Any]:
+        """Call the entry and return its result as that of rank 0; exceptions pass through."""
+        return [call_entry(entry, argument)]

@@ -25,8 +25,17 @@ import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 CLIENT = Path(__file__).with_name("rank_client.py")
+
+
+class Request(TypedDict):
+    """What a client asks for: a rank that does as the client would."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+    folder: str
 
 
 def rank_executable(modules: Sequence[str], environment: Mapping[str, str]) -> str:
@@ -66,8 +75,7 @@ class RankServer:
 
     def close(self) -> None:
         """End the server and its ranks."""
-        self.process.stdin.close()
-        self.process.wait()
+        self.process.communicate()  # closes its standard input, and waits
         self._folder.cleanup()
 
 
@@ -135,13 +143,13 @@ def _ended(ranks: Mapping[int, object]) -> list[tuple[int, int]]:
     return [(rank, status) for rank, status in waited if rank]
 
 
-def _receive(client: socket.socket) -> tuple[dict, list[int]]:
+def _receive(client: socket.socket) -> tuple[Request, list[int]]:
     size, streams, *_ = socket.recv_fds(client, 8, 3)
     with client.makefile("rb") as body:
         return json.loads(body.read(int.from_bytes(size, "big"))), streams
 
 
-def become_rank(request: dict, streams: Sequence[int]) -> None:
+def become_rank(request: Request, streams: Sequence[int]) -> None:
     """Run the module that a client asks for, with its arguments, environment, folder and streams; does not return."""
     exit_code = 1
     try:

@@ -9,7 +9,6 @@ import zipfile
 import zipimport
 
 import pytest
-
 from etl.shards.spark_tasks import make_ready
 
 READY = """

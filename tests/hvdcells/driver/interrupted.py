@@ -6,8 +6,8 @@ from hvdcells.spark.backends import InProcess
 class Interrupted(InProcess):
     runs_left = 1
 
-    def run(self, function, argument, logs):
+    def run(self, entry, argument, logs):
         if not self.runs_left:
             raise KeyboardInterrupt
         self.runs_left -= 1
-        return super().run(function, argument, logs)
+        return super().run(entry, argument, logs)

@@ -22,9 +22,9 @@ class Counting(InProcess):
     def __init__(self):
         self.done = 0
 
-    def run(self, function, argument, logs):
+    def run(self, entry, argument, logs):
         self.done += 1
-        return super().run(function, argument, logs)
+        return super().run(entry, argument, logs)
 
 
 @pytest.fixture

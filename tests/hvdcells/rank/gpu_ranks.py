@@ -10,16 +10,17 @@ import tempfile
 from typing import Any
 
 from hvdcells.errors import UserError
+from hvdcells.experiment.horovod_settings import THREADS_VARIABLE
 from hvdcells.spark.backends import HorovodOnSpark
 
 
-def what_a_rank_gets(_: None) -> dict[str, Any]:
+def what_a_rank_gets(_: None, _called: float) -> dict[str, Any]:
     """Pin the GPU as training does; there is none, which the rank must notice."""
     import tensorflow as tf
 
     from hvdcells.experiment import Communication
     from hvdcells.rank.gpu import assigned_gpus
-    from hvdcells.rank.start import THREADS_VARIABLE, start_rank
+    from hvdcells.rank.start import start_rank
 
     refusal = None
     try:
@@ -39,11 +40,9 @@ def what_a_rank_gets(_: None) -> dict[str, Any]:
 
 def main(master: str, num_ranks: str, settings: str) -> None:
     """Print one JSON list, an entry a rank."""
-    from tests.hvdcells.rank.gpu_ranks import what_a_rank_gets as importable
-
     with tempfile.TemporaryDirectory() as logs:
         backend = HorovodOnSpark(int(num_ranks), master, conf=json.loads(settings))
-        print("RANKS", json.dumps(backend.run(importable, None, logs)))  # noqa: T201
+        print("RANKS", json.dumps(backend.run("tests.hvdcells.rank.gpu_ranks:what_a_rank_gets", None, logs)))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -7,12 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import horovod.tensorflow as hvd
 import numpy as np
+import tensorflow as tf
 
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.errors import UserError
-from hvdcells.experiment import Augmentation, Experiment, Model, Optimizer
+from hvdcells.experiment import Augmentation, Communication, Experiment, Model, Optimizer
+from hvdcells.rank.input.batches import rank_batches
+from hvdcells.rank.models import build_model
+from hvdcells.rank.models.either_keras import raw_variables
+from hvdcells.rank.optimizer import build_optimizer
+from hvdcells.rank.prediction import Predictor
+from hvdcells.rank.start import start_rank
+from hvdcells.rank.step import TrainingStep
 
 SIZE, GLOBAL_BATCH = 24, 16
 
@@ -25,6 +34,8 @@ class Updates:
     num_updates: int = 3
     real_images: int = GLOBAL_BATCH
     """Images of weight one; the rest of the global batch is padding."""
+    num_groups: int = 1
+    """In which Horovod reduces the gradients."""
 
 
 def plain_experiment(changes: dict[str, Any]) -> Experiment:
@@ -38,22 +49,13 @@ def plain_experiment(changes: dict[str, Any]) -> Experiment:
 
 def weights_after_updates(job: Updates) -> dict[str, Any]:
     """Take the updates; return this rank's weights before and after, as flat vectors."""
-    import horovod.tensorflow as hvd
-    import tensorflow as tf
-
-    from hvdcells.rank.models import build_model
-    from hvdcells.rank.models.either_keras import raw_variables
-    from hvdcells.rank.optimizer import build_optimizer
-    from hvdcells.rank.start import start_rank
-    from hvdcells.rank.step import TrainingStep
-
     experiment = plain_experiment(job.changes)
     start_rank(experiment.communication, experiment.training.mixed_precision)
     mixed = experiment.training.mixed_precision
     # Other first weights on every rank: the broadcast has something to do.
     model = build_model(experiment.model, SIZE, (100.0,) * 3, (50.0,) * 3, seed=hvd.rank())
     optimizer = build_optimizer(experiment.optimizer, mixed, raw_variables(model.trainable_variables))
-    step = TrainingStep(experiment, model, optimizer, (1.5, 0.75), num_groups=1)
+    step = TrainingStep(experiment, model, optimizer, (1.5, 0.75), job.num_groups)
     hvd.broadcast_variables(raw_variables(model.variables) + step.optimizer.variables, root_rank=0)
     before = np.concatenate([weight.ravel() for weight in model.get_weights()])
 
@@ -92,14 +94,6 @@ def weights_after_updates(job: Updates) -> dict[str, Any]:
 
 def validation_logits(location: str) -> dict[str, Any]:
     """Predict the validation split with fixed weights; return all logits and the rows this rank predicted."""
-    import horovod.tensorflow as hvd
-
-    from hvdcells.experiment import Communication
-    from hvdcells.rank.input.batches import rank_batches
-    from hvdcells.rank.models import build_model
-    from hvdcells.rank.prediction import Predictor
-    from hvdcells.rank.start import start_rank
-
     start_rank(Communication(), mixed_precision=False)
     dataset = Dataset.open(location)
     model = build_model(Model(width=0.25), SIZE, (100.0,) * 3, (50.0,) * 3, seed=5)
@@ -111,17 +105,14 @@ def validation_logits(location: str) -> dict[str, Any]:
     return {"logits": logits, "rows": rows[rows >= 0].tolist(), "steps": len(seen)}
 
 
-def all_checks(argument: tuple[list[Updates], str]) -> tuple[list[dict], dict]:
+def all_checks(argument: tuple[list[Updates], str], _called: float) -> tuple[list[dict], dict]:
     """Run several checks in one start of the ranks, which costs seconds."""
     updates, location = argument
     return [weights_after_updates(job) for job in updates], validation_logits(location)
 
 
-def fail_on_rank_1(how: str) -> str:
+def fail_on_rank_1(how: str, _called: float) -> str:
     """Rank 1 fails; rank 0 waits for it in an allreduce, as in training."""
-    import horovod.tensorflow as hvd
-    import tensorflow as tf
-
     hvd.init()
     if hvd.rank() == 1:
         if how == "user error":
@@ -133,10 +124,8 @@ def fail_on_rank_1(how: str) -> str:
     return "reached"
 
 
-def fail_before_horovod_starts(_: None) -> None:
+def fail_before_horovod_starts(_: None, _called: float) -> None:
     """Rank 1 fails while rank 0 waits for it to come; without help it waits for gloo's time limit."""
-    import horovod.tensorflow as hvd
-
     if os.environ["HOROVOD_RANK"] == "1":
         raise ValueError("broken before the first exchange")
     hvd.init()

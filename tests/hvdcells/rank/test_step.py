@@ -1,19 +1,22 @@
 """The training step on one rank."""
 
-import pytest
+import tempfile
 
-from hvdcells.experiment import Augmentation, Experiment, Optimizer
+import horovod.tensorflow as hvd
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from hvdcells.experiment import Augmentation, Experiment, Model, Optimizer
+from hvdcells.rank.models import build_model
+from hvdcells.rank.optimizer import build_optimizer
+from hvdcells.rank.prediction import Predictor
+from hvdcells.rank.start import broadcast
+from hvdcells.rank.step import TrainingStep
 
 
 @pytest.mark.slow
 def test_a_layer_with_control_flow_on_tensors_can_be_trained():
-    import horovod.tensorflow as hvd
-    import tensorflow as tf
-    import tf_keras
-
-    from hvdcells.rank.optimizer import build_optimizer
-    from hvdcells.rank.step import TrainingStep
-
     class Brighten(tf_keras.layers.Layer):
         def call(self, images):
             if tf.reduce_mean(images) < 100:
@@ -37,3 +40,23 @@ def test_a_layer_with_control_flow_on_tensors_can_be_trained():
         losses.append(float(step.update(batch, tf.constant([0, 0]), tf.constant(4.0), tf.constant(0.0)).loss))
     # Logit of a dark image: 3 · 50 · 2 = 300; of a bright one: 3 · 200 = 600. The loss of label 0 is the logit.
     assert losses == pytest.approx([4 * 300, 4 * 600])
+
+
+@pytest.mark.slow
+def test_nothing_of_ours_is_converted_by_autograph(tmp_path, monkeypatch):
+    """What it converts it writes into the temporary folder, where a rank that is killed leaves it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    hvd.init()
+    experiment = Experiment(
+        model=Model(width=0.25),
+        augmentation=Augmentation(rotation_degrees=10, scale=0.1, stain=0.1, contrast=0.1, hue=0.1, brightness=0.1),
+    ).override({"training.accumulation_steps": 2})
+    model = build_model(experiment.model, 24, (100.0,) * 3, (50.0,) * 3, seed=0)
+    optimizer = build_optimizer(experiment.optimizer, False, model.trainable_variables)
+    step = TrainingStep(experiment, model, optimizer, (1.0, 1.0), num_groups=1)
+    broadcast(model.variables)
+    batch = {"image": tf.ones((4, 24, 24, 3), tf.uint8), "label": tf.zeros(4), "weight": tf.ones(4), "row": tf.range(4)}
+    step.accumulate(batch, tf.constant([0, 0]), tf.constant(8.0))
+    step.update(batch, tf.constant([0, 0]), tf.constant(8.0), tf.constant(0.1))
+    Predictor(model).predict(iter([batch]), 1, 4)
+    assert list(tmp_path.iterdir()) == []

@@ -44,7 +44,7 @@ def source(dataset, tmp_path_factory):
 
 
 def models(*runs):
-    from hvdcells.rank.checkpoint import load_model
+    from hvdcells.rank.models.saved import load_model
 
     return [load_model(run.model) for run in runs]
 

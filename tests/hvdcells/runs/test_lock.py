@@ -144,9 +144,9 @@ class Asked(InProcess):
         super().__init__()
         self.ask = ask
 
-    def run(self, function, argument, logs):
+    def run(self, entry, argument, logs):
         self.ask(argument.run)
-        return super().run(function, argument, logs)
+        return super().run(entry, argument, logs)
 
 
 def test_a_run_that_is_trained_cannot_be_resumed_or_deleted_by_another(dataset, tmp_path):

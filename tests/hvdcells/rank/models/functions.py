@@ -51,3 +51,17 @@ def for_other_sizes(_):
 
 def no_model(input_size):
     return input_size
+
+
+def with_control_flow(input_size):
+    import tensorflow as tf
+    import tf_keras
+
+    class Brighten(tf_keras.layers.Layer):
+        def call(self, images):
+            if tf.reduce_mean(images) < 100:
+                return images * 2
+            return images
+
+    inputs = tf_keras.Input((input_size, input_size, 3))
+    return tf_keras.Model(inputs, tf_keras.layers.Conv2D(5, 3)(Brighten()(inputs)))

@@ -12,10 +12,10 @@ import tf_keras
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment, Model
 from hvdcells.experiment.backbones import application_names
-from hvdcells.rank.checkpoint import load_model, save_model
 from hvdcells.rank.models import build_model
 from hvdcells.rank.models.applications import expected_input, rescales_inside
 from hvdcells.rank.models.either_keras import keras_of
+from hvdcells.rank.models.saved import load_model, save_model
 from hvdcells.runs.first_weights import settle_model
 
 MEAN, STD, SIZE = (100.0, 90.0, 110.0), (50.0, 40.0, 60.0), 32

@@ -6,8 +6,8 @@ import pytest
 from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.experiment import Model
-from hvdcells.rank.checkpoint import save_model
 from hvdcells.rank.models import build_model
+from hvdcells.rank.models.saved import save_model
 from hvdcells.rank.models.weights import backbone_of
 
 A, B = ((100.0, 90.0, 110.0), (50.0, 40.0, 60.0)), ((30.0, 20.0, 10.0), (5.0, 4.0, 6.0))

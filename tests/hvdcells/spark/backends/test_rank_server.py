@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import psutil
 import pytest
@@ -113,8 +112,8 @@ def test_when_the_driver_is_killed_server_and_ranks_end(tmp_path):
 
 
 def test_without_a_server_the_client_becomes_the_python_that_was_asked_for(tmp_path):
-    client = Path(__file__).parents[2] / "hvdcells" / "backends" / "rank_client.py"
-    command = [sys.executable, "-ES", str(client), str(tmp_path / "nobody"), "-c", "import json; print('plain')"]
+    client = [sys.executable, "-ES", str(rank_server.CLIENT), str(tmp_path / "nobody")]
+    command = [*client, "-c", "import json; print('plain')"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "plain\n"
 

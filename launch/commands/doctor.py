@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Conf, Master, parse_conf
+from launch.terminal.arguments import Conf, Master, parse_conf
 
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
 

@@ -23,7 +23,7 @@ def status(cluster_id: ClusterId, region: Region = None) -> None:
     from rich.table import Table
 
     from launch.aws.clients import client
-    from launch.emr.following import state_of
+    from launch.emr.cluster_state import state_of
 
     state = state_of(client("emr", region), cluster_id)
     console = Console(highlight=False, soft_wrap=True)
@@ -58,7 +58,7 @@ def logs(
     """Print what a step has printed, as far as EMR has copied it to S3, which it does some minutes late."""
     from hvdcells.errors import UserError
     from launch.aws.clients import client
-    from launch.emr.following import state_of
+    from launch.emr.cluster_state import state_of
     from launch.emr.logs import bootstrap_logs, step_logs
 
     state, s3 = state_of(client("emr", region), cluster_id), client("s3", region)
@@ -84,7 +84,7 @@ def wait(cluster_id: ClusterId, region: Region = None) -> None:
 def terminate(cluster_id: ClusterId, region: Region = None) -> None:
     """End a cluster, whatever it is doing. Datasets and runs in S3 stay, and the same launch goes on with them."""
     from launch.aws.clients import client
-    from launch.emr.starting import terminate as end
+    from launch.emr.submission import terminate as end
 
     end(client("emr", region), cluster_id)
     typer.echo(f"{cluster_id} is ending")
@@ -131,7 +131,7 @@ def follow_to_the_end(cluster_id: str, region: str | None, only: tuple[str, ...]
     from rich.console import Console
 
     from launch.aws.clients import client
-    from launch.emr.following import follow
+    from launch.emr.cluster_state import follow
 
     console = Console(highlight=False, soft_wrap=True)
     goes_on = f"The cluster goes on without this command.\n{how_to_stop(cluster_id, region, only)}"

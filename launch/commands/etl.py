@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from launch.commands.arguments import Conf, Master, parse_conf
+from launch.terminal.arguments import Conf, Master, parse_conf
 
 ADDRESS = "local, s3:// or any fsspec address"
 
@@ -78,8 +78,8 @@ def etl(
     from etl.plan import plan_etl
     from hvdcells.data.dataset import Dataset
     from hvdcells.spark.session import spark_session
-    from launch.commands.dataset_tables import print_dataset
-    from launch.commands.progress_bars import ProgressBars
+    from launch.terminal.dataset_tables import print_dataset
+    from launch.terminal.progress_bars import ProgressBars
 
     options = EtlOptions.of(
         layout=layout,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from launch.commands.arguments import Conf, Recipe, Settings, parse_conf
+from launch.terminal.arguments import Conf, Recipe, Settings, parse_conf
 from launch.commands.launch_local import Dataset, Run, Source
 
 
@@ -60,7 +60,7 @@ def cluster(
     from hvdcells.spark.session import LOG_OPTION, use_bundled_java
     from launch.clusters.instances import catalogue
     from launch.clusters.spec import ClusterSpec, read_spec
-    from launch.clusters.submitting import submit_command, submit_settings
+    from launch.clusters.spark_submit import submit_command, submit_settings
     from launch.stages import Pipeline
 
     asked: dict[str, Any] = {

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from launch.commands.arguments import Recipe, Settings, parse_pairs
+from launch.terminal.arguments import Recipe, Settings, parse_pairs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,9 +103,9 @@ def emr(
     from hvdcells.errors import UserError
     from launch.aws.estimate import Machines, estimate
     from launch.clusters.instances import catalogue
-    from launch.commands.estimate_table import print_estimate
+    from launch.terminal.estimate_table import print_estimate
     from launch.emr import request as requests
-    from launch.emr import starting, wheelhouse
+    from launch.emr import submission, wheelhouse
     from launch.emr.options import ROOT_GIB
 
     if attach and (build_environment or keep):
@@ -146,9 +146,9 @@ def emr(
         request, hours = wheelhouse.build_request(launch), BUILD_HOURS
         machines = [Machines("builder", wheelhouse.INSTANCE, 1, "emr", ebs_gib=ebs_gib + ROOT_GIB)]
     elif attach:
-        request, machines = starting.attach_request(launch, attach), []  # they are paid for already
+        request, machines = submission.attach_request(launch, attach), []  # they are paid for already
     else:
-        request, machines = starting.planned_request(launch), requests.machines(launch)
+        request, machines = submission.planned_request(launch), requests.machines(launch)
     costs = estimate(machines, hours, table)
     if dry_run:
         typer.echo(json.dumps({"request": request, "estimate": costs.to_dict()}, indent=1))
@@ -162,19 +162,19 @@ def _start(launch: Any, console: "Console", build_environment: bool, attach: str
     """Ask AWS, print the id as soon as there is one, and say how to follow and to stop what was started."""
     from launch.aws.clients import client
     from launch.commands.emr import follow_to_the_end, how_to_stop, interrupts_held
-    from launch.emr import starting, wheelhouse
+    from launch.emr import submission, wheelhouse
 
     emr_client, s3 = client("emr", launch.region), client("s3", launch.region)
     added: list[str] = []
     try:
         request = None
         if not attach:
-            request = wheelhouse.prepare_build(launch, s3) if build_environment else starting.prepare(launch, s3)
+            request = wheelhouse.prepare_build(launch, s3) if build_environment else submission.prepare(launch, s3)
         with interrupts_held() as interrupted:
             if attach:
-                cluster_id, added = attach, starting.attach_steps(launch, attach, emr_client, s3)
+                cluster_id, added = attach, submission.attach_steps(launch, attach, emr_client, s3)
             else:
-                cluster_id = starting.start(emr_client, request)
+                cluster_id = submission.start(emr_client, request)
             typer.echo(cluster_id)
             ends = f"after {launch.idle_minutes} idle minutes" if launch.keep else "after its last step"
             console.print(f"Steps {', '.join(added)} were added." if added else f"The cluster starts; it ends {ends}.")

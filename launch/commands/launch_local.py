@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Recipe, Settings, Workers
+from launch.terminal.arguments import Recipe, Settings, Workers
 
 Source = Annotated[str, typer.Option(help="Images, as `hvdcells etl` takes them: a folder, a table, s3://….")]
 Dataset = Annotated[str, typer.Option(help="Where the dataset goes, or is: a folder or s3://….")]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from launch.commands.arguments import Recipe, Settings, parse_pairs
+from launch.terminal.arguments import Recipe, Settings, parse_pairs
 
 EXPECTED = {"image": "an image in ECR", "role": "the ARN of a role"}
 
@@ -75,9 +75,9 @@ def sagemaker(
     from launch.aws.clients import client
     from launch.aws.estimate import estimate
     from launch.clusters.instances import catalogue
-    from launch.commands.estimate_table import print_estimate
+    from launch.terminal.estimate_table import print_estimate
     from launch.commands.sagemaker import follow_to_the_end, how_to_stop
-    from launch.sagemaker import requests, starting
+    from launch.sagemaker import requests, submission
     from launch.sagemaker.kinds import KINDS, new_name
     from launch.sagemaker.options import Tuning
 
@@ -105,7 +105,7 @@ def sagemaker(
         kms_key=kms_key,
         tags=parse_pairs("--tag", tag),
     )
-    planned = starting.planned_requests(launch, {stage: new_name(stage) for stage in launch.stages})
+    planned = submission.planned_requests(launch, {stage: new_name(stage) for stage in launch.stages})
     costs = estimate(requests.machines(launch, hours, etl_hours), hours, catalogue(prices))
     if dry_run:
         typer.echo(json.dumps({"requests": planned, "estimate": costs.to_dict()}, indent=1))
@@ -121,7 +121,7 @@ def sagemaker(
     for stage in planned:
         name = planned[stage][KINDS[stage].name_key]
         try:
-            starting.start_job(stage, planned[stage], service)
+            submission.start_job(stage, planned[stage], service)
         except KeyboardInterrupt:
             console.print(f"{stage}: the job {name} may have started.\n{how_to_stop(name, launch.region)}")
             raise typer.Exit(130) from None
@@ -143,7 +143,7 @@ def _launch(
     from hvdcells import storage
     from hvdcells.errors import UserError, raise_together
     from launch.aws.clients import default_region
-    from launch.commands.arguments import parse_settings
+    from launch.terminal.arguments import parse_settings
     from launch.sagemaker.options import STAGES, SageMakerLaunch
     from launch.stages import Pipeline
 

@@ -20,7 +20,7 @@ sagemaker = typer.Typer(
 def status(name: JobName, region: Region = None) -> None:
     """Tell what a job is doing. Exit code 1 if it failed or was stopped."""
     from launch.aws.clients import client
-    from launch.sagemaker.following import state_of
+    from launch.sagemaker.job_state import state_of
 
     state = state_of(client("sagemaker", region), name)
     typer.echo(str(state))
@@ -34,7 +34,7 @@ def status(name: JobName, region: Region = None) -> None:
 def logs(name: JobName, region: Region = None) -> None:
     """Print what a job's containers have printed; of a tuning, what all its trainings have."""
     from launch.aws.clients import client
-    from launch.sagemaker.following import log_lines, state_of
+    from launch.sagemaker.job_state import log_lines, state_of
 
     state = state_of(client("sagemaker", region), name)
     for line in log_lines(client("logs", region), state):
@@ -51,8 +51,8 @@ def wait(name: JobName, region: Region = None) -> None:
 def stop(name: JobName, region: Region = None) -> None:
     """End a job. Its run in S3 keeps the last checkpoint, and the same launch goes on with it."""
     from launch.aws.clients import client
-    from launch.sagemaker.following import state_of
-    from launch.sagemaker.following import stop as end
+    from launch.sagemaker.job_state import state_of
+    from launch.sagemaker.job_state import stop as end
 
     service = client("sagemaker", region)
     state = state_of(service, name)
@@ -90,7 +90,7 @@ def follow_to_the_end(name: str, region: str | None) -> None:
         typer.Exit: 1 if it failed, 130 after Ctrl-C.
     """
     from launch.aws.clients import client
-    from launch.sagemaker.following import follow
+    from launch.sagemaker.job_state import follow
 
     try:
         state = follow(client("sagemaker", region), name, typer.echo)

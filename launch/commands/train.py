@@ -8,7 +8,7 @@ import psutil
 import typer
 
 from hvdcells.experiment.recipes import RECIPES
-from launch.commands.arguments import Conf, Master, Settings, chosen_experiment, parse_conf
+from launch.terminal.arguments import Conf, Master, Settings, chosen_experiment, parse_conf
 
 
 def train(

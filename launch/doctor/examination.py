@@ -20,7 +20,7 @@ from hvdcells.spark.session import spark_session
 from hvdcells.spark.slots import num_slots, wait_for_slots
 from launch.doctor import driver, probes
 from launch.doctor.collective import try_collectives
-from launch.doctor.judging import (
+from launch.doctor.checks import (
     judge_clocks,
     judge_disk,
     judge_gpus,

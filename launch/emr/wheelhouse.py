@@ -17,7 +17,7 @@ from launch.aws.requests import check_request
 from launch.clusters.environment import OWN_PACKAGES, origin_of, required_distributions
 from launch.emr.options import EmrLaunch
 from launch.emr.request import cluster_request, instance_group
-from launch.emr.starting import ASSETS, check_places
+from launch.emr.submission import ASSETS, check_places
 from launch.emr.steps import command_step
 
 BUILDER = "build_wheelhouse.sh"

@@ -55,7 +55,7 @@ def _then_the_last(answers: tuple) -> Iterator[Any]:
 @pytest.fixture
 def emr(s3, monkeypatch) -> Iterator[Emr]:
     """Moto with a bucket, a wheelhouse and a log bucket; no pauses between questions."""
-    monkeypatch.setattr("launch.emr.following.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("launch.emr.cluster_state.POLL_SECONDS", 0.0)
     storage = client("s3", "us-east-1")
     for bucket in ("cells", "logs"):
         storage.create_bucket(Bucket=bucket)

@@ -11,7 +11,7 @@ from launch.clusters.instances import catalogue
 from launch.sagemaker.kinds import KINDS, new_name
 from launch.sagemaker.options import STAGES, Tuning
 from launch.sagemaker.requests import machines
-from launch.sagemaker.starting import planned_requests
+from launch.sagemaker.submission import planned_requests
 from launch.sagemaker.tuning import parameter_ranges
 from launch.stages import Pipeline
 from tests.launch.sagemaker.conftest import ARGUMENTS

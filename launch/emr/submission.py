@@ -8,7 +8,7 @@ from hvdcells.errors import UserError, raise_together
 from launch.aws.buckets import bucket_and_key, check_bucket, upload
 from launch.aws.errors import aws_errors
 from launch.aws.requests import check_request
-from launch.emr.following import cluster_errors
+from launch.emr.cluster_state import cluster_errors
 from launch.emr.options import EmrLaunch
 from launch.emr.request import BOOTSTRAP, SUMS, bootstrap_location, run_job_flow
 from launch.emr.steps import steps

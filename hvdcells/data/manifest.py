@@ -5,10 +5,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from hvdcells.data.columns import NO_FOLD, ImageEncoding
-from hvdcells.errors import UserError
+from hvdcells.errors import UserError, fields_refused
 
 MANIFEST_NAME = "manifest.json"
 IMAGES_FOLDER = "images"
@@ -126,15 +126,10 @@ class Manifest(_Frozen):
         Raises:
             UserError: the text is no manifest, or one of another format version.
         """
-        try:
+        with fields_refused(
+            f"{where} is not a manifest that this version reads: ", "write the dataset again with `hvdcells etl`"
+        ):
             manifest = cls.model_validate_json(text)
-        except ValidationError as error:
-            raise UserError(
-                f"{where} is not a manifest that this version reads ({error.error_count()} problems, first: "
-                f"{error.errors()[0]['msg']} at {'.'.join(map(str, error.errors()[0]['loc'])) or 'the top'})",
-                f"the manifest.json of a dataset written by `hvdcells etl`, format version {FORMAT_VERSION}",
-                "write the dataset again with `hvdcells etl`",
-            ) from None
         if manifest.format_version != FORMAT_VERSION:
             raise UserError(
                 f"{where} has format version {manifest.format_version}",

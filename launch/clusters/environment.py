@@ -56,7 +56,8 @@ def environment_files(also: Sequence[str] = ()) -> dict[str, Path]:
     Raises:
         UserError: one of them cannot be imported.
     """
-    files = {f"bin/python{_version()}": Path(sys._base_executable).resolve()}
+    interpreter = Path(getattr(sys, "_base_executable", sys.executable))  # of a virtual environment, what it links to
+    files = {f"bin/python{_version()}": interpreter.resolve()}
     library = Path(sysconfig.get_config_var("LIBDIR")) / (sysconfig.get_config_var("INSTSONAME") or "")
     if sysconfig.get_config_var("Py_ENABLE_SHARED") and library.is_file():
         files[f"lib/{library.name}"] = library
@@ -72,7 +73,7 @@ def environment_files(also: Sequence[str] = ()) -> dict[str, Path]:
             own = file.parts[0] == ".." or file.parts[0] in OWN_PACKAGES or file.name.startswith("_editable_impl")
             if own or file.as_posix().startswith(NOT_NEEDED):
                 continue
-            path = Path(each.locate_file(file))
+            path = Path(str(each.locate_file(file)))
             if path.is_file():
                 files |= _with_compiled(path, f"{site}/{file.as_posix()}")
     return files
@@ -130,8 +131,9 @@ def fingerprint_of(location: str) -> str | None:
     try:
         with fs.open(path, "rb") as opened, tarfile.open(fileobj=opened, mode="r|*") as archive:
             label = archive.next()
-            return json.load(archive.extractfile(label))["fingerprint"] if label.name == LABEL else None
-    except (tarfile.TarError, AttributeError, ValueError, KeyError):
+            content = archive.extractfile(label) if label is not None and label.name == LABEL else None
+            return None if content is None else str(json.load(content)["fingerprint"])
+    except (tarfile.TarError, ValueError, KeyError):
         return None
 
 

@@ -34,7 +34,7 @@ class Commands:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = {**os.environ, **environment}
-        self._running: subprocess.Popen | None = None
+        self._running: subprocess.Popen[str] | None = None
         self.is_stopped = False
 
     def __enter__(self) -> "Commands":

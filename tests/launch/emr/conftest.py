@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from launch.aws.clients import client
 from launch.cli import app
-from launch.emr.wheelhouse import own_wheel
+from launch.clusters.wheel import own_wheel
 
 PLACES = ["--source", "s3://cells/images", "--dataset", "s3://cells/dataset", "--run", "s3://cells/runs/one"]
 WHEELHOUSE = "runs/hvdcells/environment"

@@ -106,7 +106,7 @@ def problems_of(
         elif field and (problem["type"] == "extra_forbidden" or not isinstance(value, dict)):
             given = told(field, shown)
         elif isinstance(value, dict):
-            given = f"the fields of {field} together" if field else "fields together"
+            given = f"fields of {field} together" if field else "fields together"
         else:
             given = "content"
         if problem["type"] == "extra_forbidden" and known:

@@ -148,11 +148,18 @@ def _limits(field: FieldInfo) -> str:
     """Return the limits of a number as click writes them, such as `1<=x<=100`."""
     lower = upper = ""
     for each in _metadata(field):
-        if isinstance(each, Ge | Gt):
-            lower = f"{each.ge}<=x" if isinstance(each, Ge) else f"{each.gt}<x"
-        elif isinstance(each, Le | Lt):
-            upper = f"x<={each.le}" if isinstance(each, Le) else f"x<{each.lt}"
-    return f"{lower}{upper[1:]}" if lower and upper else lower or upper
+        match each:
+            case Ge(ge=limit):
+                lower, alone = f"{limit}<=x", f"x>={limit}"
+            case Gt(gt=limit):
+                lower, alone = f"{limit}<x", f"x>{limit}"
+            case Le(le=limit):
+                upper = f"x<={limit}"
+            case Lt(lt=limit):
+                upper = f"x<{limit}"
+    if lower and upper:
+        return lower + upper.removeprefix("x")
+    return alone if lower else upper
 
 
 def _metadata(field: FieldInfo) -> Iterator[Any]:

@@ -3,20 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from hvdcells.runs.provenance import VERSIONS_NOTED
 from hvdcells.spark.preflight.findings import Finding
 
-PACKAGES = (
-    "hvdcells",
-    "horovod",
-    "tensorflow",
-    "tf-keras",
-    "petastorm",
-    "pyarrow",
-    "numpy",
-    "pyspark",
-    "fsspec",
-    "s3fs",
-)
+PACKAGES = ("hvdcells", *VERSIONS_NOTED, "fsspec", "s3fs")
 """Whose versions must be the same on the driver and on every executor."""
 
 _SAME_SOFTWARE = (

@@ -16,15 +16,14 @@ SPLIT = "test"
 PLACES = "Places"
 """A heading of the help."""
 
-Recipe = Annotated[str, Field(description=f"One of: {', '.join(recipes.RECIPES)}.")]
-Settings = Annotated[
-    dict[str, str],
-    typer.Option("--set", metavar="FIELD=VALUE"),
-    Field(
-        description="Change one field of the recipe, such as optimizer.learning_rate=0.01 or data.batch_size=64; may "
-        "be repeated. `hvdcells train DATASET RUN --list-fields` prints all fields with the recipe's values."
-    ),
-]
+RECIPE_HELP = f"One of: {', '.join(recipes.RECIPES)}."
+SETTINGS_HELP = (
+    "Change one field of the recipe, such as optimizer.learning_rate=0.01 or data.batch_size=64; may be repeated. "
+    "`hvdcells train DATASET RUN --list-fields` prints all fields with the recipe's values."
+)
+
+Recipe = Annotated[str, Field(description=RECIPE_HELP)]
+Settings = Annotated[dict[str, str], typer.Option("--set", metavar="FIELD=VALUE"), Field(description=SETTINGS_HELP)]
 _PLACE = typer.Option(rich_help_panel=PLACES)
 
 

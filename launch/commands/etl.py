@@ -32,7 +32,7 @@ def etl(
     """
     from rich.console import Console
 
-    from launch.terminal.stages import make_dataset
+    from launch.terminal.etl_stage import make_dataset
 
     console = Console(soft_wrap=True)
     make_dataset(

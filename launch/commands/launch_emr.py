@@ -74,15 +74,15 @@ def emr(
         build = asked.environment_build()
         request, hours = wheelhouse.build_request(build), BUILD_HOURS
         machines = [Machines("builder", wheelhouse.INSTANCE, 1, "emr", ebs_gib=build.ebs_gib + ROOT_GIB)]
-        work = Work(build, lambda s3: wheelhouse.prepare_build(build, s3, wheel))
+        work = _Work(build, lambda s3: wheelhouse.prepare_build(build, s3, wheel))
     else:
         launch = asked.launch(stages, workers.cluster(table))
         if attach:  # the machines are paid for already
             request = submission.attach_request(launch, attach)
-            work = Work(launch, lambda s3: submission.prepare_steps(launch, attach, s3), attach)
+            work = _Work(launch, lambda s3: submission.prepare_steps(launch, attach, s3), attach)
         else:
             request, machines = submission.planned_request(launch), requests.machines(launch)
-            work = Work(launch, lambda s3: submission.prepare(launch, s3))
+            work = _Work(launch, lambda s3: submission.prepare(launch, s3))
     costs = estimate(machines, hours, table)
     if dry_run:
         typer.echo(json.dumps({"request": request, "estimate": costs.to_dict()}, indent=1))
@@ -94,7 +94,7 @@ def emr(
 
 
 @dataclass(frozen=True)
-class Work:
+class _Work:
     """What EMR is asked for."""
 
     cluster: EmrCluster
@@ -104,7 +104,7 @@ class Work:
     """The cluster that gets the steps; None for one of its own."""
 
 
-def _start(work: Work, console: "Console", wait: bool) -> None:
+def _start(work: _Work, console: "Console", wait: bool) -> None:
     """Ask AWS, print the id as soon as there is one, and say how to follow and to stop what was started."""
     from launch.aws.clients import client
     from launch.emr import submission

@@ -20,8 +20,9 @@ def local(pipeline: Pipeline, workers: Workers = 2) -> None:
 
     import hvdcells
     from etl.options import EtlOptions
+    from launch.terminal.etl_stage import make_dataset
     from launch.terminal.evaluation_tables import print_evaluation
-    from launch.terminal.stages import make_dataset, print_training
+    from launch.terminal.runs_tables import print_training
 
     console = Console(highlight=False, soft_wrap=True)
     experiment = hvdcells.recipes.by_name(pipeline.recipe).override(pipeline.settings)

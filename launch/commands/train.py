@@ -58,7 +58,7 @@ def train(
     import hvdcells
     from hvdcells.runs.earlier_run import own_experiment
     from hvdcells.spark.backends import RankFailedError
-    from launch.terminal.stages import print_training
+    from launch.terminal.runs_tables import print_training
 
     experiment = chosen_experiment(recipe, settings, own_experiment(run) if resume else None)
     if epochs is not None:

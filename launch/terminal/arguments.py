@@ -7,6 +7,7 @@ import typer
 
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, recipes
+from launch.stages import RECIPE_HELP, SETTINGS_HELP
 
 Master = Annotated[
     str | None,
@@ -26,16 +27,8 @@ Conf = Annotated[
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Ranks that train together; each takes one Spark task slot.")]
 
-Recipe = Annotated[str, typer.Option(help=f"One of: {', '.join(recipes.RECIPES)}.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="FIELD=VALUE",
-        help="Change one field of the recipe, such as optimizer.learning_rate=0.01 or data.batch_size=64; may be "
-        "repeated. `hvdcells train DATASET RUN --list-fields` prints all fields with the recipe's values.",
-    ),
-]
+Recipe = Annotated[str, typer.Option(help=RECIPE_HELP)]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help=SETTINGS_HELP)]
 
 
 def chosen_experiment(recipe: str | None, settings: list[str] | None, default: Experiment | None = None) -> Experiment:

@@ -49,21 +49,22 @@ def takes_models(command: Callable[_P, None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(context: typer.Context, **given: Any) -> None:
+        made: dict[str, BaseModel] = {}
         problems: list[UserError] = []
         for name, model in models.items():
             values = {field: given.pop(field) for field in model.model_fields}
             try:
-                given[name] = _instance(model, values, context)
+                made[name] = _instance(model, values, context)
             except UserError as error:
                 problems += problems_in(error)
         raise_together(problems)
-        command(**given)  # type: ignore[call-arg]
+        command(**given, **made)  # type: ignore[call-arg]
 
-    made = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
+    own = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     # Options with defaults may stand before arguments without.
-    made += [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
-    run.__signature__ = signature.replace(parameters=made)  # type: ignore[attr-defined]
-    run.__annotations__ = {each.name: each.annotation for each in made} | {"return": None}
+    taken = [own, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters)]
+    run.__signature__ = signature.replace(parameters=taken)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in taken} | {"return": None}
     return run
 
 

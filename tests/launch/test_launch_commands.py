@@ -24,11 +24,11 @@ def called(monkeypatch):
     def noted(name):
         return lambda *arguments, **options: calls.append((name, arguments, options))
 
-    monkeypatch.setattr("launch.terminal.stages.make_dataset", noted("etl"))
+    monkeypatch.setattr("launch.terminal.etl_stage.make_dataset", noted("etl"))
     monkeypatch.setattr(hvdcells, "train", noted("train"))
     monkeypatch.setattr(hvdcells, "evaluate", noted("evaluate"))
     monkeypatch.setattr(hvdcells, "write_report", noted("report"))
-    monkeypatch.setattr("launch.terminal.stages.print_training", lambda *_: None)
+    monkeypatch.setattr("launch.terminal.runs_tables.print_training", lambda *_: None)
     monkeypatch.setattr("launch.terminal.evaluation_tables.print_evaluation", lambda *_: None)
     return calls
 

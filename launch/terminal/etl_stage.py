@@ -1,4 +1,4 @@
-"""Stages as several commands show them: the ETL with its progress, and what training has kept."""
+"""The ETL stage as commands run it: with bars, and with what came of it."""
 
 import time
 from collections.abc import Mapping
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from etl.options import EtlOptions
-from hvdcells.runs.directory import RunDirectory
 
 
 def make_dataset(
@@ -60,11 +59,3 @@ def make_dataset(
         f"of starting Spark. A picture of it: {dataset.rstrip('/')}/overview.png",
         highlight=False,
     )
-
-
-def print_training(run: RunDirectory, console: Console) -> None:
-    """Print which epoch a finished run has kept, and where it is."""
-    finished = run.read_json(run.finished)
-    kept = "Best" if run.read_experiment().training.select == "best" else "Kept"
-    console.print(f"{kept} epoch: {finished['best_epoch']} of {finished['epochs']}. The run is in {run.location}")
-    console.print(f"Report: {run.report}")

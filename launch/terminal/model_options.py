@@ -18,7 +18,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from copy import copy
 from types import NoneType, UnionType
-from typing import Annotated, Any, ParamSpec, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
 from annotated_types import Ge, Gt, Le, Lt
@@ -29,11 +29,10 @@ from typer.models import OptionInfo
 from hvdcells.errors import UserError, problems_in, problems_of, raise_together
 from launch.terminal.arguments import parse_pairs
 
-_P = ParamSpec("_P")
 _REMEDY = "correct it, or leave it out"
 
 
-def takes_models(command: Callable[_P, None]) -> Callable[..., None]:
+def takes_models(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command take whole models: of each parameter that is one, the fields become options.
 
     A model gets what the user has given and no more, so that its `model_fields_set` tells what that was.
@@ -58,7 +57,7 @@ def takes_models(command: Callable[_P, None]) -> Callable[..., None]:
             except UserError as error:
                 problems += problems_in(error)
         raise_together(problems)
-        command(**given, **made)  # type: ignore[call-arg]
+        command(**given, **made)
 
     own = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     # Options with defaults may stand before arguments without.

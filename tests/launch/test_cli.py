@@ -10,7 +10,7 @@ from launch.terminal.arguments import parse_settings
 from tests.small_dataset import write_small_dataset
 
 GROUPS = {"train": [[8, 8]], "validation": [[8, 8]], "test": [[4]]}
-COMMANDS = [command.callback.__name__.replace("_", "-") for command in app.registered_commands]
+COMMANDS = [each.callback.__name__.replace("_", "-") for each in app.registered_commands if each.callback]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from hvdcells.data.columns import (
     LARGEST_IMAGE_SIZE,
@@ -13,7 +13,7 @@ from hvdcells.data.columns import (
     SMALLEST_IMAGE_SIZE,
     ImageEncoding,
 )
-from hvdcells.errors import UserError, raise_together
+from hvdcells.errors import fields_refused
 
 LayoutName = Literal["auto", "cnmc", "folders", "table"]
 SplitStrategy = Literal["auto", "official", "grouped", "k-fold"]
@@ -23,39 +23,45 @@ CNMC_CROP = 300
 
 
 class EtlOptions(BaseModel):
-    """What the ETL stage is asked to do. Make one with `EtlOptions.of` to get errors a user can act on."""
+    """What the ETL stage is asked to do. Make one with `EtlOptions.of` to get errors a user can act on.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    The options of `hvdcells etl` are these fields, and its help is what stands below each.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     layout: LayoutName = "auto"
+    """How labels are found: C-NMC 2019's names, one folder per class, or a table."""
     image_size: Annotated[int, Field(ge=SMALLEST_IMAGE_SIZE, le=LARGEST_IMAGE_SIZE)] = 224
     """Side of the square images that are written, in pixels."""
     crop: Annotated[int, Field(ge=0, le=65536)] | None = None
-    """Side of the centre square cut out before resizing, in pixels; 0 is the largest square the image holds. None
-    lets the layout decide: 300 for C-NMC, the largest square otherwise. A smaller image is padded with black."""
+    """Side of the centre square cut out first, in pixels; 0: the largest that the image holds. A smaller image is
+    padded with black. Left out: 300 for C-NMC, else 0."""
     encoding: ImageEncoding = "raw"
+    """raw is read fastest; png is smaller and slower."""
     split: SplitStrategy = "auto"
-    """`auto` is `official` where the source brings its splits, `grouped` elsewhere."""
+    """auto: official where the source brings splits, else grouped. Subjects stay whole in each."""
     proportions: tuple[float, float, float] = (0.7, 0.15, 0.15)
-    """Shares of train, validation and test for `grouped`."""
+    """Shares of train, validation and test for grouped."""
     num_folds: Annotated[int, Field(ge=2, le=100)] = 5
-    """Folds of `k-fold`."""
-    keep_leaks: bool = False
-    """Keep images of `official` and `k-fold` whose subject or pixels are on two sides, instead of dropping them from
-    the side that is trained on. `hvdcells check` then fails, as it must."""
-    near_duplicates: Literal["report", "join"] = "report"
-    """`join` puts the subjects of near-duplicate images into one leakage group; `report` only names them."""
-    near_duplicate_bits: Annotated[int, Field(ge=0, le=3)] = 2
-    """Two images whose 64-bit perceptual hashes differ in at most this many bits are near-duplicates."""
-    subject_pattern: str | None = None
-    """Regular expression that finds the subject in an image's path, in its first group; for `folders`."""
+    """Folds of k-fold."""
     cancer_class: str | None = None
-    """Class that becomes label 1; needed where the class names do not tell."""
+    """Class that is cancer (label 1), where the names do not tell."""
+    subject_pattern: str | None = None
+    """Regular expression that finds the subject in a path (its first group); for folders."""
+    near_duplicates: Literal["report", "join"] = "report"
+    """join: keep subjects of look-alike images on one side; report only names them."""
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=3)] = 2
+    """Images whose 64-bit perceptual hashes differ in at most so many bits look alike."""
+    keep_leaks: bool = False
+    """Keep images whose subject or pixels official splits or folds put on two sides, instead of dropping them from
+    the side that is trained on. Scores will flatter, and `hvdcells check` fails, as it must."""
     max_rejects: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Share of the listed images that may be rejected before the run fails."""
+    """Share of the listed images that may be unusable before the run fails."""
     row_group_rows: Annotated[int, Field(ge=1, le=MOST_ROW_GROUP_ROWS)] = 32
     """Most images in a Parquet row group; small splits get smaller ones, so that every rank finds some."""
     seed: int = 0
+    """Seed of the order of images and of the splits."""
 
     @field_validator("row_group_rows")
     @classmethod
@@ -81,18 +87,8 @@ class EtlOptions(BaseModel):
         Raises:
             UserError: one or several values are not acceptable.
         """
-        try:
+        with fields_refused("the ETL option ", "correct it, or leave it out"):
             return cls(**values)
-        except ValidationError as error:
-            raise_together(
-                UserError(
-                    f"{'.'.join(map(str, problem['loc'][:1]))}={problem.get('input')!r} is not a valid ETL option",
-                    problem["msg"],
-                    f"correct --{str(problem['loc'][0]).replace('_', '-')}",
-                )
-                for problem in error.errors()
-            )
-            raise
 
     def decoding_digest(self) -> str:
         """Digest of the options that decide the pixels written: shards decoded under the same one are reusable."""

@@ -3,12 +3,14 @@
 import os
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
 from hvdcells.secrets import without_secrets
 from hvdcells.spark.backends import RankFailedError
 from hvdcells.storage import as_user_error
+from launch.clusters.wheel import version_line
 from launch.commands.check import check
 from launch.commands.cross_validate import cross_validate
 from launch.commands.demo import demo
@@ -38,6 +40,29 @@ app = typer.Typer(
     "[bold]etl[/] turns images into a dataset, [bold]train[/] trains on it, [bold]evaluate[/] judges the model on "
     "subjects it has never seen. Start with [bold]hvdcells demo[/].",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(version_line())
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version, in a checkout with its commit, and end.",
+            callback=_print_version,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    """Take what stands before the sub-command."""
+
+
 for command in (
     demo,
     doctor,

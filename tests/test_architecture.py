@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from launch.clusters.environment import OWN_PACKAGES
+
 ROOT = Path(__file__).parent.parent
 LISTING = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 FILES = [name for name in LISTING.splitlines() if (ROOT / name).is_file()]
@@ -35,7 +37,7 @@ def test_no_module_is_above_300_lines():
 
 def test_the_wheel_holds_the_three_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["hvdcells", "etl", "launch"]
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == list(OWN_PACKAGES)
 
 
 def test_no_file_names_a_package_registry():

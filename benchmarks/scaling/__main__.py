@@ -28,7 +28,7 @@ from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import MANIFEST_NAME
 from hvdcells.errors import UserError
 from hvdcells.spark.session import spark_session
-from launch.commands.arguments import Conf, Recipe, Settings, chosen_experiment, parse_conf, parse_settings
+from launch.terminal.arguments import Conf, Recipe, Settings, chosen_experiment, parse_conf, parse_settings
 
 RESULTS = Path(__file__).parents[1] / "results" / "scaling"
 console = Console(highlight=False, soft_wrap=True)

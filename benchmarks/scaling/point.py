@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from hvdcells.errors import UserError, raise_together
+from hvdcells.errors import UserError, fields_refused, raise_together
 
 Mode = Literal["weak", "strong"]
 Input = Literal["memory", "dataset"]
@@ -135,15 +135,8 @@ def read_point(path: Path) -> ScalingPoint:
     Raises:
         UserError: the file is none.
     """
-    try:
+    with fields_refused(f"{path} is no point of the scaling benchmark: ", "remove it, or measure it anew"):
         return ScalingPoint.model_validate_json(path.read_text())
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(
-            f"{path} is no point of the scaling benchmark: {'.'.join(map(str, first['loc']))}: {first['msg']}",
-            "a file that `python -m benchmarks.scaling` has written",
-            "remove it, or measure it anew",
-        ) from None
 
 
 def read_points(folder: str | Path) -> list[ScalingPoint]:

@@ -8,10 +8,10 @@ from benchmarks.harness import Sample, environment, significant
 from benchmarks.scaling.plan import PlannedPoint
 from benchmarks.scaling.point import ScalingPoint, ScalingSample
 from benchmarks.scaling.start import Outcome
+from hvdcells.runs.provenance import VERSIONS_NOTED
 from hvdcells.secrets import HIDDEN, SECRET_NAME, without_secrets
 
 PARTS = ("input_seconds", "compute_seconds", "communication_seconds")
-PACKAGES = ("horovod", "tensorflow", "tf-keras", "pyspark", "petastorm", "pyarrow", "numpy")
 
 
 def sample_of(outcome: Outcome, steps: int) -> ScalingSample:
@@ -100,7 +100,7 @@ def point_of(
             for name, value in outcome["spark_settings"].items()
         },
         horovod_settings=ranks[0]["horovod"],
-        environment=environment(PACKAGES),
+        environment=environment(VERSIONS_NOTED),
         samples=list(samples),
     )
     return point.model_copy(update={"notes": _notes(point, planned)})

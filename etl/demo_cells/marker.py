@@ -3,11 +3,11 @@
 import os
 from pathlib import PurePosixPath
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from hvdcells import storage
 from hvdcells.data.columns import SYNTHETIC_MARKER
-from hvdcells.errors import UserError
+from hvdcells.errors import fields_refused
 from hvdcells.storage import retries
 
 GENERATOR_VERSION = 1
@@ -52,14 +52,11 @@ def read_marker(source: str | os.PathLike[str]) -> SyntheticMarker | None:
             text = retries.call(fs.cat_file, marker_path, where=source)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
-        try:
+        with fields_refused(
+            f"{marker_path} cannot be read as the mark of synthetic images: ",
+            "write the set again into an empty folder with `hvdcells synthesize`",
+        ):
             return SyntheticMarker.model_validate_json(text)
-        except ValidationError:
-            raise UserError(
-                f"{marker_path} cannot be read as the mark of synthetic images",
-                f"the {SYNTHETIC_MARKER} that `hvdcells synthesize` writes",
-                "write the set again into an empty folder with `hvdcells synthesize`",
-            ) from None
     return None
 
 

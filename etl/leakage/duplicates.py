@@ -87,8 +87,8 @@ def leakage_groups(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the leakage group of each subject that is joined with others: the first of all names in it.
 
     Groups are the connected components of the pairs: subjects are joined over any number of steps. Measured, the whole
-    process: 500,000 pairs of a million names take 2 s and 0.33 GB; 10,000,000 pairs of five million names 1.2 GB, of ten
-    million 1.9 GB, of twenty million (no two pairs have one in common) 3.4 GB.
+    process: 500,000 pairs of a million names take 2 s and 0.33 GB; 10,000,000 pairs of five million names take 1.2 GB,
+    of ten million 1.9 GB, of twenty million (no two pairs have one in common) 3.4 GB.
 
     Args:
         pairs: of different subjects, in any order; repeats do no harm.

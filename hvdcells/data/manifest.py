@@ -3,10 +3,9 @@
 `manifest.json` is written last by the ETL stage. No manifest, no dataset.
 """
 
-import reprlib
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hvdcells.data.columns import (
     LARGEST_IMAGE_SIZE,
@@ -17,7 +16,7 @@ from hvdcells.data.columns import (
     SPLITS,
     ImageEncoding,
 )
-from hvdcells.errors import UserError
+from hvdcells.errors import UserError, fields_refused
 
 MANIFEST_NAME = "manifest.json"
 IMAGES_FOLDER = "images"
@@ -145,20 +144,10 @@ class Manifest(_Frozen):
         Raises:
             UserError: the text is no manifest, or one of another format version.
         """
-        try:
+        with fields_refused(
+            f"{where} is not a manifest that this version reads: ", "write the dataset again with `hvdcells etl`"
+        ):
             manifest = cls.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "the top"
-            given = (
-                f", which is {reprlib.repr(first['input'])}" if isinstance(first["input"], str | float | int) else ""
-            )
-            raise UserError(
-                f"{where} is not a manifest that this version reads ({error.error_count()} problems, first: "
-                f"{first['msg']} at {place}{given})",
-                f"the manifest.json of a dataset written by `hvdcells etl`, format version {FORMAT_VERSION}",
-                "write the dataset again with `hvdcells etl`",
-            ) from None
         if manifest.format_version != FORMAT_VERSION:
             raise UserError(
                 f"{where} has format version {manifest.format_version}",

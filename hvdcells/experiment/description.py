@@ -8,9 +8,9 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hvdcells.errors import UserError, raise_together
+from hvdcells.errors import UserError, fields_refused, raise_together
 
 REFERENCE_GLOBAL_BATCH = 256
 """The global batch for which a learning rate is given; see `optimizer.scaled_learning_rate`."""
@@ -225,16 +225,8 @@ class Experiment(_Section):
             section, _, field = name.rpartition(".")
             (values[section] if section else values)[field] = None if value == "null" else value
         raise_together(problems)
-        try:
+        with fields_refused("the experiment's "):
             return type(self).model_validate(values)
-        except ValidationError as error:
-            raise_together(
-                UserError(
-                    _what_does_not_fit(problem), problem["msg"].removeprefix("Value error, "), "give another value"
-                )
-                for problem in error.errors()
-            )
-            raise
 
     def to_json(self) -> str:
         """Serialize as indented JSON text."""
@@ -244,13 +236,6 @@ class Experiment(_Section):
     def from_json(cls, text: str) -> "Experiment":
         """Parse what `to_json` wrote."""
         return cls.model_validate_json(text)
-
-
-def _what_does_not_fit(problem: Mapping[str, Any]) -> str:
-    where = ".".join(map(str, problem["loc"])) or "the experiment"
-    if isinstance(problem["input"], Mapping):
-        return f"the fields of {where} do not fit together"
-    return f"{where}={problem['input']!r} does not fit"
 
 
 def field_names() -> list[str]:

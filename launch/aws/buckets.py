@@ -1,5 +1,6 @@
 """The user's buckets: addresses taken apart, buckets asked for before they are needed, files put there encrypted."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ def check_bucket(s3: Any, location: str, region: str) -> None:
             "both in one region: traffic between regions is slow and paid for",
             f"give --region {found}, or use a bucket in {region}",
         )
+
+
+def problems_of_buckets(s3: Any, places: Iterable[str], region: str) -> list[UserError]:
+    """Return what is wrong with the buckets of some addresses, as `check_bucket` tells it, one problem a bucket."""
+    problems = []
+    for bucket in dict.fromkeys(bucket_and_key(place)[0] for place in places):
+        try:
+            check_bucket(s3, f"s3://{bucket}", region)
+        except UserError as error:
+            problems.append(error)
+    return problems
 
 
 def upload(s3: Any, content: bytes | Path, location: str, kms_key: str | None = None) -> str:

@@ -27,7 +27,7 @@ def check_request(service: str, operation: str, params: dict[str, Any]) -> None:
 
     shape = _service_model(service).operation_model(operation).input_shape
     report = ParamValidator().validate(params, shape)
-    problems = report.generate_report().splitlines() if report.has_errors() else []
+    problems: list[str] = report.generate_report().splitlines() if report.has_errors() else []
     problems += _wrong_values(params, shape, operation)
     raise_together(
         UserError(

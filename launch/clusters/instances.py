@@ -11,11 +11,10 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
 )
 
 from hvdcells import storage
-from hvdcells.errors import UserError
+from hvdcells.errors import UserError, fields_refused
 
 BUILT_IN = Path(__file__).parent.parent / "assets" / "instances.json"
 
@@ -89,14 +88,13 @@ def catalogue(location: str | None = None) -> Catalogue:
     """
     if location is None:
         return _built_in()
+    remedy = f"copy {BUILT_IN} and change what differs"
     try:
-        return Catalogue.model_validate_json(storage.read_text(location))
-    except (OSError, ValidationError) as error:
-        raise UserError(
-            f"the price table {location}: {error}",
-            f"JSON such as {BUILT_IN}",
-            "copy that file and change what differs",
-        ) from error
+        text = storage.read_text(location)
+    except OSError as error:
+        raise UserError(f"the price table {location}: {error}", f"JSON such as {BUILT_IN}", remedy) from error
+    with fields_refused(f"the price table {location}: ", remedy):
+        return Catalogue.model_validate_json(text)
 
 
 @cache

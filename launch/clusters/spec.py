@@ -2,13 +2,14 @@
 
 import math
 import os
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import typer
 import yaml
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from hvdcells import storage
-from hvdcells.errors import UserError, raise_together
+from hvdcells.errors import UserError, fields_refused, raise_together
 from launch.clusters.instances import Catalogue, InstanceType, catalogue
 
 PriceModel = Literal["on-demand", "spot"]
@@ -17,28 +18,24 @@ SMALLEST_EXECUTOR_GIB = 1.5
 """A JVM that does nothing but start Python, and TensorFlow with a small model."""
 
 
-class AskedCluster(BaseModel):
-    """What a user says of a cluster; the rest follows from the machines' type."""
+class AskedExecutors(BaseModel):
+    """What a user says of a Spark cluster that is there; the rest follows from the machines' type."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    worker_instance: str = "g4dn.xlarge"
+    worker_instance: Annotated[str, typer.Option("--instance")] = "g4dn.xlarge"
     """Type of the machines that executors run on, such as g4dn.xlarge; any word where all three sizes are given."""
-    num_machines: PositiveInt | None = None
+    num_machines: Annotated[PositiveInt | None, typer.Option("--machines")] = None
     """Machines of that type. Default: as many as the executors need."""
-    primary_instance: str = "m5.xlarge"
-    """Type of the one machine that runs the cluster's own services."""
-    price_model: PriceModel = "on-demand"
-    """`spot` machines cost less and may be taken away."""
     vcpus: PositiveInt | None = None
     """Cores of one machine. Default: from the table of machines."""
     memory_gib: PositiveFloat | None = None
     """Memory of one machine. Default: from the table of machines."""
-    num_gpus: NonNegativeInt | None = None
+    num_gpus: Annotated[NonNegativeInt | None, typer.Option("--gpus")] = None
     """GPUs of one machine. Default: from the table of machines."""
     executors_per_machine: PositiveInt | None = None
-    """Default: one per GPU; one on a machine without GPUs."""
-    num_executors: PositiveInt | None = None
+    """Executors of one machine. Default: one per GPU; one on a machine without GPUs."""
+    num_executors: Annotated[PositiveInt | None, typer.Option("--workers")] = None
     """Executors in all; each runs one rank. Default: as many as the machines take."""
     threads: PositiveInt | None = None
     """Cores of one executor, and so threads of its rank. Default: an even share of all but one."""
@@ -46,6 +43,15 @@ class AskedCluster(BaseModel):
     """Memory of one executor, heap and all else. Default: an even share of what is free."""
     driver_memory_gib: PositiveFloat = 2
     """Heap of the driver, which on YARN may take its place on any machine."""
+
+
+class AskedCluster(AskedExecutors):
+    """What a user says of a cluster that is rented."""
+
+    primary_instance: str = "m5.xlarge"
+    """Type of the one machine that runs the cluster's own services."""
+    price_model: PriceModel = "on-demand"
+    """`spot` machines cost less and may be taken away."""
 
 
 class ClusterSpec(AskedCluster):
@@ -75,13 +81,11 @@ class ClusterSpec(AskedCluster):
         Raises:
             UserError: unknown fields, values that do not fit, or an impossible cluster; all reasons together.
         """
-        said = _validated({name: value for name, value in asked.items() if value is not None})
+        with fields_refused("the cluster's ", "correct it, or leave it out", AskedCluster.model_fields):
+            said = AskedCluster.model_validate({name: value for name, value in asked.items() if value is not None})
         machines = machines or catalogue()
         known = machines.instances.get(said.worker_instance.removeprefix("ml."))
-        raise_together(_problems_of_machine(said, known))
-        vcpus = said.vcpus or known.vcpus
-        memory_gib = said.memory_gib or known.memory_gib
-        num_gpus = said.num_gpus if said.num_gpus is not None else known.num_gpus if known else 0
+        vcpus, memory_gib, num_gpus = _machine(said, known)
         per_machine = said.executors_per_machine or num_gpus or 1
         num_machines = said.num_machines or math.ceil((said.num_executors or 1) / per_machine)
         filled = {
@@ -119,7 +123,7 @@ def free_memory_gib(memory_gib: float, driver_memory_gib: float) -> float:
     return usable_memory_gib(memory_gib) - driver_container_gib(driver_memory_gib)
 
 
-def read_spec(location: str | os.PathLike, machines: Catalogue | None = None, **asked: Any) -> ClusterSpec:
+def read_spec(location: str | os.PathLike[str], machines: Catalogue | None = None, **asked: Any) -> ClusterSpec:
     """Read a cluster from a YAML or JSON file of `AskedCluster`'s fields; what is asked beside it wins.
 
     Raises:
@@ -138,34 +142,22 @@ def read_spec(location: str | os.PathLike, machines: Catalogue | None = None, **
     return ClusterSpec.of(machines, **{**fields, **{name: value for name, value in asked.items() if value is not None}})
 
 
-def _validated(fields: dict[str, Any]) -> AskedCluster:
-    try:
-        return AskedCluster.model_validate(fields)
-    except ValidationError as error:
-        raise_together(
-            UserError(
-                f"the cluster's {'.'.join(map(str, problem['loc']))}={problem['input']!r}",
-                f"one of {', '.join(AskedCluster.model_fields)}"
-                if problem["type"] == "extra_forbidden"
-                else problem["msg"],
-                "correct it, or leave it out",
-            )
-            for problem in error.errors()
-        )
-        raise
+def _machine(said: AskedCluster, known: InstanceType | None) -> tuple[int, float, int]:
+    """Return cores, memory in GiB and GPUs of one machine: what is said of it, else what the table knows.
 
-
-def _problems_of_machine(said: AskedCluster, known: InstanceType | None) -> list[UserError]:
+    Raises:
+        UserError: the table has no such machine, or it has less than is said.
+    """
     if known is None:
-        missing = [name for name in ("vcpus", "memory_gib") if getattr(said, name) is None]
-        return [
-            UserError(
+        if said.vcpus is None or said.memory_gib is None:
+            missing = [name for name in ("vcpus", "memory_gib") if getattr(said, name) is None]
+            raise UserError(
                 f"the instance type {said.worker_instance!r} without {' and '.join(missing)}",
                 "a type of the table of machines, or all its sizes",
                 "correct the name, give vcpus, memory_gib and num_gpus, or a table that has it (--prices FILE)",
             )
-        ] * bool(missing)
-    return [
+        return said.vcpus, said.memory_gib, said.num_gpus or 0
+    raise_together(
         UserError(
             f"{name}={given:g} for {said.worker_instance}",
             f"at most {has:g}, what such a machine has",
@@ -173,7 +165,9 @@ def _problems_of_machine(said: AskedCluster, known: InstanceType | None) -> list
         )
         for name in ("vcpus", "memory_gib", "num_gpus")
         if (given := getattr(said, name)) is not None and given > (has := getattr(known, name))
-    ]
+    )
+    num_gpus = known.num_gpus if said.num_gpus is None else said.num_gpus
+    return said.vcpus or known.vcpus, said.memory_gib or known.memory_gib, num_gpus
 
 
 def _problems_of_fit(spec: ClusterSpec) -> list[UserError]:

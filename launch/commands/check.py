@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Conf, Master, parse_conf
+from launch.terminal.arguments import Conf, Master, parse_conf
 
 
 def check(

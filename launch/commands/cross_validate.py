@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Conf, Master, Recipe, Settings, Workers, chosen_experiment, parse_conf
+from launch.terminal.arguments import Conf, Master, Recipe, Settings, Workers, chosen_experiment, parse_conf
 
 
 def cross_validate(
@@ -25,7 +25,7 @@ def cross_validate(
 
     import hvdcells
     from hvdcells.data.dataset import Dataset
-    from launch.commands.runs_tables import print_cross_validation
+    from launch.terminal.runs_tables import print_cross_validation
 
     console = Console(highlight=False, soft_wrap=True)
     result = hvdcells.cross_validate(

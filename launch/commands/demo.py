@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Conf, Master, Workers, parse_conf
+from launch.terminal.arguments import Conf, Master, Workers, parse_conf
 
 IMAGE_SIZE = 96
 """What the small CNN takes, so that nothing is resized twice."""
@@ -30,7 +30,7 @@ def demo(
     from etl.options import EtlOptions
     from etl.pipeline import run_etl
     from hvdcells.spark.session import spark_session
-    from launch.commands.tables import print_evaluation
+    from launch.terminal.evaluation_tables import print_evaluation
 
     began = time.time()
     console = Console(highlight=False, soft_wrap=True)

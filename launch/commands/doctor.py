@@ -1,12 +1,16 @@
 """`hvdcells doctor`: everything a run needs, examined beforehand."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from launch.commands.arguments import Conf, Master, parse_conf
+from launch.terminal.arguments import Conf, Master, parse_conf
+
+if TYPE_CHECKING:
+    from hvdcells.spark.preflight.findings import Finding
 
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
 
@@ -48,7 +52,7 @@ def doctor(
         raise typer.Exit(2)
 
 
-def _print(findings: list) -> None:
+def _print(findings: Sequence["Finding"]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Conf, Master, parse_conf
+from launch.terminal.arguments import Conf, Master, parse_conf
 
 
 def evaluate(
@@ -28,7 +28,7 @@ def evaluate(
 
     import hvdcells
     from hvdcells import RunDirectory
-    from launch.commands.tables import print_evaluation
+    from launch.terminal.evaluation_tables import print_evaluation
 
     evaluation = hvdcells.evaluate(run, dataset, split, workers=workers, master=master, conf=parse_conf(conf))
     if as_json:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from hvdcells.experiment.recipes import RECIPES
-from launch.commands.arguments import parse_settings
+from launch.terminal.arguments import parse_settings
 
 
 def find_rate(

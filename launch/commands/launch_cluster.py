@@ -5,36 +5,24 @@ import shlex
 import subprocess
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Conf, Recipe, Settings, parse_conf
-from launch.commands.launch_local import Dataset, Run, Source
+from launch.clusters.spec import AskedExecutors, ClusterSpec, read_spec
+from launch.stages import Pipeline
+from launch.terminal.arguments import Conf, parse_conf
+from launch.terminal.model_options import takes_models
 
 
+@takes_models
 def cluster(
-    source: Source,
-    dataset: Dataset,
-    run: Run,
+    pipeline: Pipeline,
     master: Annotated[str, typer.Option(help="Spark master, such as spark://host:7077 or yarn.")],
+    asked: AskedExecutors,
     spec: Annotated[
         str | None,
         typer.Option(help="YAML or JSON file that describes the cluster; options win.", show_default=False),
-    ] = None,
-    instance: Annotated[
-        str | None, typer.Option(help="Type of the machines, such as g4dn.xlarge.", show_default=False)
-    ] = None,
-    machines: Annotated[int | None, typer.Option(help="Machines of that type.", show_default=False)] = None,
-    vcpus: Annotated[int | None, typer.Option(help="Cores of one machine.", show_default=False)] = None,
-    memory_gib: Annotated[float | None, typer.Option(help="Memory of one machine.", show_default=False)] = None,
-    gpus: Annotated[int | None, typer.Option(help="GPUs of one machine.", show_default=False)] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Ranks, each an executor. Default: one per GPU, or machine.", show_default=False)
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="Cores of one executor.", show_default=False)] = None,
-    executor_memory_gib: Annotated[
-        float | None, typer.Option(help="Memory of one executor, all in all.", show_default=False)
     ] = None,
     prices: Annotated[str | None, typer.Option(help="A table of machines of your own.", show_default=False)] = None,
     environment: Annotated[
@@ -45,8 +33,6 @@ def cluster(
             show_default=False,
         ),
     ] = None,
-    recipe: Recipe = "small_cnn",
-    settings: Settings = None,
     conf: Conf = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the spark-submit lines and end.")] = False,
 ) -> None:
@@ -59,32 +45,18 @@ def cluster(
 
     from hvdcells.spark.session import LOG_OPTION, use_bundled_java
     from launch.clusters.instances import catalogue
-    from launch.clusters.spec import ClusterSpec, read_spec
-    from launch.clusters.submitting import submit_command, submit_settings
-    from launch.stages import Pipeline
+    from launch.clusters.spark_submit import submit_command, submit_settings
+    from launch.terminal.environment_archive import bring_up_to_date
 
-    asked: dict[str, Any] = {
-        "worker_instance": instance,
-        "num_machines": machines,
-        "vcpus": vcpus,
-        "memory_gib": memory_gib,
-        "num_gpus": gpus,
-        "num_executors": workers,
-        "threads": threads,
-        "executor_memory_gib": executor_memory_gib,
-    }
-    table, settings_of_spark = catalogue(prices), parse_conf(conf)
-    described = read_spec(spec, table, **asked) if spec else ClusterSpec.of(table, **asked)
+    table, said = catalogue(prices), asked.model_dump(exclude_unset=True)
+    described = read_spec(spec, table, **said) if spec else ClusterSpec.of(table, **said)
+    given = {"spark.driver.extraJavaOptions": LOG_OPTION, **parse_conf(conf)}
     console = Console(highlight=False, soft_wrap=True)
-    pipeline = Pipeline(source, dataset, run, recipe, settings or [])
     if environment is not None and not dry_run:
-        from launch.commands.launch_environment import bring_up_to_date
-
         bring_up_to_date(environment, console)
     for stage, arguments in pipeline.stages(described.num_executors).items():
         if stage == "report":
             break  # `train` and `evaluate` write it
-        given = {"spark.driver.extraJavaOptions": LOG_OPTION, **settings_of_spark}
         command = submit_command(
             master, f"hvdcells {stage}", submit_settings(described, stage, environment, given), arguments
         )

@@ -1,42 +1,51 @@
 """`hvdcells launch local`: all stages on this machine."""
 
 import time
-from typing import Annotated
+from collections.abc import Callable
 
 import typer
 
-from launch.commands.arguments import Recipe, Settings, Workers
-
-Source = Annotated[str, typer.Option(help="Images, as `hvdcells etl` takes them: a folder, a table, s3://….")]
-Dataset = Annotated[str, typer.Option(help="Where the dataset goes, or is: a folder or s3://….")]
-Run = Annotated[str, typer.Option(help="Where the run goes, or is: a folder or s3://….")]
+from launch.stages import SPLIT, Pipeline, StageName
+from launch.terminal.arguments import Workers
+from launch.terminal.model_options import takes_models
 
 
-def local(
-    source: Source,
-    dataset: Dataset,
-    run: Run,
-    workers: Workers = 2,
-    recipe: Recipe = "small_cnn",
-    settings: Settings = None,
-) -> None:
+@takes_models
+def local(pipeline: Pipeline, workers: Workers = 2) -> None:
     """Images → dataset → trained model → scores → report, on this machine. What is done already is not done again.
 
     The same command goes on after an interruption. Options of the ETL stage are given to `hvdcells etl`, before this.
     """
     from rich.console import Console
 
-    from launch.cli import app
-    from launch.stages import Pipeline
+    import hvdcells
+    from etl.options import EtlOptions
+    from launch.terminal.etl_stage import make_dataset
+    from launch.terminal.evaluation_tables import print_evaluation
+    from launch.terminal.runs_tables import print_training
 
     console = Console(highlight=False, soft_wrap=True)
-    pipeline = Pipeline(source, dataset, run, recipe, settings or [])
-    for stage, arguments in pipeline.stages(workers).items():
+    experiment = hvdcells.recipes.by_name(pipeline.recipe).override(pipeline.settings)
+
+    def train() -> None:
+        run = hvdcells.train(pipeline.dataset, pipeline.run, experiment, workers=workers, resume=True)
+        print_training(run, console)
+
+    stages: dict[StageName, Callable[[], object]] = {
+        "etl": lambda: make_dataset(pipeline.source, pipeline.dataset, EtlOptions(), console, workers=workers),
+        "train": train,
+        # In this process, which is the quickest.
+        "evaluate": lambda: print_evaluation(hvdcells.evaluate(pipeline.run, split=SPLIT), console),
+        "report": lambda: console.print(f"Report: {hvdcells.write_report(pipeline.run)}", markup=False),
+    }
+    for stage, work in stages.items():
         if pipeline.is_done(stage):
             console.print(f"{stage}: done already", style="bold")
             continue
-        if stage == "evaluate":
-            arguments = [*arguments, "--workers", "1"]  # in this process, which is the quickest
         began = time.monotonic()
-        app(arguments, standalone_mode=False)
+        try:
+            work()
+        except KeyboardInterrupt:
+            console.print(f"{stage}: stopped; the same command goes on from here", style="red")
+            raise typer.Exit(130) from None
         console.print(f"{stage}: done in {time.monotonic() - began:.0f} s", style="bold")

@@ -5,11 +5,9 @@ from typing import Annotated
 
 import typer
 
+from launch.terminal.aws_work import Region, follow_job
+
 JobName = Annotated[str, typer.Argument(help="Name of a job; `hvdcells launch sagemaker` prints it.")]
-Region = Annotated[
-    str | None,
-    typer.Option(help="Left out: that of the environment or the AWS profile.", show_default=False),
-]
 
 sagemaker = typer.Typer(
     no_args_is_help=True, help="Follow a job of Amazon SageMaker: status, logs, wait, stop; write its image."
@@ -20,7 +18,7 @@ sagemaker = typer.Typer(
 def status(name: JobName, region: Region = None) -> None:
     """Tell what a job is doing. Exit code 1 if it failed or was stopped."""
     from launch.aws.clients import client
-    from launch.sagemaker.following import state_of
+    from launch.sagemaker.job_state import state_of
 
     state = state_of(client("sagemaker", region), name)
     typer.echo(str(state))
@@ -34,7 +32,7 @@ def status(name: JobName, region: Region = None) -> None:
 def logs(name: JobName, region: Region = None) -> None:
     """Print what a job's containers have printed; of a tuning, what all its trainings have."""
     from launch.aws.clients import client
-    from launch.sagemaker.following import log_lines, state_of
+    from launch.sagemaker.job_state import log_lines, state_of
 
     state = state_of(client("sagemaker", region), name)
     for line in log_lines(client("logs", region), state):
@@ -44,15 +42,15 @@ def logs(name: JobName, region: Region = None) -> None:
 @sagemaker.command()
 def wait(name: JobName, region: Region = None) -> None:
     """Tell each change until a job has ended. Exit code 1 if it failed or was stopped."""
-    follow_to_the_end(name, region)
+    follow_job(name, region)
 
 
 @sagemaker.command()
 def stop(name: JobName, region: Region = None) -> None:
     """End a job. Its run in S3 keeps the last checkpoint, and the same launch goes on with it."""
     from launch.aws.clients import client
-    from launch.sagemaker.following import state_of
-    from launch.sagemaker.following import stop as end
+    from launch.sagemaker.job_state import state_of
+    from launch.sagemaker.job_state import stop as end
 
     service = client("sagemaker", region)
     state = state_of(service, name)
@@ -66,6 +64,10 @@ def stop(name: JobName, region: Region = None) -> None:
 @sagemaker.command()
 def image(
     folder: Annotated[Path, typer.Argument(help="A new folder for what `docker build` takes.")],
+    wheel: Annotated[
+        Path | None,
+        typer.Option(help="The wheel of hvdcells. Left out: built from the sources.", show_default=False),
+    ] = None,
     region: Region = None,
 ) -> None:
     """Write the folder that the jobs' image is built in, and print the commands that build it and push it."""
@@ -73,31 +75,5 @@ def image(
     from launch.sagemaker.image import how_to_push, write_context
 
     region = region or default_region()
-    write_context(folder)
+    write_context(folder, wheel)
     typer.echo(how_to_push(folder, region), nl=False)
-
-
-def how_to_stop(name: str, region: str | None) -> str:
-    """Return what to do about a job that goes on without this process."""
-    where = f" --region {region}" if region else ""
-    return f"To follow: hvdcells sagemaker wait {name}{where}\nTo stop:   hvdcells sagemaker stop {name}{where}"
-
-
-def follow_to_the_end(name: str, region: str | None) -> None:
-    """Tell each change; on Ctrl-C leave the job as it is and say how to stop it.
-
-    Raises:
-        typer.Exit: 1 if it failed, 130 after Ctrl-C.
-    """
-    from launch.aws.clients import client
-    from launch.sagemaker.following import follow
-
-    try:
-        state = follow(client("sagemaker", region), name, typer.echo)
-    except KeyboardInterrupt:
-        typer.echo(f"The job goes on without this command.\n{how_to_stop(name, region)}")
-        raise typer.Exit(130) from None
-    if state.failed:
-        where = f" --region {region}" if region else ""
-        typer.echo(f"Why: hvdcells sagemaker logs {name}{where}")
-        raise typer.Exit(1)

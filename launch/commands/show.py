@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hvdcells.errors import UserError
-from launch.commands.arguments import parse_settings
+from launch.terminal.arguments import parse_settings
 
 
 def show(
@@ -29,7 +29,7 @@ def show(
     from rich.console import Console
 
     from hvdcells.data.dataset import Dataset
-    from launch.commands.dataset_tables import print_dataset
+    from launch.terminal.dataset_tables import print_dataset
 
     opened, console = Dataset.open(dataset), Console(soft_wrap=True)
     if augmentation is None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from launch.commands.arguments import Conf, Master, Recipe, Settings, Workers, chosen_experiment, parse_conf
+from launch.terminal.arguments import Conf, Master, Recipe, Settings, Workers, chosen_experiment, parse_conf
 
 
 def sweep(
@@ -41,7 +41,7 @@ def sweep(
     import hvdcells
     from hvdcells.data.dataset import Dataset
     from hvdcells.experiment.search_space import parse_space
-    from launch.commands.runs_tables import print_sweep
+    from launch.terminal.runs_tables import print_sweep
 
     console = Console(highlight=False, soft_wrap=True)
     result = hvdcells.sweep(

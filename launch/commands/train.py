@@ -8,7 +8,7 @@ import psutil
 import typer
 
 from hvdcells.experiment.recipes import RECIPES
-from launch.commands.arguments import Conf, Master, Settings, chosen_experiment, parse_conf
+from launch.terminal.arguments import Conf, Master, Settings, chosen_experiment, parse_conf
 
 
 def train(
@@ -58,6 +58,7 @@ def train(
     import hvdcells
     from hvdcells.runs.earlier_run import own_experiment
     from hvdcells.spark.backends import RankFailedError
+    from launch.terminal.runs_tables import print_training
 
     experiment = chosen_experiment(recipe, settings, own_experiment(run) if resume else None)
     if epochs is not None:
@@ -67,7 +68,8 @@ def train(
         return
     settings_of_spark = parse_conf(conf)
     console = Console(soft_wrap=True, highlight=False)
-    where = ["--master", master] * bool(master) + [word for setting in conf or [] for word in ("--conf", setting)]
+    where = ["--master", master] if master else []
+    where += [word for setting in conf or [] for word in ("--conf", setting)]
     how_to_go_on = f"To go on: {shlex.join(['hvdcells', 'train', dataset, run, '--resume', *where])}"
     try:
         directory = hvdcells.train(
@@ -90,8 +92,5 @@ def train(
     except RankFailedError:
         console.print(f"The run has failed. {how_to_go_on}", markup=False)
         raise
-    finished = directory.read_json(directory.finished)
-    kept = "Best" if directory.read_experiment().training.select == "best" else "Kept"
-    console.print(f"{kept} epoch: {finished['best_epoch']} of {finished['epochs']}. The run is in {directory.location}")
-    console.print(f"Report: {directory.report}")
+    print_training(directory, console)
     console.print(f"Next: hvdcells evaluate {run}")

@@ -3,13 +3,14 @@
 import contextlib
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
+from typing import NamedTuple
 
 from packaging.requirements import Requirement
 
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.driver.train import check_trainable
-from hvdcells.errors import UserError, UserErrors
+from hvdcells.errors import UserError, problems_in
 from hvdcells.spark.preflight.checks import judge_places
 from hvdcells.spark.preflight.findings import Finding
 from hvdcells.spark.preflight.probe import UNASKED, access, reading, writing
@@ -37,8 +38,7 @@ def judge_requirements() -> Finding:
 
 def failed(check: str, error: UserError) -> list[Finding]:
     """Return a user's errors as findings of the driver."""
-    problems = error.problems if isinstance(error, UserErrors) else (error,)
-    return [Finding(check, "driver", "failed", each.given, each.expected, each.remedy) for each in problems]
+    return [Finding(check, "driver", "failed", each.given, each.expected, each.remedy) for each in problems_in(error)]
 
 
 def open_dataset(location: str) -> tuple[Dataset | None, list[Finding]]:
@@ -69,9 +69,16 @@ def judge_workers(dataset: Dataset, num_workers: int) -> list[Finding]:
     return [Finding("row groups", "driver", "ok", f"{found}, for {num_workers} workers")]
 
 
+class SeenFolder(NamedTuple):
+    """A folder with a file that the driver has put there, for the executors to find."""
+
+    location: str
+    token: str
+
+
 @contextlib.contextmanager
-def run_directory(location: str) -> Iterator[tuple[str | None, list[Finding]]]:
-    """Put a file into the run directory for the executors to find; yield its name, and whether that was possible.
+def run_directory(location: str) -> Iterator[tuple[SeenFolder | None, list[Finding]]]:
+    """Put a file into the run directory for the executors to find; yield both, and whether that was possible.
 
     What is made for it is removed again.
     """
@@ -87,4 +94,4 @@ def run_directory(location: str) -> Iterator[tuple[str | None, list[Finding]]]:
             yield None, [Finding("run directory", "driver", "failed", found, "a place to write to", remedy)]
             return
         facts = {**driver_facts(), "host": "driver", "readable": {}, "run": access(writing(location, token))}
-        yield token, judge_places([facts])
+        yield SeenFolder(location, token), judge_places([facts])

@@ -19,8 +19,7 @@ from hvdcells.spark.session import master_of, spark_session
 from hvdcells.spark.slots import wait_for_slots
 from hvdcells.spark.spark_internals import num_executors, num_slots
 from launch.doctor import driver, probes
-from launch.doctor.collective import try_collectives
-from launch.doctor.judging import (
+from launch.doctor.checks import (
     judge_clocks,
     judge_disk,
     judge_gpus,
@@ -31,6 +30,7 @@ from launch.doctor.judging import (
     judge_overhead,
     judge_reached,
 )
+from launch.doctor.collective import try_collectives
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -66,10 +66,9 @@ def examine(
         opened, found = driver.open_dataset(dataset)
         findings += found
     with contextlib.ExitStack() as stack:
-        token = None
+        seen: driver.SeenFolder | None = None
         if run is not None:
-            run = storage.absolute(run)
-            token, found = stack.enter_context(driver.run_directory(run))
+            seen, found = stack.enter_context(driver.run_directory(storage.absolute(run)))
             findings += found
         say("Spark")
         try:
@@ -86,11 +85,11 @@ def examine(
         if opened is not None:
             findings += driver.judge_workers(opened, num_workers)
         if slots:
-            findings += _executors(spark, slots, question(opened, run if token else None, token))
+            findings += _executors(spark, slots, question(opened, *(seen or (None, None))))
         if slots < num_workers or any(each.state == "failed" and each.check in PREVENT_RANKS for each in findings):
             return [*findings, Finding("allreduce", "cluster", "skipped", "not tried while the above fails")]
         say("Horovod between the executors")
-        logs = storage.join(run, token.replace("preflight", "preflight-logs")) if token else None
+        logs = storage.join(seen.location, seen.token.replace("preflight", "preflight-logs")) if seen else None
         if logs:
             stack.callback(storage.remove, logs)
         return [*findings, try_collectives(HorovodOnSpark(num_workers), logs)]

@@ -7,7 +7,7 @@ from typing import Any
 from hvdcells.errors import UserError
 from launch.aws.buckets import bucket_and_key
 from launch.aws.errors import aws_errors
-from launch.emr.following import ClusterState, StepState
+from launch.emr.cluster_state import ClusterState, StepState
 
 BOOTSTRAP = re.compile(r"/bootstrap-actions/\d+/(stdout|stderr)(\.gz)?$")
 

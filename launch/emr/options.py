@@ -1,12 +1,17 @@
 """What a user asks of EMR."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hvdcells.errors import UserError, raise_together
 from launch.aws.buckets import bucket_and_key
+from launch.aws.clients import default_region
+from launch.clusters.instances import Catalogue
 from launch.clusters.spec import ClusterSpec
-from launch.stages import Pipeline
+from launch.stages import PLACES, AskedPipeline, Pipeline, beside, missing
 
 RELEASE = "emr-7.11.0"
 """Amazon Linux 2023 and Spark 3.5."""
@@ -15,48 +20,175 @@ ROOT_GIB = 60
 OLD_NETWORK = ("p2.", "p3.", "g3.", "g3s.", "m4.", "c4.", "r4.")
 """Machines before Nitro, which name their network interface otherwise than the others."""
 
+_PLACE = typer.Option(rich_help_panel=PLACES)
+_CLUSTER = typer.Option(rich_help_panel="Cluster")
+_ACCOUNT = typer.Option(rich_help_panel="Account")
 
-@dataclass(frozen=True)
-class EmrLaunch:
-    """All that a launch on EMR is made of.
 
-    Args:
-        pipeline: the stages' source, dataset, run and experiment; all in S3.
-        cluster: machines and executors.
-        environment: `s3://` address of the wheelhouse that nodes install from.
-        logs: `s3://` address below which EMR writes logs.
-        region: where the machines run.
-        release: EMR's release label.
-        bench: numbers of workers to train with for a few epochs each, instead of the stages after the ETL.
-        keep: the cluster stays after its steps, for more of them, until it has been idle for `idle_minutes`.
-        idle_minutes: EMR ends a cluster that has had nothing to do for so long.
-        ebs_gib: disk of each machine for data, beside that of its system (`ROOT_GIB`).
-        subnet: id of a subnet; None for that of the default network.
-        service_role: name of the role that EMR acts in.
-        instance_profile: name of the profile whose rights the machines have.
-        key_name: EC2 key pair for logins; None for none.
-        security_configuration: name of an EMR security configuration (encryption of disks and transfer).
-        kms_key: KMS key that what the launch itself uploads is encrypted with; None for S3's own keys.
-        tags: of the cluster and its machines.
-    """
+def _numbers(given: Any) -> Any:
+    """Take a text such as `1,2,4,8` apart."""
+    if not isinstance(given, str):
+        return given
+    if not all(word.strip().isdecimal() for word in given.split(",")):
+        raise ValueError("numbers of workers such as 1,2,4,8")
+    return tuple(map(int, given.split(",")))
+
+
+class AskedStages(AskedPipeline):
+    """What a cluster is to do."""
+
+    bench: Annotated[tuple[int, ...], BeforeValidator(_numbers), typer.Option(parser=str, metavar="N,N,...")] = ()
+    """Train for three epochs on each of these numbers of workers instead: 1,2,4,8."""
+
+
+class AskedWorkers(BaseModel):
+    """What a user says of a cluster's machines."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    gpus: Annotated[int, Field(ge=0), _CLUSTER] = 4
+    """GPUs in all, a worker each; 0 for a cluster of CPUs."""
+    workers: Annotated[Annotated[int, Field(ge=1)] | None, _CLUSTER] = None
+    """Workers, without GPUs."""
+    instance: Annotated[str | None, _CLUSTER] = None
+    """Workers' machines. Left out: g4dn.xlarge, or m5.2xlarge without GPUs."""
+    primary: Annotated[str, _CLUSTER] = "m5.xlarge"
+    """The machine that drives."""
+    spot: Annotated[bool, _CLUSTER] = False
+    """Workers on spot machines, which may be taken away."""
+
+    def cluster(self, table: Catalogue) -> ClusterSpec:
+        """Return the cluster: a worker for each GPU.
+
+        Raises:
+            UserError: machines that do not have what is asked of them.
+        """
+        if self.gpus and self.workers and self.gpus != self.workers:
+            raise UserError(
+                f"--gpus {self.gpus} and --workers {self.workers}",
+                "a worker for each GPU",
+                "leave --workers out, or give --gpus 0",
+            )
+        chosen = self.instance or ("g4dn.xlarge" if self.gpus else "m5.2xlarge")
+        if self.gpus and not table.named(chosen).num_gpus:
+            raise UserError(
+                f"--gpus {self.gpus} on {chosen}, which has none",
+                "machines with GPUs",
+                "correct --instance, or give --gpus 0",
+            )
+        return ClusterSpec.of(
+            table,
+            worker_instance=chosen,
+            primary_instance=self.primary,
+            num_executors=self.gpus or self.workers or 2,
+            num_gpus=None if self.gpus else 0,
+            price_model="spot" if self.spot else None,
+        )
+
+
+class AskedEmr(BaseModel):
+    """What a user says of EMR and of the account; the rest follows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    environment: Annotated[str | None, _PLACE] = None
+    """Wheels that nodes install from: s3://.... Left out: beside the run."""
+    logs: Annotated[str | None, _PLACE] = None
+    """Where EMR writes logs: s3://.... Left out: beside the run."""
+    release: Annotated[str, _CLUSTER] = RELEASE
+    """EMR's release label."""
+    ebs_gib: Annotated[int, Field(ge=32), _CLUSTER] = 100
+    """Disk of each machine for data, in GiB, beside that of its system."""
+    keep: Annotated[bool, _CLUSTER] = False
+    """Keep the cluster after its steps, for more (--attach)."""
+    idle_minutes: Annotated[int, _CLUSTER] = 30
+    """With --keep: EMR ends the cluster after so long."""
+    region: Annotated[str | None, _ACCOUNT] = None
+    """Left out: that of the environment or the AWS profile."""
+    subnet: Annotated[str | None, _ACCOUNT] = None
+    """Id of a subnet. Left out: one of the default network."""
+    service_role: Annotated[str, _ACCOUNT] = "EMR_DefaultRole"
+    """Role that EMR acts in."""
+    instance_profile: Annotated[str, _ACCOUNT] = "EMR_EC2_DefaultRole"
+    """Profile with the machines' rights."""
+    key_name: Annotated[str | None, _ACCOUNT] = None
+    """EC2 key pair for logins."""
+    security_configuration: Annotated[str | None, _ACCOUNT] = None
+    """EMR's security configuration: encryption of disks and transfer."""
+    kms_key: Annotated[str | None, _ACCOUNT] = None
+    """KMS key for what is uploaded; else S3's own keys."""
+    tags: Annotated[dict[str, str], typer.Option("--tag", metavar="KEY=VALUE", rich_help_panel="Account")] = {}
+    """Of the cluster and its machines; may be repeated."""
+
+    def environment_build(self) -> "EmrCluster":
+        """Return the settings of a cluster that builds the wheels.
+
+        Raises:
+            UserError: places are missing, or there is no region.
+        """
+        raise_together(missing(environment=self.environment, logs=self.logs))
+        return EmrCluster.model_validate({**self.model_dump(), "region": self.region or default_region()})
+
+    def launch(self, stages: AskedStages, cluster: ClusterSpec) -> "EmrLaunch":
+        """Return a launch with nothing left open.
+
+        Raises:
+            UserError: places are missing, or there is no region.
+        """
+        raise_together(missing(source=stages.source, dataset=stages.dataset, run=stages.run))
+        pipeline = stages.pipeline
+        places = {
+            "environment": self.environment or beside(pipeline.run, "hvdcells/environment"),
+            "logs": self.logs or beside(pipeline.run, "hvdcells/logs"),
+            "region": self.region or default_region(),
+        }
+        return EmrLaunch(**{**self.model_dump(), **places}, pipeline=pipeline, cluster=cluster, bench=stages.bench)
+
+
+class EmrCluster(AskedEmr):
+    """A cluster of EMR with nothing left open but what it does."""
+
+    environment: str
+    """`s3://` address of the wheelhouse that nodes install from."""
+    logs: str
+    """`s3://` address below which EMR writes logs."""
+    region: str
+
+    def check_addresses(self) -> None:
+        """Refuse places that are not plain addresses in S3.
+
+        Raises:
+            UserError: all of them, together; what is secret in them is left out.
+        """
+        raise_together(self.wrong_addresses())
+
+    @property
+    def places(self) -> dict[str, str]:
+        """The addresses in S3, by option."""
+        return {"--environment": self.environment, "--logs": self.logs}
+
+    def wrong_addresses(self) -> Iterator[UserError]:
+        """Yield a problem for each place that is no plain address."""
+        for option, place in self.places.items():
+            try:
+                bucket_and_key(place)
+            except UserError as error:
+                yield UserError(f"{option}: {error.given}", error.expected, error.remedy)
+
+
+class EmrLaunch(EmrCluster):
+    """All that a launch on EMR is made of."""
 
     pipeline: Pipeline
     cluster: ClusterSpec
-    environment: str
-    logs: str
-    region: str
-    release: str = RELEASE
     bench: tuple[int, ...] = ()
-    keep: bool = False
-    idle_minutes: int = 30
-    ebs_gib: int = 100
-    subnet: str | None = None
-    service_role: str = "EMR_DefaultRole"
-    instance_profile: str = "EMR_EC2_DefaultRole"
-    key_name: str | None = None
-    security_configuration: str | None = None
-    kms_key: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
+    """Numbers of workers to train with for a few epochs each, instead of the stages after the ETL."""
+
+    @property
+    def places(self) -> dict[str, str]:
+        """The addresses in S3, by option."""
+        pipeline = {f"--{name}": getattr(self.pipeline, name) for name in ("source", "dataset", "run")}
+        return {**pipeline, **super().places}
 
     def check(self) -> None:
         """Refuse what EMR would take hours to fail with.
@@ -64,7 +196,7 @@ class EmrLaunch:
         Raises:
             UserError: all that is wrong, together.
         """
-        problems = list(self._wrong_addresses())
+        problems = list(self.wrong_addresses())
         workers, primary = self.cluster.worker_instance, self.cluster.primary_instance
         if workers.startswith(OLD_NETWORK) != primary.startswith(OLD_NETWORK):
             problems.append(
@@ -88,25 +220,3 @@ class EmrLaunch:
                 UserError(f"--idle-minutes {self.idle_minutes}", "1 to 10080, a week", "correct --idle-minutes")
             )
         raise_together(problems)
-
-    def check_addresses(self) -> None:
-        """Refuse places that are not plain addresses in S3.
-
-        Raises:
-            UserError: all of them, together; what is secret in them is left out.
-        """
-        raise_together(self._wrong_addresses())
-
-    def _wrong_addresses(self) -> Iterator[UserError]:
-        places = {
-            "--source": self.pipeline.source,
-            "--dataset": self.pipeline.dataset,
-            "--run": self.pipeline.run,
-            "--environment": self.environment,
-            "--logs": self.logs,
-        }
-        for option, place in places.items():
-            try:
-                bucket_and_key(place)
-            except UserError as error:
-                yield UserError(f"{option}: {error.given}", error.expected, error.remedy)

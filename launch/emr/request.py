@@ -5,7 +5,7 @@ from typing import Any
 
 from launch.aws.estimate import Machines
 from launch.emr.classifications import classifications
-from launch.emr.options import ROOT_GIB, EmrLaunch
+from launch.emr.options import ROOT_GIB, EmrCluster, EmrLaunch
 from launch.emr.steps import steps
 
 BOOTSTRAP = "bootstrap_emr.sh"
@@ -40,7 +40,7 @@ def run_job_flow(launch: EmrLaunch, sums_digest: str) -> dict[str, Any]:
 
 
 def cluster_request(
-    launch: EmrLaunch,
+    launch: EmrCluster,
     name: str,
     groups: Sequence[dict[str, Any]],
     bootstrap: Sequence[dict[str, Any]],

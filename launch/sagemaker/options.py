@@ -2,15 +2,18 @@
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+import shlex
+from typing import Annotated, Any, Literal
 
-from hvdcells.errors import UserError, raise_together
+import typer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from hvdcells.errors import UserError, problems_in, raise_together
 from hvdcells.experiment import recipes
 from hvdcells.experiment.search_space import parse_space
 from launch.aws.buckets import bucket_and_key
-from launch.stages import Pipeline
+from launch.aws.clients import default_region
+from launch.stages import PLACES, AskedPipeline, Pipeline, beside, missing
 
 JobStage = Literal["etl", "train", "tune"]
 STAGES: tuple[JobStage, ...] = ("etl", "train", "tune")
@@ -18,22 +21,26 @@ LONGEST_HOURS = 28 * 24
 LONGEST_PROCESSING_HOURS = 9 * 24
 _ECR = re.compile(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?/\S+")
 
+_PLACE = typer.Option(rich_help_panel=PLACES)
+_MACHINES = typer.Option(rich_help_panel="Machines")
+_TUNING = typer.Option(rich_help_panel="Tuning")
+_ACCOUNT = typer.Option(rich_help_panel="Account")
 
-@dataclass(frozen=True)
-class Tuning:
-    """What a tuning varies and how far it goes.
 
-    Args:
-        vary: texts `FIELD=VALUE,VALUE,…`, `FIELD=LOW..HIGH` or `FIELD=LOW..HIGH:log`, as `hvdcells sweep` takes them.
-        jobs: trainings in all.
-        parallel: trainings at once.
-        strategy: how SageMaker chooses the next values.
-    """
+class Tuning(BaseModel):
+    """What a tuning varies and how far it goes."""
 
-    vary: tuple[str, ...] = ()
-    jobs: int = 12
-    parallel: int = 2
-    strategy: Literal["Bayesian", "Random", "Grid"] = "Bayesian"
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    vary: Annotated[tuple[str, ...], typer.Option(metavar="FIELD=VALUES", rich_help_panel="Tuning")] = ()
+    """What is varied: FIELD=VALUE,VALUE,…, FIELD=LOW..HIGH or FIELD=LOW..HIGH:log, as for `hvdcells sweep`; may be
+    repeated."""
+    jobs: Annotated[int, Field(ge=1), _TUNING] = 12
+    """Trainings in all."""
+    parallel: Annotated[int, Field(ge=1), _TUNING] = 2
+    """Trainings at once."""
+    strategy: Annotated[Literal["Bayesian", "Random", "Grid"], _TUNING] = "Bayesian"
+    """How SageMaker chooses the next values."""
 
     @property
     def num_trainings(self) -> int:
@@ -43,57 +50,105 @@ class Tuning:
         return math.prod(len(choices) for choices in parse_space(self.vary).values() if isinstance(choices, list))
 
 
-@dataclass(frozen=True)
-class SageMakerLaunch:
-    """All that a launch on SageMaker is made of.
+def _split(given: Any) -> Any:
+    """Take words with commas between them apart."""
+    return tuple(word.strip() for word in given.split(",")) if isinstance(given, str) else given
 
-    Args:
-        pipeline: source, dataset, run and experiment; all places in S3. A tuning has its runs below the run's place.
-        image: address in ECR of the image that every job runs.
-        role: ARN of the role whose rights the jobs have.
-        region: where the machines run.
-        output: `s3://` address below which SageMaker puts `JOB/output/model.tar.gz`.
-        stages: the jobs, in their order.
-        instance: type of the training machines, such as `g4dn.xlarge`.
-        machines: training machines.
-        etl_instance: type of the ETL's machines.
-        etl_machines: machines of the ETL.
-        etl_arguments: more words for `hvdcells etl`, such as `--image-size`.
-        tuning: of the stage `tune`.
-        spot: train on spot machines, which may be taken away; SageMaker starts the job again and it goes on.
-        max_hours: of a job; SageMaker stops it then.
-        max_wait_hours: on spot, of a job with its waiting for machines; None for twice `max_hours`.
-        volume_gib: disk of each machine.
-        input_mode: `File` copies the dataset to every machine first, `FastFile` reads it as it goes.
-        subnets: for machines in the user's own network; with `security_groups`, or neither.
-        security_groups: must let the machines of a job talk to each other.
-        encrypt_traffic: between the machines of a job.
-        kms_key: that what is written to S3 is encrypted with; None for S3's own keys.
-        tags: of the jobs.
-    """
+
+def _words(given: Any) -> Any:
+    """Take the words of a command line apart."""
+    return tuple(shlex.split(given)) if isinstance(given, str) else given
+
+
+class AskedSageMaker(BaseModel):
+    """What a user says of SageMaker's jobs; the rest follows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    image: Annotated[str | None, _PLACE] = None
+    """Image in ECR that every job runs; `hvdcells sagemaker image` says how to make it."""
+    output: Annotated[str | None, _PLACE] = None
+    """Where SageMaker puts models, as JOB/output/model.tar.gz: s3://.... Left out: beside the run."""
+    stages: Annotated[tuple[str, ...], BeforeValidator(_split), typer.Option(parser=str, metavar="STAGE,STAGE")] = (
+        "etl",
+        "train",
+    )
+    """Of etl, train and tune: one job each, in this order. A tuning's runs go below --run."""
+    etl_arguments: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_words),
+        typer.Option(parser=str, metavar="'--image-size 96 ...'"),
+    ] = ()
+    """More words for `hvdcells etl`, in quotes."""
+    max_hours: float = 12.0
+    """SageMaker stops a job after so long."""
+    max_wait_hours: float | None = None
+    """With --spot, with all waiting for machines. Left out: twice that."""
+    input_mode: Literal["File", "FastFile"] = "File"
+    """Copy the dataset to each machine first, or read as it goes."""
+    instance: Annotated[str, _MACHINES] = "ml.g4dn.xlarge"
+    """Type of the trainings' machines; ranks are as many as their GPUs."""
+    machines: Annotated[int, Field(ge=1), _MACHINES] = 1
+    """Machines of a training."""
+    etl_instance: Annotated[str, _MACHINES] = "ml.m5.2xlarge"
+    """Type of the ETL's machines."""
+    etl_machines: Annotated[int, Field(ge=1), _MACHINES] = 1
+    """Machines of the ETL."""
+    spot: Annotated[bool, _MACHINES] = False
+    """Train on spot machines, which may be taken away; interrupted jobs go on."""
+    volume_gib: Annotated[int, Field(ge=10), _MACHINES] = 100
+    """Disk of each machine, in GiB."""
+    role: Annotated[str | None, _ACCOUNT] = None
+    """ARN of the role whose rights the jobs have."""
+    region: Annotated[str | None, _ACCOUNT] = None
+    """Left out: that of the environment or the AWS profile."""
+    subnets: Annotated[tuple[str, ...], typer.Option("--subnet", rich_help_panel="Account")] = ()
+    """For machines in a network of yours, with --security-group; may be repeated."""
+    security_groups: Annotated[tuple[str, ...], typer.Option("--security-group", rich_help_panel="Account")] = ()
+    """With --subnet; they must let the machines of a job talk to each other; may be repeated."""
+    encrypt_traffic: Annotated[bool, _ACCOUNT] = False
+    """Encrypt what the machines of a job tell each other; slower."""
+    kms_key: Annotated[str | None, _ACCOUNT] = None
+    """KMS key for all that is written; else S3's own keys."""
+    tags: Annotated[dict[str, str], typer.Option("--tag", metavar="KEY=VALUE", rich_help_panel="Account")] = {}
+    """Of the jobs; may be repeated."""
+
+    def launch(self, asked: AskedPipeline, tuning: Tuning) -> "SageMakerLaunch":
+        """Return a launch with nothing left open.
+
+        Raises:
+            UserError: what is missing and which stages there are not, together; or there is no region.
+        """
+        problems = missing(dataset=asked.dataset, run=asked.run)
+        if "etl" in self.stages:
+            problems += missing(source=asked.source)
+        for name, expected in (("image", "an image in ECR"), ("role", "the ARN of a role")):
+            if not getattr(self, name):
+                problems.append(UserError(f"no --{name}", expected, f"give --{name}"))
+        if not set(self.stages) <= set(STAGES) or len(set(self.stages)) < len(self.stages):
+            given, expected = ",".join(self.stages), f"some of {','.join(STAGES)}, each once"
+            problems.append(UserError(f"--stages {given}", expected, "correct --stages"))
+        raise_together(problems)
+        pipeline = asked.pipeline
+        settled = {
+            "stages": tuple(stage for stage in STAGES if stage in self.stages),
+            "output": self.output or beside(pipeline.run, "sagemaker"),
+            "region": self.region or default_region(),
+        }
+        return SageMakerLaunch(**{**self.model_dump(), **settled}, pipeline=pipeline, tuning=tuning)
+
+
+class SageMakerLaunch(AskedSageMaker):
+    """All that a launch on SageMaker is made of; all its places are in S3."""
 
     pipeline: Pipeline
+    """A tuning has its runs below the run's place."""
     image: str
     role: str
     region: str
     output: str
     stages: tuple[JobStage, ...] = ("etl", "train")
-    instance: str = "g4dn.xlarge"
-    machines: int = 1
-    etl_instance: str = "m5.2xlarge"
-    etl_machines: int = 1
-    etl_arguments: tuple[str, ...] = ()
     tuning: Tuning = Tuning()
-    spot: bool = False
-    max_hours: float = 12.0
-    max_wait_hours: float | None = None
-    volume_gib: int = 100
-    input_mode: Literal["File", "FastFile"] = "File"
-    subnets: tuple[str, ...] = ()
-    security_groups: tuple[str, ...] = ()
-    encrypt_traffic: bool = False
-    kms_key: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def wait_hours(self) -> float:
@@ -161,7 +216,7 @@ class SageMakerLaunch:
     def _wrong_experiment(self) -> list[UserError]:
         """Look at the experiment here: in a container its mistakes would cost the start of a machine."""
         try:
-            settings = settings_of(self.pipeline)
+            settings = self.pipeline.settings
             experiment = recipes.by_name(self.pipeline.recipe).override(settings)
             if "tune" in self.stages:
                 if not self.tuning.vary:
@@ -174,10 +229,5 @@ class SageMakerLaunch:
                     if name in settings:
                         raise UserError(f"--vary {name} and --set {name}", "one of them", "leave one of them out")
         except UserError as error:
-            return list(getattr(error, "problems", (error,)))
+            return list(problems_in(error))
         return []
-
-
-def settings_of(pipeline: Pipeline) -> dict[str, str]:
-    """Return the pipeline's `FIELD=VALUE` texts as a dictionary."""
-    return dict(setting.split("=", 1) for setting in pipeline.settings)

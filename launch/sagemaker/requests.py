@@ -9,7 +9,7 @@ from launch.aws.buckets import encryption
 from launch.aws.estimate import Machines
 from launch.sagemaker.container.jobs import DATASET
 from launch.sagemaker.metrics import DEFINITIONS, OBJECTIVE
-from launch.sagemaker.options import SageMakerLaunch, settings_of
+from launch.sagemaker.options import SageMakerLaunch
 from launch.sagemaker.tuning import parameter_ranges
 from launch.stages import SPLIT
 
@@ -106,7 +106,7 @@ def instance_name(name: str) -> str:
 
 
 def _values(launch: SageMakerLaunch) -> dict[str, str]:
-    return {"recipe": launch.pipeline.recipe, **settings_of(launch.pipeline)}
+    return {"recipe": launch.pipeline.recipe, **launch.pipeline.settings}
 
 
 def _training(launch: SageMakerLaunch) -> dict[str, Any]:

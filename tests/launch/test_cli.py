@@ -6,11 +6,11 @@ import pytest
 
 from hvdcells.runs.directory import RunDirectory, write_json
 from launch.cli import app, main
-from launch.commands.arguments import parse_settings
+from launch.terminal.arguments import parse_settings
 from tests.small_dataset import write_small_dataset
 
 GROUPS = {"train": [[8, 8]], "validation": [[8, 8]], "test": [[4]]}
-COMMANDS = [command.callback.__name__.replace("_", "-") for command in app.registered_commands]
+COMMANDS = [each.callback.__name__.replace("_", "-") for each in app.registered_commands if each.callback]
 
 
 @pytest.fixture

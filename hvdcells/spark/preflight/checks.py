@@ -3,23 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from hvdcells.runs.provenance import VERSIONS_NOTED
 from hvdcells.spark.preflight.findings import Finding, State
 from hvdcells.spark.preflight.probe import UNASKED
 
 DYNAMIC_ALLOCATION = "spark.dynamicAllocation.enabled"
 SPECULATION = "spark.speculation"
-PACKAGES = (
-    "hvdcells",
-    "horovod",
-    "tensorflow",
-    "tf-keras",
-    "petastorm",
-    "pyarrow",
-    "numpy",
-    "pyspark",
-    "fsspec",
-    "s3fs",
-)
+PACKAGES = ("hvdcells", *VERSIONS_NOTED, "fsspec", "s3fs")
 """Whose versions must be the same on the driver and on every executor."""
 
 _DYNAMIC = (

@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
@@ -49,7 +49,7 @@ def refuse_executors(spark: "SparkSession", num_workers: int, dataset: Dataset |
     """
     if master_of(spark).startswith("local"):
         return
-    with token_in(run) as token:
+    with nullcontext() if run is None else token_in(run) as token:
         asked = question(dataset, run, token)
         answers = ask_executors(spark, num_workers, probe.ask, asked)
     raise_failed([*judge_software(driver_facts(), answers), *judge_places(answers)])
@@ -71,14 +71,11 @@ def question(dataset: Dataset | None, run: str | None, token: str | None) -> dic
 
 
 @contextmanager
-def token_in(run: str | None) -> Iterator[str | None]:
+def token_in(run: str) -> Iterator[str]:
     """Put a file into the run directory by which executors know that they see the same folder; yield its name.
 
     Its name is that of a file left aside, which the next start would remove.
     """
-    if run is None:
-        yield None
-        return
     token = f".preflight.{os.urandom(4).hex()}"
     place = storage.join(run, token)
     storage.write_text(place, "the driver's\n")

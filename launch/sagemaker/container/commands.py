@@ -34,7 +34,7 @@ class Commands:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = {**os.environ, **environment}
-        self._running: subprocess.Popen | None = None
+        self._running: subprocess.Popen[bytes] | None = None
         self.is_stopped = False
 
     def __enter__(self) -> "Commands":
@@ -58,15 +58,15 @@ class Commands:
             CommandFailedError: it failed.
         """
         self.check()
-        self._running = subprocess.Popen(
+        self._running = process = subprocess.Popen(
             [sys.executable, "-m", "launch.cli", *words], env=self._environment, stderr=subprocess.PIPE
         )
         if self.is_stopped:  # between the check and the start
-            self._running.terminate()
+            process.terminate()
         last: list[str] = []
-        reading = threading.Thread(target=_hand_on, args=(self._running.stderr, last), daemon=True)
+        reading = threading.Thread(target=_hand_on, args=(process.stderr, last), daemon=True)
         reading.start()
-        exit_code = self._running.wait()
+        exit_code = process.wait()
         reading.join(timeout=5)  # a process that outlives the command may hold its standard error
         self._running = None
         self.check()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hvdcells import storage
-from hvdcells.errors import UserError, raise_together
+from hvdcells.errors import UserError, problems_in, raise_together
 from hvdcells.experiment import recipes
 from hvdcells.secrets import without_secrets
 from launch.sagemaker.container.contract import Container
@@ -61,13 +61,9 @@ def training_task(container: Container, environ: Mapping[str, str], num_slots: i
     try:
         recipes.by_name(recipe).override(given)
     except UserError as error:
-        problems += getattr(error, "problems", (error,))
+        problems += problems_in(error)
     workers = _number(own.get("workers"), num_slots, problems)
-    dataset, run = _dataset(container, own), _run(own, environ, problems)
-    if dataset is None:
-        problems.append(
-            UserError("no dataset", f"an input channel named {DATASET!r}, or s3://…", f"add it, or set {DATASET}")
-        )
+    dataset, run = _dataset(container, own, problems), _run(own, environ, problems)
     problems += [
         UserError(
             f"the address {without_secrets(place)}",
@@ -97,11 +93,17 @@ def _number(text: str | None, default: int, problems: list[UserError]) -> int:
     return 1
 
 
-def _dataset(container: Container, own: Mapping[str, str]) -> str | None:
-    return str(container.channels[DATASET]) if DATASET in container.channels else own.get(DATASET)
+def _dataset(container: Container, own: Mapping[str, str], problems: list[UserError]) -> str:
+    if DATASET in container.channels:
+        return str(container.channels[DATASET])
+    if DATASET not in own:
+        problems.append(
+            UserError("no dataset", f"an input channel named {DATASET!r}, or s3://…", f"add it, or set {DATASET}")
+        )
+    return own.get(DATASET, "")
 
 
-def _run(own: Mapping[str, str], environ: Mapping[str, str], problems: list[UserError]) -> str | None:
+def _run(own: Mapping[str, str], environ: Mapping[str, str], problems: list[UserError]) -> str:
     if "run" in own and "runs" not in own:
         return own["run"]
     name = environ.get(JOB_NAME)
@@ -115,4 +117,4 @@ def _run(own: Mapping[str, str], environ: Mapping[str, str], problems: list[User
             "set one of the two",
         )
     )
-    return None
+    return ""

@@ -137,7 +137,7 @@ def _start(stack: ExitStack, container: Container, words: list[str], environment
     stack.callback(_end, process)
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(timeout=20)

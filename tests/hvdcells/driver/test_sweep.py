@@ -7,7 +7,7 @@ from rich.console import Console
 import hvdcells
 from hvdcells.data.dataset import Dataset
 from hvdcells.spark.backends import InProcess
-from launch.commands.runs_tables import print_sweep
+from launch.terminal.runs_tables import print_sweep
 from tests.hvdcells.driver.interrupted import Interrupted
 from tests.small_dataset import write_small_dataset
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from launch.aws.clients import client
 from launch.cli import app
-from launch.emr.wheelhouse import own_wheel
+from launch.clusters.wheel import own_wheel
 
 PLACES = ["--source", "s3://cells/images", "--dataset", "s3://cells/dataset", "--run", "s3://cells/runs/one"]
 WHEELHOUSE = "runs/hvdcells/environment"
@@ -55,7 +55,7 @@ def _then_the_last(answers: tuple) -> Iterator[Any]:
 @pytest.fixture
 def emr(s3, monkeypatch) -> Iterator[Emr]:
     """Moto with a bucket, a wheelhouse and a log bucket; no pauses between questions."""
-    monkeypatch.setattr("launch.emr.following.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("launch.emr.cluster_state.POLL_SECONDS", 0.0)
     storage = client("s3", "us-east-1")
     for bucket in ("cells", "logs"):
         storage.create_bucket(Bucket=bucket)

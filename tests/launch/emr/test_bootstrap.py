@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.emr.wheelhouse import own_wheel
+from launch.clusters.wheel import own_wheel
 
 ASSETS = Path(__file__).parents[3] / "launch" / "assets"
 FAKES = {
@@ -143,7 +143,7 @@ def test_the_own_wheel_is_the_same_each_time_and_brings_what_is_not_python():
         "launch/assets/iam/emr_launcher.json",
         "launch/assets/instances.json",
         "launch/notebooks/emr.ipynb",
-        "hvdcells/spark_log4j2.properties",
+        "hvdcells/spark/log4j2.properties",
     }
     assert expected <= members
     assert not any("__pycache__" in member for member in members)

@@ -100,7 +100,7 @@ def test_ctrl_c_before_the_request_starts_nothing(emr, run, monkeypatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("launch.emr.starting.wheelhouse_digest", interrupted)
+    monkeypatch.setattr("launch.emr.submission.wheelhouse_digest", interrupted)
     done = run("launch", "emr", *PLACES, "--gpus", "2")
     assert done.exit_code == 130
     assert "RunJobFlow" not in emr.asked

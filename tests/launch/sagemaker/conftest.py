@@ -62,7 +62,7 @@ def aws(s3, monkeypatch):
         return here
 
     monkeypatch.setattr(clients, "client", client)
-    monkeypatch.setattr("launch.sagemaker.following.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("launch.sagemaker.job_state.POLL_SECONDS", 0.0)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     from moto.backends import get_backend
 

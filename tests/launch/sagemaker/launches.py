@@ -7,10 +7,14 @@ IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/hvdcells:0.1.0"
 ROLE = "arn:aws:iam::123456789012:role/cells"
 
 
+def pipeline(source="s3://cells/images", dataset="s3://cells/dataset", run="s3://cells/runs/one", settings=None):
+    """Stages at these places, of the small CNN with single fields changed."""
+    return Pipeline(source=source, dataset=dataset, run=run, settings=settings or {})
+
+
 def launch(**options):
     """A launch with single options changed."""
-    pipeline = Pipeline("s3://cells/images", "s3://cells/dataset", "s3://cells/runs/one", "small_cnn")
-    given = {"pipeline": pipeline, "image": IMAGE, "role": ROLE, "region": "us-east-1", "output": "s3://cells/models"}
+    given = {"pipeline": pipeline(), "image": IMAGE, "role": ROLE, "region": "us-east-1", "output": "s3://cells/models"}
     return SageMakerLaunch(**{**given, **options})
 
 
@@ -47,17 +51,17 @@ LAUNCHES = {
     "tune": (
         launch(
             stages=("tune",),
-            pipeline=Pipeline(
-                "s3://cells/images", "s3://cells/dataset", "s3://cells/tuned", "small_cnn", ["training.epochs=4"]
-            ),
+            pipeline=pipeline(run="s3://cells/tuned", settings={"training.epochs": "4"}),
             tuning=Tuning(
-                ("optimizer.learning_rate=0.001..0.1:log", "data.batch_size=16..64", "model.dropout=0,0.2"), 8, 4
+                vary=("optimizer.learning_rate=0.001..0.1:log", "data.batch_size=16..64", "model.dropout=0,0.2"),
+                jobs=8,
+                parallel=4,
             ),
         ),
         "tune",
     ),
     "tune_on_a_grid": (
-        launch(stages=("tune",), tuning=Tuning(("optimizer.learning_rate=0.01,0.1",), 2, 2, "Grid")),
+        launch(stages=("tune",), tuning=Tuning(vary=("optimizer.learning_rate=0.01,0.1",), jobs=2, strategy="Grid")),
         "tune",
     ),
 }

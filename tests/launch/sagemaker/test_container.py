@@ -14,12 +14,11 @@ from launch.sagemaker.local import local_job, made_up, run_locally
 from launch.sagemaker.metrics import DEFINITIONS, OBJECTIVE
 from launch.sagemaker.options import Tuning
 from launch.sagemaker.requests import processing_request, training_request, tuning_request
-from launch.stages import Pipeline
-from tests.launch.sagemaker.launches import launch
+from tests.launch.sagemaker.launches import launch, pipeline
 from tests.small_dataset import write_small_dataset
 from tests.standalone import named_host
 
-TINY = ["training.epochs=3", "data.batch_size=8", "model.width=0.1"]
+TINY = {"training.epochs": "3", "data.batch_size": "8", "model.width": "0.1"}
 EPOCHS = 12
 """So many that SIGTERM comes before the last one, however long it takes to be heard: epochs are short."""
 GROUPS = {"train": [[16, 16], [16, 16]], "validation": [[8], [8]], "test": [[8], [8]]}
@@ -34,13 +33,13 @@ def dataset(tmp_path_factory):
     return folder
 
 
-def training(dataset, run, settings=(), **options):
-    pipeline = Pipeline("/nowhere", str(dataset), str(run), "small_cnn", [*TINY, *settings])
-    return training_request(launch(pipeline=pipeline, **options), "hvdcells-train-1")
+def training(dataset, run, settings=None, **options):
+    stages = pipeline("/nowhere", str(dataset), str(run), {**TINY, **(settings or {})})
+    return training_request(launch(pipeline=stages, **options), "hvdcells-train-1")
 
 
 def test_wrong_values_are_told_together_and_where_sagemaker_looks(dataset, tmp_path):
-    request = training(dataset, tmp_path / "run", ["optimizer.learning_rat=1", "model.dropout=3"])
+    request = training(dataset, tmp_path / "run", {"optimizer.learning_rat": "1", "model.dropout": "3"})
     request["HyperParameters"]["workers"] = "99"
     done = run_locally(request, tmp_path / "ml", environment={"MY_TOKEN": "planted-secret-word"})
     assert done.exit_code == 1
@@ -69,7 +68,7 @@ def test_a_users_error_in_the_middle_is_the_failure_of_the_job(dataset, tmp_path
     assert "already holds other files" in done.failure
     assert not done.model.exists()
     request = processing_request(
-        launch(pipeline=Pipeline(str(tmp_path / "none"), str(tmp_path / "dataset"), "")), "hvdcells-etl-1"
+        launch(pipeline=pipeline(str(tmp_path / "none"), str(tmp_path / "dataset"), "")), "hvdcells-etl-1"
     )
     done = run_locally(request, tmp_path / "ml-2")
     assert done.exit_code == 1
@@ -82,7 +81,7 @@ def test_a_users_error_in_the_middle_is_the_failure_of_the_job(dataset, tmp_path
 @pytest.mark.aws
 def test_a_spot_machine_is_taken_and_the_job_goes_on_from_its_checkpoint_in_s3(aws, dataset, tmp_path):
     """The same job twice: the first container gets SIGTERM after an epoch, the second one ends the run."""
-    request = training(dataset, "s3://cells/run", [f"training.epochs={EPOCHS}"], kms_key=KEY)
+    request = training(dataset, "s3://cells/run", {"training.epochs": str(EPOCHS)}, kms_key=KEY)
     command, more = made_up(request, tmp_path / "ml")
     environment = {**os.environ, **QUIET, **more}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -134,8 +133,8 @@ def test_two_hosts_train_together(dataset, tmp_path):
     hosts = ("algo-1", "algo-2")
     request = tuning_request(
         launch(
-            pipeline=Pipeline("/nowhere", str(dataset), str(tmp_path / "runs"), "small_cnn", TINY),
-            tuning=Tuning(("model.dropout=0,0.2",)),
+            pipeline=pipeline("/nowhere", str(dataset), str(tmp_path / "runs"), TINY),
+            tuning=Tuning(vary=("model.dropout=0,0.2",)),
         ),
         "hvdcells-tune-1",
     )["TrainingJobDefinition"]

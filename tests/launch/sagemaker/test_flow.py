@@ -10,7 +10,7 @@ import re
 import pytest
 
 from hvdcells.errors import UserError
-from launch.sagemaker.following import state_of
+from launch.sagemaker.job_state import state_of
 from tests.launch.sagemaker.conftest import ARGUMENTS
 
 pytestmark = pytest.mark.aws
@@ -163,7 +163,7 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_stop_it(aws, hvdcells, monkeypatc
 
     name = started(aws, hvdcells)
     aws.jobs().training_jobs[name].training_job_status = "InProgress"
-    monkeypatch.setattr("launch.sagemaker.following.state_of", interrupted)
+    monkeypatch.setattr("launch.sagemaker.job_state.state_of", interrupted)
     done = hvdcells("sagemaker", "wait", name, "--region", "us-east-1")
     assert done.exit_code == 130
     assert f"hvdcells sagemaker stop {name} --region us-east-1" in done.stdout
@@ -175,7 +175,7 @@ def test_ctrl_c_while_a_job_is_asked_for_names_it(aws, hvdcells, monkeypatch):
         raise KeyboardInterrupt
 
     with_dataset(aws)
-    monkeypatch.setattr("launch.sagemaker.starting.start_job", interrupted)
+    monkeypatch.setattr("launch.sagemaker.submission.start_job", interrupted)
     done = hvdcells(*ALL, "--stages", "train")
     assert done.exit_code == 130
     assert re.search(r"hvdcells sagemaker stop hvdcells-train-[\w-]+ --region us-east-1", done.stderr)

@@ -11,11 +11,10 @@ from launch.clusters.instances import catalogue
 from launch.sagemaker.kinds import KINDS, new_name
 from launch.sagemaker.options import STAGES, Tuning
 from launch.sagemaker.requests import machines
-from launch.sagemaker.starting import planned_requests
+from launch.sagemaker.submission import planned_requests
 from launch.sagemaker.tuning import parameter_ranges
-from launch.stages import Pipeline
 from tests.launch.sagemaker.conftest import ARGUMENTS
-from tests.launch.sagemaker.launches import LAUNCHES, launch
+from tests.launch.sagemaker.launches import LAUNCHES, launch, pipeline
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -58,14 +57,14 @@ def test_names_fit_all_kinds():
 
 def test_all_that_is_wrong_is_told_together():
     wrong = launch(
-        pipeline=Pipeline("images", "s3://cells/dataset", "/runs", "small_cnn", ["optimizer.learning_rat=1"]),
+        pipeline=pipeline("images", run="/runs", settings={"optimizer.learning_rat": "1"}),
         image="docker.io/hvdcells",
         subnets=("subnet-0a",),
         stages=("etl", "train", "tune"),
         spot=True,
         max_hours=300,
         max_wait_hours=1,
-        tuning=Tuning(("model.dropout=0,0.2",), 1, 2),
+        tuning=Tuning(vary=("model.dropout=0,0.2",), jobs=1, parallel=2),
     )
     with pytest.raises(UserError) as caught:
         wrong.check()
@@ -85,17 +84,17 @@ def test_all_that_is_wrong_is_told_together():
     ],
 )
 def test_a_tuning_is_looked_at_before_it_costs(vary, words):
-    pipeline = Pipeline("s3://a/i", "s3://a/d", "s3://a/r", "small_cnn", ["training.epochs=4"])
     with pytest.raises(UserError, match=words):
-        launch(stages=("tune",), tuning=Tuning(vary), pipeline=pipeline).check()
+        launch(stages=("tune",), tuning=Tuning(vary=vary), pipeline=pipeline(settings={"training.epochs": "4"})).check()
 
 
 def test_a_grid_has_its_combinations():
-    grid = Tuning(("model.dropout=0,0.2", "data.batch_size=16,32,64"), 1, 3, "Grid")
+    grid = Tuning(vary=("model.dropout=0,0.2", "data.batch_size=16,32,64"), jobs=1, parallel=3, strategy="Grid")
     assert grid.num_trainings == 6
     launch(stages=("tune",), tuning=grid).check()
+    ranged = Tuning(vary=("model.dropout=0..0.5",), jobs=1, parallel=1, strategy="Grid")
     with pytest.raises(UserError, match="in a grid"):
-        launch(stages=("tune",), tuning=Tuning(("model.dropout=0..0.5",), 1, 1, "Grid")).check()
+        launch(stages=("tune",), tuning=ranged).check()
 
 
 def test_an_image_of_another_region_is_refused():
@@ -117,7 +116,8 @@ def test_ranges_keep_their_ends():
 
 def test_the_cost_counts_every_job_and_machine():
     prices = catalogue()
-    asked = launch(stages=STAGES, machines=2, etl_machines=3, tuning=Tuning(("model.dropout=0,0.2",), 7, 3), spot=True)
+    tuning = Tuning(vary=("model.dropout=0,0.2",), jobs=7, parallel=3)
+    asked = launch(stages=STAGES, machines=2, etl_machines=3, tuning=tuning, spot=True)
     rows = {row.role: row for row in estimate(machines(asked, 2.0, 0.5), 2.0, prices).rows}
     hourly = prices.named("m5.2xlarge").sagemaker_usd + 100 * prices.ebs_gib_month_usd / 730
     assert rows["etl"].usd == pytest.approx(3 * 0.5 * hourly, abs=1e-3)
@@ -155,11 +155,7 @@ def test_a_dry_run_asks_nothing_of_aws(hvdcells, monkeypatch):
 @pytest.mark.parametrize(
     "options",
     [
-        {
-            "pipeline": Pipeline(
-                "s3://a/i", "s3://a/d", "s3://a/r", "small_cnn", ["model.weights=s3://me:planted-1@b/w"]
-            )
-        },
+        {"pipeline": pipeline(settings={"model.weights": "s3://me:planted-1@b/w"})},
         {"tags": {"url": "https://host/x?X-Amz-Signature=planted-1"}},
         {"tags": {"note": "planted-word"}},
     ],

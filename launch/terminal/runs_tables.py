@@ -1,4 +1,4 @@
-"""A cross-validation or a sweep as one table on the screen."""
+"""What runs came to: a training in two lines, a cross-validation or a sweep as one table."""
 
 from rich.console import Console
 from rich.table import Table
@@ -7,9 +7,18 @@ from hvdcells.data.manifest import SYNTHETIC_NOTICE, Manifest
 from hvdcells.driver.cross_validation import CrossValidation
 from hvdcells.driver.sweep import CAVEAT as SWEEP_CAVEAT
 from hvdcells.driver.sweep import Sweep
+from hvdcells.runs.directory import RunDirectory
 
 _FOLD_SCORES = ("weighted_f1", "cancer_f1", "sensitivity", "specificity", "auroc")
 _SWEEP_SCORES = ("weighted_f1", "macro_f1", "auroc", "loss")
+
+
+def print_training(run: RunDirectory, console: Console) -> None:
+    """Print which epoch a finished run has kept, and where it is."""
+    finished = run.read_json(run.finished)
+    kept = "Best" if run.read_experiment().training.select == "best" else "Kept"
+    console.print(f"{kept} epoch: {finished['best_epoch']} of {finished['epochs']}. The run is in {run.location}")
+    console.print(f"Report: {run.report}")
 
 
 def print_cross_validation(result: CrossValidation, manifest: Manifest, console: Console) -> None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from launch.clusters.environment import environment_settings
+from launch.clusters.environment import environment_settings, origin_of
 from launch.clusters.spark_settings import Stage, spark_settings
 from launch.clusters.spec import ClusterSpec
 
@@ -32,8 +32,6 @@ def submit_command(master: str, name: str, settings: Mapping[str, str], argument
     """Return the command: Spark's own spark-submit if SPARK_HOME says where, else the one of PySpark."""
     home = os.environ.get("SPARK_HOME")
     if home is None:
-        from importlib.util import find_spec
-
-        home = find_spec("pyspark").submodule_search_locations[0]
+        home = str(origin_of("pyspark"))
     options = [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
     return [f"{home}/bin/spark-submit", "--master", master, "--name", name, *options, str(ENTRY), *arguments]

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from hvdcells.errors import UserError, raise_together
-from launch.aws.buckets import bucket_and_key, check_bucket, upload
+from launch.aws.buckets import bucket_and_key, problems_of_buckets, upload
 from launch.aws.errors import aws_errors
 from launch.aws.requests import check_request
-from launch.emr.following import cluster_errors
-from launch.emr.options import EmrLaunch
+from launch.emr.cluster_state import cluster_errors
+from launch.emr.options import EmrCluster, EmrLaunch
 from launch.emr.request import BOOTSTRAP, SUMS, bootstrap_location, run_job_flow
 from launch.emr.steps import steps
 
@@ -65,14 +65,24 @@ def start(emr: Any, request: dict[str, Any]) -> str:
         return emr.run_job_flow(**request)["JobFlowId"]
 
 
-def attach_steps(launch: EmrLaunch, cluster_id: str, emr: Any, s3: Any) -> list[str]:
-    """Add the launch's steps to a cluster that runs, made by an earlier launch; return their ids.
+def prepare_steps(launch: EmrLaunch, cluster_id: str, s3: Any) -> dict[str, Any]:
+    """Look at all places and return the request that adds the launch's steps to a cluster.
+
+    Raises:
+        UserError: options do not fit, or buckets are missing.
+    """
+    request = attach_request(launch, cluster_id)
+    check_places(launch, s3)
+    return request
+
+
+def add_steps(emr: Any, request: dict[str, Any]) -> list[str]:
+    """Add steps to a cluster that runs, made by an earlier launch; return their ids.
 
     Raises:
         UserError: no such cluster, or it does not take steps any more.
     """
-    request = attach_request(launch, cluster_id)
-    check_places(launch, s3)
+    cluster_id = request["JobFlowId"]
     with cluster_errors(cluster_id):
         state = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"]
     if state.startswith("TERMINAT"):
@@ -82,19 +92,12 @@ def attach_steps(launch: EmrLaunch, cluster_id: str, emr: Any, s3: Any) -> list[
             "leave --attach out, which starts one",
         )
     with aws_errors(f"adding steps to {cluster_id}"):
-        return emr.add_job_flow_steps(**request)["StepIds"]
+        return list(emr.add_job_flow_steps(**request)["StepIds"])
 
 
-def check_places(launch: EmrLaunch, s3: Any) -> None:
+def check_places(launch: EmrCluster, s3: Any) -> None:
     """Refuse buckets that are missing, forbidden or in another region; all of them together."""
-    places = (launch.pipeline.source, launch.pipeline.dataset, launch.pipeline.run, launch.environment, launch.logs)
-    problems = []
-    for bucket in dict.fromkeys(bucket_and_key(place)[0] for place in places):
-        try:
-            check_bucket(s3, f"s3://{bucket}", launch.region)
-        except UserError as error:
-            problems.append(error)
-    raise_together(problems)
+    raise_together(problems_of_buckets(s3, launch.places.values(), launch.region))
 
 
 def wheelhouse_digest(s3: Any, environment: str) -> str:

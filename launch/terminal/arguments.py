@@ -1,11 +1,13 @@
 """Options that several sub-commands share, and how their text becomes values."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, recipes
+from launch.stages import RECIPE_HELP, SETTINGS_HELP
 
 Master = Annotated[
     str | None,
@@ -25,16 +27,8 @@ Conf = Annotated[
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Ranks that train together; each takes one Spark task slot.")]
 
-Recipe = Annotated[str, typer.Option(help=f"One of: {', '.join(recipes.RECIPES)}.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="FIELD=VALUE",
-        help="Change one field of the recipe, such as optimizer.learning_rate=0.01 or data.batch_size=64; may be "
-        "repeated. `hvdcells train DATASET RUN --list-fields` prints all fields with the recipe's values.",
-    ),
-]
+Recipe = Annotated[str, typer.Option(help=RECIPE_HELP)]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help=SETTINGS_HELP)]
 
 
 def chosen_experiment(recipe: str | None, settings: list[str] | None, default: Experiment | None = None) -> Experiment:
@@ -53,7 +47,7 @@ def parse_settings(settings: list[str]) -> dict[str, str]:
     Raises:
         UserError: texts without an equals sign, or a field given twice.
     """
-    return _parse_pairs("--set", "FIELD=VALUE, each field once, such as --set optimizer.learning_rate=0.01", settings)
+    return parse_pairs("--set", settings)
 
 
 def parse_conf(settings: list[str] | None) -> dict[str, str]:
@@ -62,31 +56,37 @@ def parse_conf(settings: list[str] | None) -> dict[str, str]:
     Raises:
         UserError: texts without an equals sign, or a key given twice.
     """
-    return _parse_pairs("--conf", "KEY=VALUE, each key once, such as --conf spark.executor.memory=4g", settings or [])
+    return parse_pairs("--conf", settings or [])
 
 
-def parse_pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+def parse_pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
     """Turn the `KEY=VALUE` texts of an option into a dictionary.
 
     Raises:
         UserError: texts without an equals sign, or a key given twice.
     """
-    return _parse_pairs(option, f"KEY=VALUE, each key once, such as {option} team=haematology", texts or [])
-
-
-def _parse_pairs(option: str, expected: str, settings: list[str]) -> dict[str, str]:
-    problems, values = [], {}
-    for setting in settings:
-        field, equals, value = setting.partition("=")
-        field = field.strip()
-        if not equals or not field or field in values:
+    word, example = _EXAMPLES[option]
+    problems: list[UserError] = []
+    values: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        key = key.strip()
+        if not equals or not key or key in values:
             problems.append(
                 UserError(
-                    f"{option} {setting}" + (" is given a second time" if field in values else ""),
-                    expected,
+                    f"{option} {text}" + (" is given a second time" if key in values else ""),
+                    f"{word.upper()}=VALUE, each {word} once, such as {option} {example}",
                     f"correct this {option}",
                 )
             )
-        values[field] = value.strip()
+        values[key] = value.strip()
     raise_together(problems)
     return values
+
+
+_EXAMPLES = {
+    "--set": ("field", "optimizer.learning_rate=0.01"),
+    "--conf": ("key", "spark.executor.memory=4g"),
+    "--tag": ("key", "team=haematology"),
+}
+"""Of each option that takes pairs: what stands before the equals sign, and one that could be given."""

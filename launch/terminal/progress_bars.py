@@ -21,7 +21,7 @@ class ProgressBars(Listener):
             TimeRemainingColumn(),
             console=console,
         )
-        self._task: TaskID | None = None
+        self._task = TaskID(0)
         self._began = 0.0
         self._total = 0
 

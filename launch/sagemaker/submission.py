@@ -5,7 +5,7 @@ from typing import Any
 
 from hvdcells.errors import UserError, raise_together
 from hvdcells.secrets import without_secrets
-from launch.aws.buckets import bucket_and_key, check_bucket
+from launch.aws.buckets import bucket_and_key, problems_of_buckets
 from launch.aws.errors import aws_errors
 from launch.aws.requests import check_request
 from launch.sagemaker.kinds import KINDS
@@ -66,12 +66,7 @@ def check_places(launch: SageMakerLaunch, s3: Any) -> None:
     """
     places = [launch.pipeline.dataset, launch.pipeline.run, launch.output]
     places += [launch.pipeline.source] if "etl" in launch.stages else []
-    problems = []
-    for bucket in dict.fromkeys(bucket_and_key(place)[0] for place in places):
-        try:
-            check_bucket(s3, f"s3://{bucket}", launch.region)
-        except UserError as error:
-            problems.append(error)
+    problems = problems_of_buckets(s3, places, launch.region)
     if not problems and "etl" not in launch.stages and not has_dataset(launch, s3):
         problems.append(
             UserError(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from launch.doctor.judging import (
+from launch.doctor.checks import (
     GIB,
     judge_clocks,
     judge_disk,

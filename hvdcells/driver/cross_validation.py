@@ -1,6 +1,5 @@
 """Cross-validation: each fold validates once what was trained on the others. `cross_validate` tells it."""
 
-import io
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +14,11 @@ from hvdcells.driver.runs_folder import Ranks, RunsFolder, plan_of, scores_of, t
 from hvdcells.driver.train import check_trainable
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
+from hvdcells.runs.directory import write_parquet
+from hvdcells.runs.earlier_run import dataset_digest
 from hvdcells.runs.lock import sole_owner
 from hvdcells.runs.predictions import read_predictions
+from hvdcells.scores.evaluated_dataset import EvaluatedDataset
 from hvdcells.spark.backends import Backend
 
 if TYPE_CHECKING:
@@ -65,8 +67,8 @@ class CrossValidation:
 
 
 def cross_validate(
-    dataset: Dataset | str | os.PathLike,
-    runs: str | os.PathLike,
+    dataset: Dataset | str | os.PathLike[str],
+    runs: str | os.PathLike[str],
     experiment: Experiment,
     *,
     workers: int = 2,
@@ -101,7 +103,7 @@ def cross_validate(
     ranks.check()
     plan = plan_of(dataset, experiment, folds=folds)
     folder.check(plan)
-    per_fold = []
+    per_fold: list[dict[str, Any]] = []
     with sole_owner(folder.location), ranks.one_session():
         folder.write({"plan": plan})
         for fold in folds:
@@ -120,9 +122,7 @@ def cross_validate(
         pooled=evaluate_pooled(predictions, dataset),
         caveat=f"{CHOSEN if experiment.training.select == 'best' else NOT_CHOSEN} {CAVEAT}",
     )
-    parquet = io.BytesIO()
-    predictions.to_parquet(parquet, index=False)
-    storage.write_bytes(result.predictions, parquet.getvalue())
+    write_parquet(result.predictions, predictions)
     folder.write(to_dict(result, plan, dataset.manifest.synthetic))
     return result
 
@@ -182,7 +182,8 @@ def evaluate_pooled(predictions: "pd.DataFrame", dataset: Dataset) -> "Evaluatio
     expected = dataset.split("train").images
     if len(predictions) != expected:
         raise RuntimeError(f"{len(predictions)} out-of-fold predictions of {expected} images")
-    return Evaluation.of_predictions(predictions, dataset.manifest, split=OUT_OF_FOLD, epoch=None)
+    evaluated = EvaluatedDataset(dataset.location, dataset_digest(dataset))
+    return Evaluation.of_predictions(predictions, dataset.manifest, evaluated, split=OUT_OF_FOLD, epoch=None)
 
 
 def spread_over_folds(per_fold: Sequence[dict[str, Any]]) -> dict[str, Spread]:

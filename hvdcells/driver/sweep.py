@@ -59,8 +59,8 @@ class Sweep:
 
 
 def sweep(
-    dataset: Dataset | str | os.PathLike,
-    runs: str | os.PathLike,
+    dataset: Dataset | str | os.PathLike[str],
+    runs: str | os.PathLike[str],
     experiment: Experiment,
     vary: Mapping[str, Any],
     *,

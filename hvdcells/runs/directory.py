@@ -1,14 +1,18 @@
 """The run directory: all of its paths in one class. Local or at an fsspec address such as `s3://…`."""
 
+import io
 import json
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.runs.lock import OWNER_NAME, is_unused
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class RunDirectory:
     location: str
 
     @classmethod
-    def at(cls, location: str | os.PathLike) -> "RunDirectory":
+    def at(cls, location: str | os.PathLike[str]) -> "RunDirectory":
         """Name a run directory; nothing is read or written."""
         return cls(storage.absolute(location))
 
@@ -39,6 +43,11 @@ class RunDirectory:
     def run(self) -> str:
         """The dataset, world size, environment and commit (JSON)."""
         return self.path("run.json")
+
+    @property
+    def training_images(self) -> str:
+        """Subject, content hash and split of each image trained and validated on (Parquet)."""
+        return self.path("training-images.parquet")
 
     @property
     def metrics(self) -> str:
@@ -78,13 +87,18 @@ class RunDirectory:
         """Summary written last (JSON)."""
         return self.path("finished.json")
 
-    def predictions(self, split: str) -> str:
-        """Predictions per image of a split (Parquet)."""
-        return self.path("predictions", f"{split}.parquet")
+    def predictions(self, name: str) -> str:
+        """Predictions per image of a split (Parquet); of another dataset, under its `Evaluation.name`."""
+        return self.path("predictions", f"{name}.parquet")
 
-    def evaluation(self, split: str) -> str:
-        """Evaluation of a split (JSON)."""
-        return self.path("evaluation", f"{split}.json")
+    def evaluation(self, name: str) -> str:
+        """Evaluation of a split (JSON); of another dataset, under its `Evaluation.name`."""
+        return self.path("evaluation", f"{name}.json")
+
+    def evaluations(self) -> list[str]:
+        """Return the names of all evaluations that are there, in order."""
+        names = storage.names_in(self.path("evaluation"))
+        return [name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith(".")]
 
     def check_free(self) -> None:
         """Refuse a location where something is already.
@@ -159,3 +173,22 @@ class RunDirectory:
 def write_json(location: str, value: dict[str, Any]) -> None:
     """Write a value as indented JSON, whole or not at all."""
     storage.write_text(location, json.dumps(value, indent=1) + "\n")
+
+
+def write_parquet(location: str, table: "pd.DataFrame") -> None:
+    """Write a table without its index, whole or not at all."""
+    parquet = io.BytesIO()
+    table.to_parquet(parquet, index=False)
+    storage.write_bytes(location, parquet.getvalue())
+
+
+def read_parquet(location: str) -> "pd.DataFrame":
+    """Read a table.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    import pandas as pd
+    import pyarrow_hotfix  # noqa: F401 - closes CVE-2023-47248, before any Parquet is read
+
+    return pd.read_parquet(io.BytesIO(storage.read_bytes(location)))

@@ -27,8 +27,9 @@ def evaluate(
     """Evaluate a run on subjects its model has not seen: F1, sensitivity, specificity and AUROC.
 
     The scores are given by image and by subject, with intervals, and are kept in RUN/evaluation/SPLIT.json beside the
-    prediction of every image in RUN/predictions/SPLIT.parquet. A dataset that has changed since the training is refused.
-    Of another dataset it is said how many images and subjects were trained on; its scores are kept under its digest.
+    prediction of every image in RUN/predictions/SPLIT.parquet. A dataset that has changed since the training is
+    refused. Of another dataset it is said how many images and subjects were trained on; its scores are kept beside the
+    run's own, under its digest.
     """
     from rich.console import Console
 

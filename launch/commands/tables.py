@@ -33,9 +33,9 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         console.print(_confusion("subjects", by_subject["confusion_matrix"], evaluation.class_names))
         methods = evaluation.interval_methods
         console.print(
-            f"Intervals by image: {methods['by_image']}. By subject, of sensitivity, specificity, precision and accuracy: "
-            f"{methods['by_subject_proportions']}; of the others: {methods['by_subject_others']}, none (–) where all "
-            "resamples score alike. A subject's call is the mean of its images' probabilities."
+            f"Intervals by image: {methods['by_image']}. By subject, of sensitivity, specificity, precision and "
+            f"accuracy: {methods['by_subject_proportions']}; of the others: {methods['by_subject_others']}. None (–) "
+            "where all resamples score alike. A subject's call is the mean of its images' probabilities."
         )
     else:
         console.print(

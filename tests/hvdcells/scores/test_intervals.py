@@ -10,6 +10,7 @@ from hvdcells.scores.classification import SCORE_NAMES, classification_scores
 from hvdcells.scores.intervals import _weighted_scores, bootstrap_intervals, exact_interval, proportion_intervals
 
 
+@settings(deadline=None)  # the first call imports scikit-learn
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1), st.integers(0, 3)), min_size=2, max_size=30))
 def test_weighted_scores_are_those_of_repeated_rows(rows):
     labels, probabilities, weights = (np.array(column) for column in zip(*rows, strict=True))

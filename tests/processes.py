@@ -35,10 +35,12 @@ class Command:
             text=True,
             start_new_session=True,  # a signal for this command is none for the test
         )
+        assert self.process.stdout is not None
+        self._stdout = self.process.stdout
 
     def read_until(self, words: str) -> None:
         """Read the output up to a line with these words."""
-        for line in self.process.stdout:
+        for line in self._stdout:
             self.lines.append(line)
             if words in line:
                 return
@@ -46,7 +48,7 @@ class Command:
 
     def read_to_the_end(self) -> int:
         """Read what is left of the output; return the exit code, which is negative for a signal."""
-        self.lines += self.process.stdout
+        self.lines += self._stdout
         return self.process.wait()
 
     @property
@@ -68,7 +70,11 @@ class Command:
         for process in self.processes():
             with suppress(psutil.Error):
                 words = " ".join(process.cmdline())
-                is_forked = "rank_server" in words and "rank_server" in " ".join(process.parent().cmdline())
+                parent = process.parent()
+                parents_words = " ".join(parent.cmdline()) if parent else ""
+                is_forked = "rank_server" in words and "rank_server" in parents_words
+                    parent.cmdline() if (parent := process.parent()) else []
+                )
                 if is_forked or ("-m horovod.spark.task.gloo_exec_fn" in words and "rank_client" not in words):
                     found.append(process)
         return [process for process in found if Path(process.exe()).name.startswith("python")]
@@ -84,5 +90,5 @@ def command(*arguments: object, **environment: str) -> Iterator[Command]:
         for process in running.processes():
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
-        running.process.stdout.close()
+        running._stdout.close()
         running.process.wait()

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD, SPLITS, arrow_schema
+from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD, SPLITS, ImageEncoding, arrow_schema
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import IMAGES_FOLDER, FoldSummary, LeakageReport, Manifest, ParquetFile, SplitSummary
 
@@ -18,7 +18,7 @@ def write_small_dataset(
     folder: Path,
     rows_per_row_group: dict[str, list[list[int]]],
     image_size: int = 24,
-    encoding: str = "raw",
+    encoding: ImageEncoding = "raw",
     seed: int = 0,
     num_folds: int = 0,
 ) -> Dataset:
@@ -28,9 +28,12 @@ def write_small_dataset(
     With `num_folds`, the files of the training split are dealt out to folds, each with its own subjects.
     """
     rng = np.random.default_rng(seed)
-    splits, folds = {}, {}
+    splits = {}
+    folds: dict[int, tuple[list[int], list[str]]] = {}
     for split in SPLITS:
-        files, labels, subjects = [], [], []
+        files: list[ParquetFile] = []
+        labels: list[int] = []
+        subjects: list[str] = []
         for number, groups in enumerate(rows_per_row_group.get(split, [])):
             path = f"{IMAGES_FOLDER}/split={split}/part-{number:05d}.parquet"
             fold = number % num_folds if num_folds and split == "train" else NO_FOLD

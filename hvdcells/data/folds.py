@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from hvdcells.data.manifest import FoldSummary, ImageCounts, Manifest, SplitSummary
 from hvdcells.errors import UserError
@@ -58,7 +59,7 @@ def pooled_moments(folds: Sequence[FoldSummary]) -> tuple[tuple[float, ...], tup
     return tuple(means), tuple(deviations)
 
 
-def _pooled_counts(folds: Sequence[ImageCounts]) -> dict:
+def _pooled_counts(folds: Sequence[ImageCounts]) -> dict[str, Any]:
     """Return the fields of `ImageCounts` over several folds; no subject is in two."""
     class_names = folds[0].images_per_class
     return {

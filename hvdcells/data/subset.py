@@ -2,14 +2,16 @@
 
 import dataclasses
 import os
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hvdcells.data.dataset import Dataset
 from hvdcells.experiment import Experiment
 
 
-def open_for_training(location: str | os.PathLike, experiment: Experiment) -> Dataset:
+def open_for_training(location: str | os.PathLike[str], experiment: Experiment) -> Dataset:
     """Open a dataset as an experiment trains on it: with its validation fold and its share of the training images.
 
     Raises:
@@ -49,7 +51,9 @@ def with_training_share(dataset: Dataset, experiment: Experiment) -> Dataset:
     return dataclasses.replace(dataset, manifest=manifest, chosen_images={"train": chosen})
 
 
-def choose_share(labels: np.ndarray, subjects: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+def choose_share(
+    labels: npt.NDArray[Any], subjects: npt.NDArray[Any], fraction: float, seed: int
+) -> npt.NDArray[np.bool_]:
     """Draw a share of the images: of each class that share, at least one image, and of its subjects alike.
 
     With the same seed, a larger share holds every smaller one.

@@ -14,8 +14,10 @@ from hvdcells.driver.runs_folder import Ranks, RunsFolder, plan_of, scores_of, t
 from hvdcells.driver.train import check_trainable
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
+from hvdcells.runs.earlier_run import dataset_digest
 from hvdcells.runs.lock import sole_owner
-from hvdcells.runs.predictions import read_predictions, write_rows
+from hvdcells.runs.predictions import read_predictions
+from hvdcells.scores.evaluated_dataset import EvaluatedDataset
 from hvdcells.spark.backends import Backend
 
 if TYPE_CHECKING:
@@ -65,8 +67,8 @@ class CrossValidation:
 
 @storage.user_errors()
 def cross_validate(
-    dataset: Dataset | str | os.PathLike,
-    runs: str | os.PathLike,
+    dataset: Dataset | str | os.PathLike[str],
+    runs: str | os.PathLike[str],
     experiment: Experiment,
     *,
     workers: int = 2,
@@ -95,13 +97,15 @@ def cross_validate(
         UserError: the dataset has no folds, one of them cannot be trained without or validated on, or `runs` holds
             something else. Nothing is written then.
     """
+    from hvdcells.storage import parquet
+
     dataset = Dataset.open(dataset.location if isinstance(dataset, Dataset) else dataset)
     ranks, folder = Ranks(workers, master, backend, conf), RunsFolder.at(runs, SUMMARY_NAME)
     folds = check_folds(dataset, experiment, ranks.num_workers)
     ranks.check()
     plan = plan_of(dataset, experiment, folds=folds)
     folder.check(plan)
-    per_fold = []
+    per_fold: list[dict[str, Any]] = []
     with sole_owner(folder.location), ranks.one_session():
         folder.write({"plan": plan})
         for fold in folds:
@@ -120,7 +124,7 @@ def cross_validate(
         pooled=evaluate_pooled(predictions, dataset),
         caveat=f"{CHOSEN if experiment.training.select == 'best' else NOT_CHOSEN} {CAVEAT}",
     )
-    write_rows(result.predictions, predictions)
+    parquet.write_rows(result.predictions, predictions)
     folder.write(to_dict(result, plan, dataset.manifest.synthetic))
     return result
 
@@ -180,7 +184,8 @@ def evaluate_pooled(predictions: "pd.DataFrame", dataset: Dataset) -> "Evaluatio
     expected = dataset.split("train").images
     if len(predictions) != expected:
         raise RuntimeError(f"{len(predictions)} out-of-fold predictions of {expected} images")
-    return Evaluation.of_predictions(predictions, dataset.manifest, split=OUT_OF_FOLD, epoch=None)
+    evaluated = EvaluatedDataset(dataset.location, dataset_digest(dataset))
+    return Evaluation.of_predictions(predictions, dataset.manifest, evaluated, split=OUT_OF_FOLD, epoch=None)
 
 
 def spread_over_folds(per_fold: Sequence[dict[str, Any]]) -> dict[str, Spread]:

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import check_enough_row_groups
+from hvdcells.errors import UserError
+from hvdcells.experiment import Experiment
 from hvdcells.report import renew_report
 from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.earlier_run import dataset_digest, digest_as_trained
 from hvdcells.runs.jobs import EvaluationJob
+from hvdcells.runs.training_images import compare_with_training
+from hvdcells.scores.evaluated_dataset import EvaluatedDataset, shortened
 from hvdcells.spark.backends import Backend, HorovodOnSpark, InProcess
 
 if TYPE_CHECKING:
@@ -18,10 +23,11 @@ if TYPE_CHECKING:
 
 @storage.user_errors()
 def evaluate(
-    run: RunDirectory | str | os.PathLike,
-    dataset: Dataset | str | os.PathLike | None = None,
+    run: RunDirectory | str | os.PathLike[str],
+    dataset: Dataset | str | os.PathLike[str] | None = None,
     split: str = "test",
     *,
+    other_dataset: bool = False,
     workers: int = 1,
     master: str | None = None,
     backend: Backend | None = None,
@@ -29,30 +35,76 @@ def evaluate(
 ) -> "Evaluation":
     """Evaluate the best model of a run on a split; predictions and scores go to the run directory.
 
+    What another dataset shares with what the run was trained and validated on is part of the evaluation. It is kept
+    beside the run's own, under the name `Evaluation.name`.
+
     Args:
         run: a finished run.
-        dataset: another dataset than the run was trained on.
+        dataset: where it is now, or another than the run was trained on; None for where it was trained on.
         split: `train`, `validation` or `test`.
+        other_dataset: the dataset may be another than the run was trained on, although it lies at the same place.
         workers: ranks; one runs in this process, more on Spark.
         master: Spark master; with it, one worker runs on Spark too.
         backend: another way to run the ranks.
         conf: Spark settings of a session that is started here.
 
     Raises:
-        UserError: no finished run, no dataset, no such split, or more workers than row groups.
+        UserError: no finished run, no dataset, no such split, or more workers than row groups; the dataset has changed
+            since the run was trained, or another one has other classes.
     """
     directory = run if isinstance(run, RunDirectory) else RunDirectory.at(run)
     experiment = directory.read_experiment()
-    if dataset is None:
-        location = directory.read_json(directory.run)["dataset"]["location"]
-        dataset = Dataset.open(location, experiment.data.validation_fold)
-    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+    evaluated = find_dataset(directory, experiment, dataset, split, other_dataset)
+    opened = Dataset.open(evaluated.location, evaluated.validation_fold)
     if backend is None:
         spark = workers > 1 or master is not None
         backend = HorovodOnSpark(workers, master, experiment.communication, conf=conf) if spark else InProcess()
-    check_enough_row_groups(len(dataset.rows_per_row_group(split)), backend.num_workers)
-    job = EvaluationJob(dataset.location, directory.location, dataset.validation_fold, split, experiment)
-    with backend.ready(dataset, directory.location):
-        evaluation = backend.run("hvdcells.rank.evaluate:evaluate_on_rank", job, directory.path("logs"))[0]
+    check_enough_row_groups(len(opened.rows_per_row_group(split)), backend.num_workers)
+    job = EvaluationJob(evaluated, directory.location, split, experiment)
+    with backend.ready(opened, directory.location):
+        evaluation: Evaluation = backend.run("hvdcells.rank.evaluate:evaluate_on_rank", job, directory.path("logs"))[0]
     renew_report(directory)
     return evaluation
+
+
+def find_dataset(
+    run: RunDirectory,
+    experiment: Experiment,
+    given: Dataset | str | os.PathLike[str] | None,
+    split: str,
+    other_dataset: bool,
+) -> EvaluatedDataset:
+    """Find out whether the dataset to evaluate is the one that a run was trained on; compare another one with it.
+
+    Args:
+        run: a finished run.
+        experiment: its experiment.
+        given: a dataset or a location; None for where the run was trained.
+        split: what is evaluated.
+        other_dataset: another one is meant, although it lies where the run was trained.
+
+    Raises:
+        UserError: no dataset, or another one that is not meant, has other classes or no such split.
+    """
+    noted = run.read_json(run.run)["dataset"]
+    if isinstance(given, Dataset):
+        dataset = Dataset.open(given.location, given.validation_fold)  # as it is now
+    else:
+        dataset = Dataset.open(noted["location"] if given is None else given)
+    own, fold = dataset, experiment.data.validation_fold
+    if dataset.validation_fold is None and str(fold) in dataset.manifest.folds:
+        own = Dataset.open(dataset.location, fold)
+    found = digest_as_trained(own, experiment)
+    if found == noted["digest"]:
+        return EvaluatedDataset(own.location, found, own.validation_fold)
+    if dataset.location == noted["location"] and not other_dataset:
+        seen = "" if dataset.validation_fold in (None, fold) else f", seen by its fold {dataset.validation_fold},"
+        raise UserError(
+            f"the dataset {dataset.location}{seen} holds something else (digest {shortened(found)}) than when the run "
+            f"{run.location} was trained on it (digest {shortened(noted['digest'])})",
+            f"the dataset as it was then: images and subjects trained on may now be in the split {split!r}",
+            "name the place of the run's own dataset with --dataset, or say with --other-dataset (in Python: "
+            "other_dataset=True) that another one is meant; you are told then what it shares with the training",
+        )
+    other = compare_with_training(run, dataset, split)
+    return EvaluatedDataset(dataset.location, dataset_digest(dataset), dataset.validation_fold, other)

@@ -17,9 +17,13 @@ from hvdcells.driver.train import train
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.runs.directory import RunDirectory, write_json
+from hvdcells.runs.earlier_run import dataset_digest
 from hvdcells.runs.lock import is_unused
 from hvdcells.spark.backends import Backend, HorovodOnSpark
 from hvdcells.spark.session import spark_session
+
+DATASET_DIGEST = "dataset_digest"
+"""Key of a plan: the digest of the whole dataset, wherever it lies, by `dataset_digest`."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class RunsFolder:
     """Location of the JSON file that says what is planned and what came out."""
 
     @classmethod
-    def at(cls, location: str | os.PathLike, summary_name: str) -> "RunsFolder":
+    def at(cls, location: str | os.PathLike[str], summary_name: str) -> "RunsFolder":
         """Name a folder of runs; nothing is read or written."""
         location = storage.absolute(location)
         return cls(location, storage.join(location, summary_name))
@@ -95,6 +99,12 @@ class RunsFolder:
                 "a new or empty folder for the runs, or one where the same command was interrupted",
                 "name another folder",
             )
+        if DATASET_DIGEST not in kept["plan"]:
+            raise UserError(
+                f"{self.location} holds runs of an earlier version, which did not note what their dataset holds",
+                "runs that are known to be of the same dataset as those that are still to be trained",
+                "name another folder for the new runs; what is finished in this one stays as it is",
+            )
         # As JSON has it: tuples are lists there.
         asked = json.loads(json.dumps(plan))
         other = sorted(name for name in asked.keys() | kept["plan"].keys() if asked.get(name) != kept["plan"].get(name))
@@ -124,13 +134,12 @@ def train_unless_finished(run: RunDirectory, dataset: Dataset, experiment: Exper
 
 def plan_of(dataset: Dataset, experiment: Experiment, **more: Any) -> dict[str, Any]:
     """Return what a folder of runs was planned with, to compare when it is gone on with."""
-    digest = dataset.manifest.listing_digest
-    described = {
+    return {
         "dataset": dataset.location,
-        "listing_digest": digest,
+        DATASET_DIGEST: dataset_digest(dataset),
         "experiment": experiment.model_dump(mode="json"),
+        **more,
     }
-    return {**described, **more}
 
 
 def scores_of(run: RunDirectory) -> dict[str, Any]:

@@ -61,8 +61,8 @@ class Sweep:
 
 @storage.user_errors()
 def sweep(
-    dataset: Dataset | str | os.PathLike,
-    runs: str | os.PathLike,
+    dataset: Dataset | str | os.PathLike[str],
+    runs: str | os.PathLike[str],
     experiment: Experiment,
     vary: Mapping[str, Any],
     *,

@@ -20,6 +20,7 @@ from hvdcells.runs.lock import sole_owner
 from hvdcells.runs.predictions import evaluate_best_epoch
 from hvdcells.runs.progress import Progress
 from hvdcells.runs.provenance import describe, environment
+from hvdcells.runs.training_images import keep_training_images
 from hvdcells.spark.backends import Backend, HorovodOnSpark
 
 START_TIMEOUT_SECONDS = 600
@@ -171,6 +172,7 @@ def _begin(directory: RunDirectory, dataset: Dataset, experiment: Experiment, ba
         directory.clear()
     directory.check_free()
     write_json(directory.run, describe(dataset, type(backend).__name__, backend.num_workers))
+    keep_training_images(directory, dataset)
     write_json(directory.experiment, experiment.model_dump())
 
 

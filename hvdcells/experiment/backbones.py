@@ -27,7 +27,10 @@ def application_names() -> dict[str, str]:
 
     They are read from the text of the package, since importing it would import TensorFlow.
     """
-    package = Path(importlib.util.find_spec("tf_keras").origin).parent
+    found = importlib.util.find_spec("tf_keras")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("tf_keras is not installed")
+    package = Path(found.origin).parent
     tree = ast.parse((package / "applications" / "__init__.py").read_text())
     imported = [alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
     return {_snake_case(name): name for name in imported if name[0].isupper()}

@@ -23,7 +23,7 @@ def evaluate_on_rank(job: EvaluationJob, _called: float) -> Evaluation:
     """
     start_rank(job.experiment.communication, job.experiment.training.mixed_precision)
     run, options = RunDirectory.at(job.run), job.experiment.data
-    dataset = Dataset.open(job.dataset, job.validation_fold)
+    dataset = Dataset.open(job.dataset.location, job.dataset.validation_fold)
     import_function(job.experiment.model.backbone)
     model = load_model(run.model)
 
@@ -41,9 +41,9 @@ def evaluate_on_rank(job: EvaluationJob, _called: float) -> Evaluation:
     predictions = dataset.read_rows(job.split, PREDICTION_COLUMNS)
     predictions = predictions.assign(logit=logits, probability=probabilities_of(logits))
     evaluation = Evaluation.of_predictions(
-        predictions, dataset.manifest, split=job.split, epoch=run.read_json(run.finished)["best_epoch"]
+        predictions, dataset.manifest, job.dataset, split=job.split, epoch=run.read_json(run.finished)["best_epoch"]
     )
     if hvd.rank() == 0:
-        write_predictions(run, job.split, predictions)
-        write_evaluation(run, evaluation, dataset)
+        write_predictions(run, evaluation.name, predictions)
+        write_evaluation(run, evaluation)
     return evaluation

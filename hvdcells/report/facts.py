@@ -7,7 +7,9 @@ from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.earlier_run import digest_as_trained, own_experiment
 from hvdcells.runs.predictions import read_predictions
+from hvdcells.scores.evaluated_dataset import EvaluatedDataset, shortened
 from hvdcells.scores.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -23,10 +25,8 @@ class SplitFacts:
 
     evaluation: Evaluation
     predictions: "pd.DataFrame"
-    location: str
-    """Of the dataset."""
     dataset: Dataset | None
-    """None where it is not to be had any more."""
+    """The one evaluated; None where it is not to be had any more."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class RunFacts:
     epochs: list[dict[str, Any]]
     finished: dict[str, Any] | None
     dataset: Dataset | None
+    """The one trained on; None where it is not to be had any more."""
     splits: list[SplitFacts]
     missing: list[str] = field(default_factory=list)
     """What the reader might look for and does not find, in words."""
@@ -73,14 +74,12 @@ def gather(directory: RunDirectory) -> RunFacts:
     epochs = directory.read_metrics() if storage.exists(directory.metrics) else []
     if finished is None:
         missing.append(f"This run has not finished: {len(epochs)} epochs are done, and what follows is their state.")
-    dataset = _open(run["dataset"], "location", missing)
-    splits = []
-    for split in SPLITS_IN_ORDER:
-        facts = _split_facts(directory, split, epochs, dataset, missing)
-        if facts is not None:
-            splits.append(facts)
-    known = {facts.evaluation.split for facts in splits}
-    if "validation" not in known:
+    dataset = _open_own(directory, run["dataset"], missing)
+    others = [name for name in directory.evaluations() if name not in SPLITS_IN_ORDER]
+    found = [
+        _split_facts(directory, name, run["dataset"], epochs, dataset, missing) for name in (*SPLITS_IN_ORDER, *others)
+    ]
+    if not storage.exists(directory.predictions("validation")):
         missing.append("The run holds no validation predictions.")
     facts = RunFacts(
         directory=directory,
@@ -89,10 +88,10 @@ def gather(directory: RunDirectory) -> RunFacts:
         epochs=epochs,
         finished=finished,
         dataset=dataset,
-        splits=splits,
+        splits=[split for split in found if split is not None],
         missing=missing,
     )
-    if "test" not in known:
+    if not storage.exists(directory.evaluation("test")):
         flatter = (
             "" if facts.keeps_last_epoch else " Validation scores flatter, since the best epoch was chosen by them."
         )
@@ -104,10 +103,30 @@ def gather(directory: RunDirectory) -> RunFacts:
     return facts
 
 
-def _open(noted: dict[str, Any], name: str, missing: list[str]) -> Dataset | None:
-    """Open the dataset whose location was noted under a name."""
+def _open_own(directory: RunDirectory, noted: dict[str, Any], missing: list[str]) -> Dataset | None:
+    """Open the dataset that the run was trained on, unless another one lies at its place by now."""
+    dataset = _open(noted["location"], noted["validation_fold"], missing)
+    if dataset is None:
+        return None
     try:
-        return Dataset.open(noted[name], noted["validation_fold"])
+        experiment = own_experiment(directory.location)
+    except (ValueError, UserError):
+        experiment = None
+    if experiment is None:
+        return dataset  # an experiment of another version: how it saw the dataset is not known
+    found = digest_as_trained(dataset, experiment)
+    if found == noted["digest"]:
+        return dataset
+    missing.append(
+        f"The dataset at {dataset.location} (digest {shortened(found)}) is no longer the one that was trained on "
+        f"(digest {shortened(noted['digest'])}), so its images and counts are not shown."
+    )
+    return None
+
+
+def _open(location: str, validation_fold: int | None, missing: list[str]) -> Dataset | None:
+    try:
+        return Dataset.open(location, validation_fold)
     except (UserError, OSError) as error:
         reason = error.given if isinstance(error, UserError) else str(error)
         missing.append(f"The dataset cannot be opened, so its images and counts are not shown: {reason}.")
@@ -115,23 +134,41 @@ def _open(noted: dict[str, Any], name: str, missing: list[str]) -> Dataset | Non
 
 
 def _split_facts(
-    directory: RunDirectory, split: str, epochs: list[dict], dataset: Dataset | None, missing: list[str]
+    directory: RunDirectory,
+    name: str,
+    noted: dict[str, Any],
+    epochs: list[dict[str, Any]],
+    own: Dataset | None,
+    missing: list[str],
 ) -> SplitFacts | None:
+    """Return what there is of one evaluation, by its name; `own` is the dataset trained on, `noted` what is kept of it.
 
-    if not storage.exists(directory.predictions(split)):
+    Predictions of a split that is not evaluated yet are those of an unfinished run, and so of its own dataset.
+    """
+    if not storage.exists(directory.predictions(name)):
         return None
-    predictions = read_predictions(directory, split)
-    if not storage.exists(directory.evaluation(split)):
-        if dataset is None:
-            missing.append(f"The predictions of {split} cannot be evaluated without their dataset.")
+    predictions = read_predictions(directory, name)
+    if not storage.exists(directory.evaluation(name)):
+        if own is None:
+            missing.append(f"The predictions of {name} cannot be evaluated without their dataset.")
             return None
-        evaluation = Evaluation.of_predictions(predictions, dataset.manifest, split=split, epoch=_best_epoch(epochs))
-        return SplitFacts(evaluation, predictions, dataset.location, dataset)
-    kept = directory.read_json(directory.evaluation(split))
-    if dataset is None or (kept["dataset"], kept["validation_fold"]) != (dataset.location, dataset.validation_fold):
-        dataset = _open(kept, "dataset", missing)
-    return SplitFacts(Evaluation.from_dict(kept), predictions, kept["dataset"], dataset)
+        evaluated = EvaluatedDataset(noted["location"], noted["digest"], noted["validation_fold"])
+        epoch = _best_epoch(epochs)
+        evaluation = Evaluation.of_predictions(predictions, own.manifest, evaluated, split=name, epoch=epoch)
+        return SplitFacts(evaluation, predictions, own)
+    kept = directory.read_json(directory.evaluation(name))
+    if not isinstance(kept["dataset"], dict):
+        missing.append(
+            f"The evaluation of {name} is of an earlier version, which did not note what was evaluated: "
+            f"`hvdcells evaluate RUN --split {name}` makes it anew."
+        )
+        return None
+    evaluation = Evaluation.from_dict(kept)
+    evaluated = evaluation.dataset
+    if evaluated.digest == noted["digest"] and evaluated.location == noted["location"]:
+        return SplitFacts(evaluation, predictions, own)
+    return SplitFacts(evaluation, predictions, _open(evaluated.location, evaluated.validation_fold, missing))
 
 
-def _best_epoch(epochs: list[dict]) -> int | None:
+def _best_epoch(epochs: list[dict[str, Any]]) -> int | None:
     return next((line["epoch"] for line in reversed(epochs) if line["best"]), None)

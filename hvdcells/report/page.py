@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @storage.user_errors()
-def write_report(run: RunDirectory | str | os.PathLike) -> str:
+def write_report(run: RunDirectory | str | os.PathLike[str]) -> str:
     """Write the report of a run, or renew it: one HTML file that needs nothing beside it.
 
     Args:
@@ -62,9 +62,8 @@ def render(facts: "RunFacts") -> str:
     )
     environment.filters |= {"score": _score, "interval": _interval, "flat": flat, "plain": _plain}
     synthetic = facts.run["dataset"]["synthetic"] or any(split.evaluation.synthetic for split in facts.splits)
-    trained_on = facts.run["dataset"]["location"]
     with styled():
-        sections, training = [split_section(split, trained_on) for split in facts.splits], training_pictures(facts)
+        sections, training = [split_section(split) for split in facts.splits], training_pictures(facts)
     return environment.get_template("page.html.j2").render(
         facts=facts,
         name=facts.directory.location.rstrip("/").rpartition("/")[2],

@@ -1,5 +1,6 @@
 """The parts of the page, as plain values that the template prints."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from hvdcells.report.worst_images import WorstImage, worst_images
 from hvdcells.scores import plots
 from hvdcells.scores.classification import SCORE_NAMES, score_label
 from hvdcells.scores.curves import Calibration, calibration, precision_recall_points
+from hvdcells.scores.intervals import Interval
 from hvdcells.scores.subjects import subject_table
 
 MOST_SUBJECTS_DRAWN = 60
@@ -24,9 +26,9 @@ class ScoreRow:
 
     label: str
     by_image: float | None
-    interval: tuple[float, float] | None
+    interval: Interval | None
     by_subject: float | None
-    subject_interval: tuple[float, float] | None
+    subject_interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -38,25 +40,28 @@ class SplitSection:
     pictures: list[Picture]
     calibration: Calibration
     average_precision: float | None
-    subjects: list[dict[str, Any]]
+    subjects: list[dict[Hashable, Any]]
+    """The rows of `subject_table`."""
     subjects_picture: Picture | None
     subjects_not_drawn: int
     worst: list[WorstImage]
     num_wrong: dict[int, int]
     """Images called the other class, by label."""
     no_images_because: str | None
-    other_dataset: str | None
-    """Where the images are, if not in the dataset of the run."""
 
     @property
-    def widthless(self) -> bool:
-        """Whether an interval has no width."""
-        intervals = [interval for row in self.scores for interval in (row.interval, row.subject_interval)]
-        return any(interval is not None and interval[0] == interval[1] for interval in intervals)
+    def lacks_intervals(self) -> bool:
+        """Whether a score that is defined has no interval."""
+        shown = [
+            pair
+            for row in self.scores
+            for pair in ((row.by_image, row.interval), (row.by_subject, row.subject_interval))
+        ]
+        return any(score is not None and interval is None for score, interval in shown)
 
 
-def split_section(facts: SplitFacts, trained_on: str) -> SplitSection:
-    """Compute and draw everything about one split; `trained_on` is the location of the run's dataset."""
+def split_section(facts: SplitFacts) -> SplitSection:
+    """Compute and draw everything about one split."""
     evaluation, predictions = facts.evaluation, facts.predictions
     labels, probabilities = predictions["label"].to_numpy(), predictions["probability"].to_numpy()
     table = subject_table(predictions) if evaluation.subjects_known else pd.DataFrame()
@@ -75,7 +80,6 @@ def split_section(facts: SplitFacts, trained_on: str) -> SplitSection:
         worst=worst,
         num_wrong={0: false_positive, 1: false_negative},
         no_images_because=no_images_because,
-        other_dataset=None if facts.location == trained_on else facts.location,
     )
 
 

@@ -3,12 +3,15 @@
 import json
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.runs.lock import OWNER_NAME, is_unused
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class RunDirectory:
     location: str
 
     @classmethod
-    def at(cls, location: str | os.PathLike) -> "RunDirectory":
+    def at(cls, location: str | os.PathLike[str]) -> "RunDirectory":
         """Name a run directory; nothing is read or written."""
         return cls(storage.absolute(location))
 
@@ -39,6 +42,11 @@ class RunDirectory:
     def run(self) -> str:
         """The dataset, world size, environment and commit (JSON)."""
         return self.path("run.json")
+
+    @property
+    def training_images(self) -> str:
+        """Subject, content hash and split of each image trained and validated on (Parquet)."""
+        return self.path("training-images.parquet")
 
     @property
     def metrics(self) -> str:
@@ -78,13 +86,18 @@ class RunDirectory:
         """Summary written last (JSON)."""
         return self.path("finished.json")
 
-    def predictions(self, split: str) -> str:
-        """Predictions per image of a split (Parquet)."""
-        return self.path("predictions", f"{split}.parquet")
+    def predictions(self, name: str) -> str:
+        """Predictions per image of a split (Parquet); of another dataset, under its `Evaluation.name`."""
+        return self.path("predictions", f"{name}.parquet")
 
-    def evaluation(self, split: str) -> str:
-        """Evaluation of a split (JSON)."""
-        return self.path("evaluation", f"{split}.json")
+    def evaluation(self, name: str) -> str:
+        """Evaluation of a split (JSON); of another dataset, under its `Evaluation.name`."""
+        return self.path("evaluation", f"{name}.json")
+
+    def evaluations(self) -> list[str]:
+        """Return the names of all evaluations that are there, in order."""
+        names = storage.names_in(self.path("evaluation"))
+        return [name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith(".")]
 
     def check_free(self) -> None:
         """Refuse a location where something is already.

@@ -7,6 +7,7 @@ from typing import Any
 
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
+from hvdcells.data.subset import with_training_share
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
 from hvdcells.runs.directory import RunDirectory
@@ -49,7 +50,18 @@ def dataset_digest(dataset: Dataset) -> str:
     return hashlib.sha256(dataset.manifest.model_dump_json(include=DIGESTED).encode()).hexdigest()
 
 
-def own_experiment(run: str | os.PathLike) -> Experiment | None:
+def digest_as_trained(dataset: Dataset, experiment: Experiment) -> str:
+    """Return the digest of a dataset with the experiment's share of its training images, as `run.json` notes it.
+
+    Args:
+        dataset: whole, seen by the experiment's fold; one without training images is taken as it is.
+        experiment: of the run.
+    """
+    train = dataset.manifest.splits.get("train")
+    return dataset_digest(with_training_share(dataset, experiment) if train and train.images else dataset)
+
+
+def own_experiment(run: str | os.PathLike[str]) -> Experiment | None:
     """Return the experiment of the run at a place, whether finished or not; None where none was begun."""
     location = RunDirectory.at(run).experiment
     return Experiment.from_json(storage.read_text(location)) if storage.exists(location) else None
@@ -118,7 +130,7 @@ def _differences(own: Experiment, given: Experiment) -> list[tuple[str, Any, Any
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat

@@ -31,7 +31,7 @@ def settle_model(experiment: Experiment, run: RunDirectory | None = None) -> Exp
     """
     options = experiment.model
     raise_together([*backbone_problems(options), *_weights_problems(options)])
-    if weights_kind(options) in ("none", "imagenet"):
+    if options.weights is None or weights_kind(options) == "imagenet":
         return experiment
     location = storage.absolute(options.weights)
     if run is not None and f"{location}/".startswith(f"{run.location}/"):
@@ -53,7 +53,7 @@ def _weights_problems(options: Model) -> list[UserError]:
                 "set model.backbone, or model.weights to a run directory or a file",
             )
         ]
-    if kind in ("none", "imagenet"):
+    if weights is None or kind == "imagenet":
         return []
     is_run = kind == "model" and not weights.endswith(".keras")
     location = model_location(weights) if kind == "model" else weights

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from hvdcells.experiment import Experiment
 from hvdcells.runs.progress import Progress
+from hvdcells.scores.evaluated_dataset import EvaluatedDataset
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,7 @@ class TrainingJob:
 class EvaluationJob:
     """An evaluation of one split."""
 
-    dataset: str
+    dataset: EvaluatedDataset
     run: str
-    validation_fold: int | None
     split: str
     experiment: Experiment

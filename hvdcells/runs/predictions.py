@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from hvdcells.data.dataset import Dataset
 from hvdcells.runs.directory import RunDirectory, write_json
+from hvdcells.runs.earlier_run import dataset_digest
+from hvdcells.scores.evaluated_dataset import EvaluatedDataset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,12 +15,14 @@ if TYPE_CHECKING:
 PREDICTION_COLUMNS = ("image_id", "subject", "label", "source", "content_hash")
 
 
-def write_predictions(run: RunDirectory, split: str, predictions: "pd.DataFrame") -> None:
+def write_predictions(run: RunDirectory, name: str, predictions: "pd.DataFrame") -> None:
     """Write the predictions of a split: `PREDICTION_COLUMNS`, `logit` and `probability` of cancer, a row per image."""
-    write_rows(run.predictions(split), predictions)
+    from hvdcells.storage import parquet
+
+    parquet.write_rows(run.predictions(name), predictions)
 
 
-def read_predictions(run: RunDirectory, split: str) -> "pd.DataFrame":
+def read_predictions(run: RunDirectory, name: str) -> "pd.DataFrame":
     """Return what `write_predictions` wrote.
 
     Raises:
@@ -26,33 +30,28 @@ def read_predictions(run: RunDirectory, split: str) -> "pd.DataFrame":
     """
     from hvdcells.storage import parquet
 
-    return parquet.read_table(run.predictions(split)).to_pandas()
+    return parquet.read_rows(run.predictions(name))
 
 
-def write_rows(location: str, rows: "pd.DataFrame") -> None:
-    """Write predictions, with whatever columns, as one Parquet file without the index."""
-    import pyarrow as pa
-
-    from hvdcells.storage import parquet
-
-    parquet.write_table(location, pa.Table.from_pandas(rows, preserve_index=False))
-
-
-def write_evaluation(run: RunDirectory, evaluation: "Evaluation", dataset: Dataset) -> None:
-    """Write the evaluation of a split, and on which dataset it was made."""
-    where = {"dataset": dataset.location, "validation_fold": dataset.validation_fold}
-    write_json(run.evaluation(evaluation.split), {**evaluation.to_dict(), **where})
+def write_evaluation(run: RunDirectory, evaluation: "Evaluation") -> None:
+    """Write an evaluation, with the dataset it was made on."""
+    write_json(run.evaluation(evaluation.name), evaluation.to_dict())
 
 
 def evaluate_best_epoch(run: RunDirectory, dataset: Dataset) -> "Evaluation":
     """Evaluate the validation predictions that training left of its best epoch, and write the result.
 
     Runs on the driver: it needs neither the model nor TensorFlow.
+
+    Args:
+        run: whose ranks are done.
+        dataset: as its experiment sees it.
     """
     from hvdcells.scores.evaluation import Evaluation
 
+    evaluated = EvaluatedDataset(dataset.location, dataset_digest(dataset), dataset.validation_fold)
     predictions = read_predictions(run, "validation")
     epoch = run.read_json(run.finished)["best_epoch"]
-    evaluation = Evaluation.of_predictions(predictions, dataset.manifest, split="validation", epoch=epoch)
-    write_evaluation(run, evaluation, dataset)
+    evaluation = Evaluation.of_predictions(predictions, dataset.manifest, evaluated, split="validation", epoch=epoch)
+    write_evaluation(run, evaluation)
     return evaluation

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score, brier_score_loss, precision_recall_curve, roc_curve
 
 from hvdcells.data.columns import CANCER
@@ -15,15 +16,15 @@ class Calibration:
     The arrays have one entry for each bin that holds images, in order of probability.
     """
 
-    mean_probability: np.ndarray
-    cancer_share: np.ndarray
+    mean_probability: NDArray[np.float64]
+    cancer_share: NDArray[np.float64]
     """Share of the bin's images that are cancer."""
-    images: np.ndarray
+    images: NDArray[np.int64]
     expected_calibration_error: float
     brier_score: float
 
 
-def roc_points(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def roc_points(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Return the false and true positive rates of all thresholds, from (0, 0) to (1, 1); None for one class only."""
     if not has_both_classes(labels):
         return None
@@ -32,8 +33,8 @@ def roc_points(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarra
 
 
 def precision_recall_points(
-    labels: np.ndarray, probabilities: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float] | None:
+    labels: ArrayLike, probabilities: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float] | None:
     """Return recall and precision of all thresholds, recall falling, and the average precision; None for one class.
 
     The average precision is the sum of precision over steps of recall, without interpolation (scikit-learn's).
@@ -44,7 +45,7 @@ def precision_recall_points(
     return recall, precision, float(average_precision_score(labels, probabilities))
 
 
-def calibration(labels: np.ndarray, probabilities: np.ndarray, num_bins: int = 10) -> Calibration:
+def calibration(labels: ArrayLike, probabilities: ArrayLike, num_bins: int = 10) -> Calibration:
     """Compare predicted probabilities of cancer with the share of cancer, in bins of equal width.
 
     The expected calibration error is the mean distance between the two, weighted by the images of the bins
@@ -73,6 +74,6 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray, num_bins: int = 1
     )
 
 
-def has_both_classes(labels: np.ndarray) -> bool:
+def has_both_classes(labels: ArrayLike) -> bool:
     """Whether images of both classes are there; without, ranking scores are not defined."""
     return len(np.unique(labels)) == 2

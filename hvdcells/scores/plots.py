@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from hvdcells.data.columns import CANCER
 from hvdcells.scores.classification import classification_scores
@@ -15,22 +16,22 @@ from hvdcells.scores.curves import calibration, precision_recall_points, roc_poi
 
 NEUTRAL, MODEL, HEALTHY_COLOUR, CANCER_COLOUR, GUIDE = "#6b7280", "#1d4ed8", "#0f766e", "#c2410c", "#9ca3af"
 """Colours that stay apart for colour-blind readers and in grey print."""
-STYLE = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e5e7eb",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "svg.hashsalt": "hvdcells",
-}
-"""Settings of matplotlib to draw and save the figures under; the salt makes the same figure the same file."""
 
 
 def styled() -> AbstractContextManager[None]:
-    """Set matplotlib to the style of the figures, inside a `with`."""
-    return matplotlib.rc_context(STYLE)
+    """Set matplotlib to the style of the figures, to draw and save them inside a `with`."""
+    return matplotlib.rc_context(
+        {
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#e5e7eb",
+            "axes.axisbelow": True,
+            "legend.frameon": False,
+            "svg.hashsalt": "hvdcells",  # makes the same figure the same file
+        }
+    )
 
 
 def new_figure(width: float = 4.4, height: float = 3.4) -> tuple[Figure, Axes]:
@@ -63,7 +64,7 @@ def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str], what:
     return figure
 
 
-def roc(labels: np.ndarray, probabilities: np.ndarray) -> Figure | None:
+def roc(labels: ArrayLike, probabilities: ArrayLike) -> Figure | None:
     """The receiver operating characteristic; None where it is not defined."""
     points = roc_points(labels, probabilities)
     if points is None:
@@ -82,7 +83,7 @@ def roc(labels: np.ndarray, probabilities: np.ndarray) -> Figure | None:
     return figure
 
 
-def precision_recall(labels: np.ndarray, probabilities: np.ndarray) -> Figure | None:
+def precision_recall(labels: ArrayLike, probabilities: ArrayLike) -> Figure | None:
     """Precision by recall of the cancer class; None where it is not defined."""
     points = precision_recall_points(labels, probabilities)
     if points is None:
@@ -99,7 +100,7 @@ def precision_recall(labels: np.ndarray, probabilities: np.ndarray) -> Figure | 
     return figure
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Figure:
+def reliability(labels: ArrayLike, probabilities: ArrayLike) -> Figure:
     """Reliability diagram: share of cancer by predicted probability, and how many images say so."""
     bins = calibration(labels, probabilities)
     figure = Figure(figsize=(4.4, 4.2), layout="constrained")

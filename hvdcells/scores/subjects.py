@@ -1,9 +1,28 @@
 """Predictions subject by subject."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from hvdcells.scores.classification import subject_predictions
+
+def subject_predictions(subjects: Iterable[str], labels: ArrayLike, probabilities: ArrayLike) -> pd.DataFrame:
+    """Bring predictions of images to one row per subject.
+
+    A subject's probability is the mean over its images, its label that of most of its images (in C-NMC all
+    images of a subject have one label).
+
+    Returns:
+        Columns `subject`, `label`, `probability`, `images`, ordered by subject.
+    """
+    frame = pd.DataFrame({"subject": list(subjects), "label": labels, "probability": probabilities})
+    grouped = frame.groupby("subject", sort=True)
+    return grouped.agg(
+        label=("label", lambda values: int(values.mean() >= 0.5)),
+        probability=("probability", "mean"),
+        images=("label", "size"),
+    ).reset_index()
 
 
 def subject_table(predictions: pd.DataFrame, *, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:

@@ -6,6 +6,7 @@ pyarrow takes its time.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,13 +16,18 @@ from pyarrow.parquet import ParquetFile, ParquetWriter
 from hvdcells.storage.files import local_copy, new_file, open_file
 from hvdcells.storage.locations import Location
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = [
     "ParquetFile",
     "ParquetWriter",
     "open_copy",
     "open_parts",
+    "read_rows",
     "read_schema",
     "read_table",
+    "write_rows",
     "write_schema",
     "write_table",
 ]
@@ -60,6 +66,20 @@ def write_table(location: Location, table: pa.Table) -> None:
     """Write a table as one file."""
     with new_file(location) as file:
         pq.write_table(table, file, compression="zstd")
+
+
+def write_rows(location: Location, rows: "pd.DataFrame") -> None:
+    """Write a pandas table as one file, without its index."""
+    write_table(location, pa.Table.from_pandas(rows, preserve_index=False))
+
+
+def read_rows(location: Location) -> "pd.DataFrame":
+    """Read a file whole as a pandas table.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    return read_table(location).to_pandas()
 
 
 def read_schema(location: Location) -> pa.Schema:

@@ -11,18 +11,25 @@ from launch.terminal.arguments import Conf, Master, parse_conf
 def evaluate(
     run: Annotated[str, typer.Argument(help="A finished run directory.")],
     dataset: Annotated[
-        str | None, typer.Option(help="Another dataset than the run was trained on.", show_default=False)
+        str | None,
+        typer.Option(help="Where the dataset is now, or another than the run was trained on.", show_default=False),
     ] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     workers: Annotated[int, typer.Option(min=1, help="1 predicts in this process, more on Spark.")] = 1,
+    other_dataset: Annotated[
+        bool,
+        typer.Option("--other-dataset", help="Evaluate although another dataset now lies where the run was trained."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     master: Master = None,
     conf: Conf = None,
 ) -> None:
     """Evaluate a run on subjects its model has not seen: F1, sensitivity, specificity and AUROC.
 
-    The scores are given by image and by subject, with intervals from a bootstrap over subjects, and are kept in
-    RUN/evaluation/SPLIT.json beside the prediction of every image in RUN/predictions/SPLIT.parquet.
+    The scores are given by image and by subject, with intervals, and are kept in RUN/evaluation/SPLIT.json beside the
+    prediction of every image in RUN/predictions/SPLIT.parquet. A dataset that has changed since the training is
+    refused. Of another dataset it is said how many images and subjects were trained on; its scores are kept beside the
+    run's own, under its digest.
     """
     from rich.console import Console
 
@@ -30,11 +37,13 @@ def evaluate(
     from hvdcells import RunDirectory
     from launch.terminal.evaluation_tables import print_evaluation
 
-    evaluation = hvdcells.evaluate(run, dataset, split, workers=workers, master=master, conf=parse_conf(conf))
+    evaluation = hvdcells.evaluate(
+        run, dataset, split, other_dataset=other_dataset, workers=workers, master=master, conf=parse_conf(conf)
+    )
     if as_json:
         typer.echo(json.dumps(evaluation.to_dict(), indent=1))
         return
     console = Console(highlight=False)
     print_evaluation(evaluation, console)
-    console.print(f"As JSON: {RunDirectory.at(run).evaluation(split)}", soft_wrap=True)
+    console.print(f"As JSON: {RunDirectory.at(run).evaluation(evaluation.name)}", soft_wrap=True)
     console.print(f"Report: {RunDirectory.at(run).report}", soft_wrap=True)

@@ -6,6 +6,7 @@ from rich.table import Table
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.scores.classification import SCORE_NAMES, score_label
 from hvdcells.scores.evaluation import Evaluation
+from hvdcells.scores.intervals import Interval
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
@@ -17,28 +18,44 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     table = Table(title=title)
     table.add_column("score")
     table.add_column("by image", justify="right")
+    table.add_column("95 % interval", justify="right")
     if by_subject:
-        table.add_column("95 % interval", justify="right")
         table.add_column("by subject", justify="right")
+        table.add_column("95 % interval", justify="right")
     for name in SCORE_NAMES:
-        row = [score_label(name, evaluation.class_names), _number(by_image[name])]
+        row = [score_label(name, evaluation.class_names), _number(by_image[name]), _bounds(evaluation.intervals[name])]
         if by_subject:
-            interval = evaluation.intervals.get(name)
-            row += [f"{interval[0]:.3f}–{interval[1]:.3f}" if interval else "–", _number(by_subject[name])]
+            row += [_number(by_subject[name]), _bounds(evaluation.subject_intervals[name])]
         table.add_row(*row)
     console.print(table)
     console.print(_confusion("images", by_image["confusion_matrix"], evaluation.class_names))
     if by_subject:
         console.print(_confusion("subjects", by_subject["confusion_matrix"], evaluation.class_names))
-        console.print("Intervals: bootstrap over subjects; a subject's call is the mean of its images' probabilities.")
+        methods = evaluation.interval_methods
+        console.print(
+            f"Intervals by image: {methods['by_image']}. By subject, of sensitivity, specificity, precision and "
+            f"accuracy: {methods['by_subject_proportions']}; of the others: {methods['by_subject_others']}. None (–) "
+            "where all resamples score alike. A subject's call is the mean of its images' probabilities."
+        )
     else:
-        console.print("The dataset names no subjects: images of one subject may be in training and here.", style="red")
+        console.print(
+            "The dataset names no subjects: images of one subject may be in training and here. Intervals: "
+            f"{evaluation.interval_methods['by_image']}.",
+            style="red",
+        )
+    other = evaluation.dataset.other
+    for sentence in evaluation.dataset.sentences():
+        console.print(sentence, style="red" if other and other.shares_anything else "yellow", markup=False)
     if evaluation.synthetic:
         console.print(SYNTHETIC_NOTICE, style="bold yellow")
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
+
+
+def _bounds(interval: Interval | None) -> str:
+    return "–" if interval is None else f"{interval[0]:.3f}–{interval[1]:.3f}"
 
 
 def _confusion(what: str, matrix: list[list[int]], class_names: tuple[str, ...]) -> Table:

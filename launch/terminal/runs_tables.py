@@ -47,13 +47,17 @@ def print_cross_validation(result: CrossValidation, manifest: Manifest, console:
             _number(result.pooled.by_image[name]),
         )
     console.print(table)
-    if result.pooled.by_subject:
-        by_subject, interval = result.pooled.by_subject, result.pooled.intervals["weighted_f1"]
-        bounds = f" ({interval[0]:.3f}–{interval[1]:.3f}, bootstrap over subjects)" if interval else ""
-        console.print(
-            f"Pooled out-of-fold predictions: weighted F1 {_number(result.pooled.by_image['weighted_f1'])} by image"
-            f"{bounds}, {_number(by_subject['weighted_f1'])} by subject, {result.pooled.num_subjects} subjects."
-        )
+    pooled, interval = result.pooled, result.pooled.intervals["weighted_f1"]
+    bounds = f" ({interval[0]:.3f}–{interval[1]:.3f}, {pooled.interval_methods['by_image']})" if interval else ""
+    by_subject = (
+        f", {_number(pooled.by_subject['weighted_f1'])} by subject, {pooled.num_subjects} subjects"
+        if pooled.by_subject
+        else ""
+    )
+    console.print(
+        f"Pooled out-of-fold predictions: weighted F1 {_number(pooled.by_image['weighted_f1'])} by image{bounds}"
+        f"{by_subject}."
+    )
     console.print(result.caveat)
     _print_end(manifest, result.summary, console)
     console.print(f"Predictions: {result.predictions}", markup=False)

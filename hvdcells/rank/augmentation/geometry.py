@@ -40,7 +40,8 @@ def rotate_and_scale(images: tf.Tensor, options: Augmentation, seed: tf.Tensor) 
     batch, bound = tf.shape(images)[0], math.radians(options.rotation_degrees)
     angles = tf.random.stateless_uniform((batch,), seeds[0], -bound, bound)
     factors = tf.random.stateless_uniform((batch,), seeds[1], 1 - options.scale, 1 + options.scale)
-    return warp(images, angles, factors)
+    # The four weights of a pixel may add up to a little more than 1.
+    return tf.minimum(warp(images, angles, factors), 255.0)
 
 
 def warp(images: tf.Tensor, angles: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:

@@ -16,8 +16,10 @@ from tests.small_dataset import write_small_dataset
 pytestmark = [pytest.mark.spark, pytest.mark.ranks, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 EPOCHS = 20
-OPTIONS = ("--epochs", EPOCHS, "--set", "data.input_size=48", "--set", "data.batch_size=8", "--set", "model.width=0.5")
-OPTIONS += ("--set", "training.mixed_precision=false", "--set", "optimizer.name=adamw")
+OPTIONS = (
+    *("--epochs", EPOCHS, "--set", "data.input_size=48", "--set", "data.batch_size=8", "--set", "model.width=0.5"),
+    *("--set", "training.mixed_precision=false", "--set", "optimizer.name=adamw"),
+)
 KILLED = re.compile(r"error: the process of rank [01] was killed by SIGKILL")
 
 

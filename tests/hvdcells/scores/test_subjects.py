@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hvdcells.scores.subjects import subject_table
+from hvdcells.scores.subjects import subject_predictions, subject_table
 
 PREDICTIONS = pd.DataFrame(
     {
@@ -35,3 +35,13 @@ def test_intervals_hold_the_mean_and_have_no_width_where_images_agree():
 
 def test_the_same_predictions_give_the_same_intervals():
     assert subject_table(PREDICTIONS).equals(subject_table(PREDICTIONS))
+
+
+def test_a_subject_is_called_by_the_mean_of_its_images():
+    frame = subject_predictions(
+        ["b", "a", "b", "a", "b"], np.array([1, 0, 1, 0, 1]), np.array([0.9, 0.2, 0.3, 0.4, 0.6])
+    )
+    assert frame["subject"].tolist() == ["a", "b"]
+    assert frame["label"].tolist() == [0, 1]
+    assert frame["probability"].tolist() == pytest.approx([0.3, 0.6])
+    assert frame["images"].tolist() == [2, 3]

@@ -1,0 +1,145 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from hvdcells.scores.classification import SCORE_NAMES, classification_scores
+from hvdcells.scores.intervals import _weighted_scores, bootstrap_intervals, exact_interval, proportion_intervals
+
+
+@settings(deadline=None)  # the first call imports scikit-learn
+@given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1), st.integers(0, 3)), min_size=2, max_size=30))
+def test_weighted_scores_are_those_of_repeated_rows(rows):
+    labels, probabilities, weights = (np.array(column) for column in zip(*rows, strict=True))
+    repeated, repeated_probabilities = np.repeat(labels, weights), np.repeat(probabilities, weights)
+    if len(set(repeated.tolist())) < 2:
+        return
+    expected = classification_scores(repeated, repeated_probabilities)
+    levels = np.unique(probabilities, return_inverse=True)[1]
+    scores = _weighted_scores(labels, probabilities, levels, weights)
+    for name in SCORE_NAMES:
+        assert scores[name] == pytest.approx(expected[name]), name
+
+
+def test_intervals_come_from_subjects_not_images():
+    rng = np.random.default_rng(0)
+    # Ten subjects, each wholly right or wholly wrong: images add no information beyond their subject.
+    subjects = np.repeat([f"s{i}" for i in range(10)], 50)
+    labels = np.repeat([0, 1] * 5, 50)
+    right = np.repeat([1, 1, 1, 0, 1, 1, 0, 1, 1, 1], 50)
+    probabilities = np.where(right == labels, 0.9, 0.1) * 0.99 + 0.01 * rng.random(500)
+    low, high = bootstrap_intervals(subjects.tolist(), labels, probabilities)["accuracy"]
+    by_image = bootstrap_intervals([str(i) for i in range(500)], labels, probabilities)["accuracy"]
+    assert high - low > 3 * (by_image[1] - by_image[0])
+    accuracy = np.mean((probabilities >= 0.5) == labels)
+    assert low <= accuracy <= high
+
+
+def test_no_intervals_where_a_class_has_one_subject():
+    intervals = bootstrap_intervals(["a", "b", "c"], np.array([0, 0, 1]), np.array([0.1, 0.2, 0.9]))
+    assert set(intervals) == set(SCORE_NAMES)
+    assert all(value is None for value in intervals.values())
+
+
+def rows_of_subjects(sizes, labels, probabilities):
+    """Images of subjects with so many images each, one label each."""
+    subjects = np.repeat(np.arange(len(sizes)), sizes).astype(str)
+    return subjects.tolist(), np.repeat(labels, sizes), np.array(probabilities)[: len(subjects)]
+
+
+few_subjects = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 1)), min_size=2, max_size=8)
+
+
+@settings(deadline=None)
+@given(few_subjects, st.lists(st.floats(0, 1), min_size=40, max_size=40))
+def test_a_bootstrap_interval_lies_in_0_to_1_and_has_a_width(rows, probabilities):
+    sizes, labels = zip(*rows, strict=True)
+    subjects, labels, probabilities = rows_of_subjects(sizes, labels, probabilities)
+    intervals = bootstrap_intervals(subjects, labels, probabilities, resamples=40)
+    assert set(intervals) == set(SCORE_NAMES)
+    for interval in intervals.values():
+        assert interval is None or 0 <= interval[0] < interval[1] <= 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_bootstrap_interval_holds_the_score(seed):
+    rng = np.random.default_rng(seed)
+    sizes, labels = rng.integers(1, 9, 12), np.arange(12) % 2
+    probabilities = np.clip(0.3 * np.repeat(labels, sizes) + rng.normal(0.35, 0.2, sizes.sum()), 0, 1)
+    subjects, labels, probabilities = rows_of_subjects(sizes, labels, probabilities)
+    scores = classification_scores(labels, probabilities)
+    for name, interval in bootstrap_intervals(subjects, labels, probabilities).items():
+        assert interval is None or interval[0] <= scores[name] <= interval[1], name
+
+
+def test_no_error_leaves_doubt_by_subject_and_no_interval_of_a_bootstrap():
+    subjects, labels, probabilities = [*"aabbccddeeff"], np.repeat([0, 1], 6), np.repeat([0.1, 0.9], 6)
+    assert all(interval is None for interval in bootstrap_intervals(subjects, labels, probabilities).values())
+    # Three of three: the lower bound p solves p³ = 0.025.
+    intervals = proportion_intervals([[3, 0], [0, 3]])
+    assert intervals["sensitivity"] == intervals["specificity"] == intervals["precision"]
+    assert intervals["sensitivity"] == pytest.approx((0.025 ** (1 / 3), 1))
+    assert intervals["accuracy"] == pytest.approx((0.025 ** (1 / 6), 1))
+
+
+def test_a_score_that_is_the_same_in_all_resamples_has_no_interval_although_it_is_not_perfect():
+    # Of every subject one image of three is wrong.
+    subjects, labels = [*"aaabbbcccddd"], np.repeat([0, 1], 6)
+    probabilities = np.array([0.1, 0.1, 0.9] * 2 + [0.9, 0.9, 0.1] * 2)
+    intervals = bootstrap_intervals(subjects, labels, probabilities)
+    assert intervals["accuracy"] is None
+    assert intervals["sensitivity"] is None
+    assert intervals["macro_f1"] is not None  # what is called cancer also depends on how many are healthy
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 30))
+def test_an_exact_interval_lies_in_0_to_1_and_holds_the_proportion(data, trials):
+    successes = data.draw(st.integers(0, trials))
+    low, high = exact_interval(successes, trials)
+    assert 0 <= low <= successes / trials <= high <= 1
+    assert low < high
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 12))
+def test_the_bounds_of_an_exact_interval_are_where_the_binomial_tails_are_a_fortieth(data, trials):
+    successes = data.draw(st.integers(0, trials))
+    low, high = exact_interval(successes, trials)
+    assert low == 0 if successes == 0 else binom.sf(successes - 1, trials, low) == pytest.approx(0.025)
+    assert high == 1 if successes == trials else binom.cdf(successes, trials, high) == pytest.approx(0.025)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 12), st.floats(0, 1))
+def test_whatever_the_true_proportion_an_exact_interval_holds_it_in_95_percent_of_samples(trials, truth):
+    held = 0.0
+    for successes in range(trials + 1):
+        low, high = exact_interval(successes, trials)
+        if low <= truth <= high:
+            held += math.comb(trials, successes) * truth**successes * (1 - truth) ** (trials - successes)
+    assert held >= 0.95 - 1e-9
+
+
+def test_what_is_not_counted_has_no_interval():
+    assert exact_interval(0, 0) is None
+    intervals = proportion_intervals([[2, 0], [0, 0]])
+    assert intervals["sensitivity"] is None
+    assert intervals["precision"] is None
+    assert intervals["accuracy"][1] == 1
+
+
+def test_images_drawn_one_by_one_give_narrower_intervals_the_more_there_are():
+    rng = np.random.default_rng(0)
+
+    def width(images):
+        labels = np.arange(images) % 2
+        probabilities = np.clip(0.3 * labels + rng.normal(0.35, 0.2, images), 0, 1)
+        low, high = bootstrap_intervals(range(images), labels, probabilities)["accuracy"]
+        return high - low
+
+    # Standard error √(p(1 − p)/n): four times the images, half the width.
+    assert width(400) == pytest.approx(width(1600) * 2, rel=0.15)

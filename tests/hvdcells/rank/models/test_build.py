@@ -18,6 +18,8 @@ from hvdcells.rank.models.applications import expected_input, rescales_inside
 from hvdcells.rank.models.either_keras import keras_of
 from hvdcells.runs.first_weights import settle_model
 
+pytestmark = pytest.mark.tensorflow
+
 MEAN, STD, SIZE = (100.0, 90.0, 110.0), (50.0, 40.0, 60.0), 32
 FUNCTIONS = "tests.hvdcells.rank.models.functions"
 BACKBONES = [

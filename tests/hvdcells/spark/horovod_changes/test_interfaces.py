@@ -1,5 +1,7 @@
 """Where the ranks meet the driver."""
 
+import pytest
+
 from hvdcells.spark.horovod_changes.interfaces import choose_interfaces, let_horovod_choose_well
 
 DRIVER = {"lo": [("127.0.0.1", 1)], "eth0": [("10.0.0.1", 1)]}
@@ -26,6 +28,7 @@ def test_without_any_better_one_horovods_choice_stands():
     assert choose_interfaces({"ens5"}, DRIVER, [{"ens5": [("10.0.0.2", 2)]}]) == {"ens5"}
 
 
+@pytest.mark.tensorflow
 def test_horovod_asks_for_it_and_is_changed_once():
     from horovod.spark.driver.driver_service import SparkDriverService
 

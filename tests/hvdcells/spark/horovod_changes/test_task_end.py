@@ -9,6 +9,8 @@ from horovod.spark.task.task_service import SparkTaskService
 
 from hvdcells.spark.horovod_changes import task_end
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture
 def horovod_as_it_is(monkeypatch):

@@ -3,9 +3,12 @@
 import codecs
 import os
 
+import pytest
 from horovod.runner.common.util import network
 
 from hvdcells.spark.horovod_changes.worker_output import WorkerOutput, output_as_it_comes
+
+pytestmark = pytest.mark.tensorflow
 
 
 def test_lines_come_at_once_and_without_prefix(capsys):

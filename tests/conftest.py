@@ -1,6 +1,14 @@
 """Fixtures of all tests."""
 
+from functools import cache
+
+import hypothesis
 import pytest
+
+pytest_plugins = ["tests.suite.fast", "tests.suite.order", "tests.suite.leftovers"]
+
+hypothesis.settings.register_profile("suite", deadline=None)  # an example waits when other workers need the cores
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
@@ -12,8 +20,19 @@ def spark():
         yield session
 
 
+@pytest.fixture(scope="session")
+def aws_models():
+    """botocore's descriptions of services are read once: each new client would parse megabytes of JSON again."""
+    from botocore.loaders import JSONFileLoader
+
+    with pytest.MonkeyPatch.context() as patch:
+        read = cache(JSONFileLoader().load_file)
+        patch.setattr(JSONFileLoader, "load_file", lambda self, path: read(path))
+        yield
+
+
 @pytest.fixture(scope="module")
-def s3():
+def s3(aws_models):
     """An S3 double behind a proxy that can fail, and the environment in which everything finds it."""
     import s3fs
     from moto.server import ThreadedMotoServer

@@ -73,8 +73,6 @@ class Command:
                 parent = process.parent()
                 parents_words = " ".join(parent.cmdline()) if parent else ""
                 is_forked = "rank_server" in words and "rank_server" in parents_words
-                    parent.cmdline() if (parent := process.parent()) else []
-                )
                 if is_forked or ("-m horovod.spark.task.gloo_exec_fn" in words and "rank_client" not in words):
                     found.append(process)
         return [process for process in found if Path(process.exe()).name.startswith("python")]

@@ -16,16 +16,18 @@ from hvdcells.runs.directory import RunDirectory
 from tests.processes import ROOT
 from tests.small_dataset import write_small_dataset
 
-needs_hosts = pytest.mark.skipif(
-    bool(namespaces.why_not_allowed()), reason=f"no hosts of their own: {namespaces.why_not_allowed()}"
-)
-
 TRAIN = """
 import sys, hvdcells
 from hvdcells import recipes
 experiment = recipes.small_cnn().override({"training.epochs": 1, "data.input_size": 24, "data.batch_size": 4})
 hvdcells.train(sys.argv[1], sys.argv[2], experiment, workers=2, master=sys.argv[3])
 """
+
+
+@pytest.fixture(scope="module")
+def hosts_allowed():
+    if reason := namespaces.why_not_allowed():
+        pytest.skip(f"no hosts of their own: {reason}")
 
 
 def our_namespaces() -> list[str]:
@@ -53,7 +55,8 @@ def test_memory_that_is_none_is_refused():
         pass
 
 
-@needs_hosts
+@pytest.mark.usefixtures("hosts_allowed")
+@pytest.mark.hosts
 @pytest.mark.slow
 @pytest.mark.ranks
 @pytest.mark.spark
@@ -73,7 +76,8 @@ def test_each_worker_trains_on_its_own_host(tmp_path):
     assert our_namespaces() == []
 
 
-@needs_hosts
+@pytest.mark.usefixtures("hosts_allowed")
+@pytest.mark.hosts
 @pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.parametrize("victim", ["up", "supervisor"])

@@ -137,6 +137,7 @@ def test_nonsense_gets_one_message_and_exit_code_2(hvdcells, dataset, tmp_path, 
     assert sorted(path for path in tmp_path.rglob("*")) == before, "something was written"
 
 
+@pytest.mark.tensorflow
 def test_a_contact_sheet_is_drawn(hvdcells, dataset, tmp_path):
     sheet = tmp_path / "sheet.png"
     code, out, _ = hvdcells("show", dataset.location, "--augmentation", "small_cnn", "--out", sheet)

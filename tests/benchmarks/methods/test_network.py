@@ -35,6 +35,7 @@ def prepared(tmp_path_factory):
     return dataset, Task(str(folder / "task"))
 
 
+@pytest.mark.tensorflow
 def test_labels_images_and_sources_are_in_one_order(prepared):
     dataset, task = prepared
     for split, count in {"train": 16, "validation": 11, "test": 11}.items():
@@ -70,6 +71,7 @@ def test_the_rebuilt_network_is_that_of_hvdcells(prepared):
     np.testing.assert_allclose(network.probabilities(as_probabilities, images), probabilities, rtol=1e-5)
 
 
+@pytest.mark.tensorflow
 def test_bigdl_is_given_every_trained_weight_in_its_own_shape(prepared):
     _, task = prepared
     layers, weights = task.network(), task.weights()
@@ -96,6 +98,7 @@ def test_moving_statistics_of_bigdl_forget_where_each_call_began(momentum, steps
     assert (1 - share) ** steps <= 0.001 * (1 + 1e-6)
 
 
+@pytest.mark.tensorflow
 def test_weights_that_no_layer_takes_are_an_error(prepared):
     _, task = prepared
     with pytest.raises(ValueError, match="1 weights are left over"):

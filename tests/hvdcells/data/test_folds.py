@@ -7,7 +7,6 @@ from hvdcells.data.manifest import FoldSummary
 from hvdcells.errors import UserError
 from hvdcells.experiment.recipes import small_cnn
 from hvdcells.rank.input.reader import open_reader
-from hvdcells.rank.losses import class_weights
 from tests.small_dataset import write_small_dataset
 
 FILES = [[8, 4], [6], [8], [4, 4], [10], [5]]  # of the training split; their folds: 0, 1, 2, 0, 1, 2
@@ -42,7 +41,10 @@ def test_no_leakage_group_is_on_both_sides(dataset):
         assert not sides[0] & sides[1]
 
 
+@pytest.mark.tensorflow
 def test_counts_plans_and_weights_follow_the_fold(dataset):
+    from hvdcells.rank.losses import class_weights
+
     for fold, view in enumerate(by_fold(dataset)):
         for split in ("train", "validation"):
             rows, summary = view.read_rows(split, ["class_name", "subject", "fold"]), view.split(split)

@@ -74,6 +74,7 @@ def test_counts_are_those_of_the_share(dataset):
     assert summary.class_per_subject.keys() == summary.images_per_subject.keys()
 
 
+@pytest.mark.tensorflow
 def test_a_run_on_a_share_says_so(dataset, tmp_path, capsys):
     run = hvdcells.train(dataset, tmp_path / "run", EXPERIMENT, backend=InProcess())
     assert "9 of 23 training images (39.1%)" in capsys.readouterr().out

@@ -25,6 +25,7 @@ def test_fewer_images_than_asked_for_are_shown(dataset):
     assert len(images) == len(labels) == 16
 
 
+@pytest.mark.tensorflow
 def test_the_sheet_is_a_picture_that_differs_by_augmentation_and_not_from_call_to_call(dataset, tmp_path):
     sheets = []
     for number, options in enumerate([Augmentation(), Augmentation(), Augmentation(stain=0.3)]):

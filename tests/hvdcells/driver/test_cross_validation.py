@@ -31,6 +31,7 @@ def validated(tmp_path_factory):
     return dataset, result, said
 
 
+@pytest.mark.tensorflow
 def test_each_image_is_predicted_once_by_a_model_that_did_not_train_on_its_group(validated):
     dataset, result, said = validated
     pooled = pd.read_parquet(result.predictions)
@@ -41,6 +42,7 @@ def test_each_image_is_predicted_once_by_a_model_that_did_not_train_on_its_group
     assert len(said) == 3
 
 
+@pytest.mark.tensorflow
 def test_scores_are_those_of_the_predictions(validated):
     _, result, _ = validated
     pooled = pd.read_parquet(result.predictions)
@@ -74,6 +76,7 @@ def test_spread_worked_out_by_hand():
     assert spread([0.5]).std is None
 
 
+@pytest.mark.tensorflow
 def test_it_goes_on_where_it_was_interrupted(tmp_path):
     dataset = write_folds(tmp_path / "dataset")
 
@@ -102,6 +105,7 @@ def test_what_cannot_be_cross_validated_is_refused_before_anything_is_written(tm
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.tensorflow
 def test_a_run_of_one_fold_is_evaluated_on_that_fold(validated):
     _, result, _ = validated
     run = result.per_fold[2]["run"]

@@ -13,6 +13,7 @@ def dataset(tmp_path_factory):
     return write_small_dataset(tmp_path_factory.mktemp("dataset"), {"train": [[16, 16]], "validation": [[8]]})
 
 
+@pytest.mark.tensorflow
 def test_rates_rise_geometrically_until_the_loss_does(dataset):
     curve = find_rate(dataset, EXPERIMENT, num_steps=60, lowest=1e-3, highest=1e6)
     ratios = [b / a for a, b in zip(curve.learning_rates, curve.learning_rates[1:], strict=False)]

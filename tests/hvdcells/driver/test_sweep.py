@@ -32,6 +32,7 @@ def dataset(tmp_path):
     return write_small_dataset(tmp_path / "dataset", {"train": [[8, 8], [8, 8]], "validation": [[8, 8]]})
 
 
+@pytest.mark.tensorflow
 def test_trials_come_best_first_and_a_failing_one_last(dataset, tmp_path, capsys):
     backend = Counting()
     result = hvdcells.sweep(dataset, tmp_path / "runs", EXPERIMENT, RATES, backend=backend, say=lambda _: None)
@@ -58,6 +59,7 @@ def test_trials_come_best_first_and_a_failing_one_last(dataset, tmp_path, capsys
     assert again == result
 
 
+@pytest.mark.tensorflow
 def test_an_interrupted_sweep_goes_on(dataset, tmp_path):
     vary = {"model.dropout": [0.0, 0.3]}
     with pytest.raises(KeyboardInterrupt):

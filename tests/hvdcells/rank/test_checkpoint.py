@@ -17,6 +17,8 @@ from hvdcells.rank.tensorboard import drop_later_events
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.progress import Progress
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture
 def run(tmp_path):

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from hvdcells.experiment import Training
 from hvdcells.rank.losses import image_loss
 
+pytestmark = pytest.mark.tensorflow
+
 
 def losses(logits, labels, **options):
     columns = [tf.constant(np.reshape(each, (-1, 1)), tf.float32) for each in (labels, logits)]

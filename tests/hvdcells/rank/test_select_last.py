@@ -23,6 +23,7 @@ def test_early_stopping_would_choose_by_the_score_after_all():
         hvdcells.recipes.small_cnn().override({"training.select": "last", "training.early_stopping_patience": 2})
 
 
+@pytest.mark.tensorflow
 def test_a_run_keeps_the_predictions_of_its_last_epoch_and_says_so(tmp_path, capsys):
     dataset = write_small_dataset(tmp_path / "dataset", {"train": [[8], [8]], "validation": [[8, 8]]})
     experiment = hvdcells.recipes.small_cnn().override(

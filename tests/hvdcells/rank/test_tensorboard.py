@@ -9,6 +9,8 @@ import hvdcells
 from hvdcells.spark.backends import InProcess
 from tests.small_dataset import write_small_dataset
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture(scope="module")
 def run_and_events(tmp_path_factory):

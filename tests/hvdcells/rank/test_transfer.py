@@ -14,6 +14,8 @@ from hvdcells.rank.models.either_keras import inner_layers, moving_statistics
 from hvdcells.rank.models.weights import backbone_of
 from hvdcells.rank.transfer import begin_phase, freeze
 
+pytestmark = pytest.mark.tensorflow
+
 SIZE = 32
 HEAD, REST = Phase("head", 0, 1), Phase("all", 1, 1)
 KERAS3 = "tests.hvdcells.rank.models.functions:keras3_features"

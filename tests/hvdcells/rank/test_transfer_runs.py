@@ -9,6 +9,8 @@ from hvdcells.experiment import Data, Experiment, Model, Optimizer, Training, Tr
 from hvdcells.spark.backends import InProcess
 from tests.small_dataset import write_small_dataset
 
+pytestmark = pytest.mark.tensorflow
+
 GROUPS = {"train": [[12, 12], [8]], "validation": [[8, 8]], "test": [[8]]}
 KERAS3 = "tests.hvdcells.rank.models.functions:keras3_features"
 

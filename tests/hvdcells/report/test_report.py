@@ -65,6 +65,7 @@ def evaluated(trained, tmp_path_factory):
     return run
 
 
+@pytest.mark.tensorflow
 def test_training_leaves_a_report_of_its_validation_and_says_that_test_is_missing(trained):
     page = page_of(trained)
     assert {"validation", "training", "experiment", "dataset", "environment"} <= page.ids
@@ -77,6 +78,7 @@ def test_training_leaves_a_report_of_its_validation_and_says_that_test_is_missin
     assert f"weighted F1 by image {scores['weighted_f1']:.3f}" in page.text
 
 
+@pytest.mark.tensorflow
 def test_after_evaluation_test_comes_first(evaluated):
     html = Path(evaluated.report).read_text()
     assert html.index('id="test"') < html.index('id="validation"') < html.index('id="training"')
@@ -86,6 +88,7 @@ def test_after_evaluation_test_comes_first(evaluated):
     assert f"weighted F1 by image {scores['by_image']['weighted_f1']:.3f}" in page_of(evaluated).text
 
 
+@pytest.mark.tensorflow
 def test_the_page_needs_nothing_beside_it_and_every_picture_has_words(evaluated):
     page = page_of(evaluated)
     for address in page.addresses:
@@ -96,12 +99,14 @@ def test_the_page_needs_nothing_beside_it_and_every_picture_has_words(evaluated)
     assert {address[1:] for address in page.addresses if address.startswith("#")} <= page.ids
 
 
+@pytest.mark.tensorflow
 def test_what_a_run_was_made_of_is_in_it(evaluated):
     text = page_of(evaluated).text
     for fact in ("optimizer.learning_rate", "versions.tensorflow", "channel mean", "24 12 12 6"):
         assert fact in text, fact
 
 
+@pytest.mark.tensorflow
 def test_an_unfinished_run_is_reported_as_far_as_it_got(trained, tmp_path):
     shutil.copytree(trained.location, tmp_path / "run")
     run = RunDirectory.at(tmp_path / "run")
@@ -116,6 +121,7 @@ def test_an_unfinished_run_is_reported_as_far_as_it_got(trained, tmp_path):
     assert "No epoch is done" in page_of(run).text
 
 
+@pytest.mark.tensorflow
 def test_a_dataset_that_is_gone_is_said(evaluated, tmp_path):
     shutil.copytree(evaluated.location, tmp_path / "run")
     run = RunDirectory.at(tmp_path / "run")
@@ -129,6 +135,7 @@ def test_a_dataset_that_is_gone_is_said(evaluated, tmp_path):
     assert "Not shown: the dataset cannot be opened" in text
 
 
+@pytest.mark.tensorflow
 def test_scores_of_one_class_are_shown_as_not_defined(tmp_path):
     dataset = write_small_dataset(tmp_path / "dataset", {**GROUPS, "test": [[1]]})
     experiment = hvdcells.recipes.small_cnn().override({**EXPERIMENT, "training.epochs": 1})
@@ -139,6 +146,7 @@ def test_scores_of_one_class_are_shown_as_not_defined(tmp_path):
     assert "Not defined for these images (no ROC curve: one class only)" in text
 
 
+@pytest.mark.tensorflow
 def test_a_dataset_without_known_subjects_is_said_to_be_one(trained, tmp_path):
     shutil.copytree(trained.location, tmp_path / "run")
     run = RunDirectory.at(tmp_path / "run")
@@ -152,12 +160,14 @@ def test_a_dataset_without_known_subjects_is_said_to_be_one(trained, tmp_path):
     assert "no interval" in text
 
 
+@pytest.mark.tensorflow
 def test_the_driver_writes_a_report_without_tensorflow(trained):
     code = f"import sys, hvdcells; hvdcells.write_report({trained.location!r}); print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.tensorflow
 def test_names_from_outside_are_text_and_not_markup(trained, tmp_path):
     shutil.copytree(trained.location, tmp_path / "run")
     run = RunDirectory.at(tmp_path / "run")
@@ -168,6 +178,7 @@ def test_names_from_outside_are_text_and_not_markup(trained, tmp_path):
     assert "<script>alert(1)</script>" in page_of(run).text
 
 
+@pytest.mark.tensorflow
 def test_a_report_that_fails_does_not_take_the_training_with_it(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")

@@ -15,6 +15,8 @@ from hvdcells.rank.augmentation.color import change_contrast, change_hue
 from hvdcells.rank.augmentation.geometry import flip_and_turn, rotate_and_scale, warp
 from hvdcells.rank.augmentation.stain import STAINS, change_stain, stain
 
+pytestmark = pytest.mark.tensorflow
+
 NOTHING = Augmentation(flips=False, quarter_turns=False)
 ALL = Augmentation(rotation_degrees=180, scale=0.2, brightness=0.3, contrast=0.3, hue=0.05, channel_gain=0.1, stain=0.1)
 SINGLE: list[dict[str, Any]] = [

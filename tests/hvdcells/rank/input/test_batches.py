@@ -131,6 +131,7 @@ def test_what_fills_up_the_steps_is_what_the_plan_counts(num_ranks):
     assert images == sum(rows)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
 def test_the_tensors_are_the_images_of_the_plan(tmp_path, cache_bytes):
     dataset = write_small_dataset(tmp_path, GROUPS)
@@ -161,6 +162,7 @@ def test_the_tensors_are_the_images_of_the_plan(tmp_path, cache_bytes):
                 assert np.array_equal(batch["label"][real], batch["row"][real] % 2)
 
 
+@pytest.mark.tensorflow
 def test_nothing_of_a_stream_stays_in_memory(tmp_path):
     def pools_and_caches():
         gc.collect()
@@ -177,6 +179,7 @@ def test_nothing_of_a_stream_stays_in_memory(tmp_path):
     assert [each for each in pools_and_caches() if id(each) not in known] == []
 
 
+@pytest.mark.tensorflow
 def test_a_damaged_dataset_ends_in_the_users_error(tmp_path):
     dataset = write_small_dataset(tmp_path, GROUPS)
     file = tmp_path / "images/split=train/part-00001.parquet"

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from hvdcells.rank.input.buffers import TENSOR_ALIGNMENT_BYTES, ArrayPool
 
@@ -37,6 +38,7 @@ def test_arrays_are_aligned_writable_and_of_the_shape():
         assert array.flags.c_contiguous
 
 
+@pytest.mark.tensorflow
 def test_tensorflow_takes_an_array_over_and_gives_it_back():
     import gc
 

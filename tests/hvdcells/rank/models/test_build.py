@@ -18,6 +18,8 @@ from hvdcells.rank.models.either_keras import keras_of
 from hvdcells.rank.models.saved import load_model, save_model
 from hvdcells.runs.first_weights import settle_model
 
+pytestmark = pytest.mark.tensorflow
+
 MEAN, STD, SIZE = (100.0, 90.0, 110.0), (50.0, 40.0, 60.0), 32
 FUNCTIONS = "tests.hvdcells.rank.models.functions"
 BACKBONES = [

@@ -10,6 +10,8 @@ from hvdcells.rank.models import build_model
 from hvdcells.rank.models.saved import save_model
 from hvdcells.rank.models.weights import backbone_of
 
+pytestmark = pytest.mark.tensorflow
+
 A, B = ((100.0, 90.0, 110.0), (50.0, 40.0, 60.0)), ((30.0, 20.0, 10.0), (5.0, 4.0, 6.0))
 
 

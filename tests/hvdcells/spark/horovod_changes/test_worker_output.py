@@ -10,6 +10,8 @@ from horovod.runner.common.util import network
 
 from hvdcells.spark.horovod_changes.worker_output import WorkerOutput, unbuffered_output
 
+pytestmark = pytest.mark.tensorflow
+
 
 def test_lines_come_at_once_and_without_prefix(capsys):
     read_end, write_end = os.pipe()

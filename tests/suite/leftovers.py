@@ -1,0 +1,62 @@
+"""The suite has a temporary folder of its own, in which nothing may be left at its end."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+LEFT_BY_TENSORFLOW = "__autograph_generated_file*"  # to be deleted, with its use, once AutoGraph leaves none
+END_SECONDS = 60
+"""The longest that processes of the suite may take to end after the workers of pytest-xdist, as Java does."""
+FOLDER, LEFT = pytest.StashKey[Path](), pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all that tests start, Java too, put its temporary files into a folder of this run.
+
+    It stands beside pytest's own, so that what other programs of this machine write is not taken for ours.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    folder = config.stash[FOLDER] = Path(tempfile.mkdtemp(prefix="hvdcells-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    os.environ["SPARK_LOCAL_DIRS"] = str(folder)
+    os.environ["SPARK_SUBMIT_OPTS"] = os.environ["SPARK_DAEMON_JAVA_OPTS"] = f"-Djava.io.tmpdir={folder}"
+
+
+@pytest.hookimpl(trylast=True)  # after the workers of pytest-xdist have ended
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run if anything is left. Without workers this process still holds what it made."""
+    folder = session.config.stash.get(FOLDER, None)
+    if folder is None or session.config.getoption("dist", "no") == "no":
+        return
+    _, alive = psutil.wait_procs(_processes_that_use(folder), timeout=END_SECONDS)
+    left = sorted(path.name for path in set(folder.iterdir()) - set(folder.glob(LEFT_BY_TENSORFLOW)))
+    session.config.stash[LEFT] = left + [f"process {each.pid}: {' '.join(each.cmdline())}" for each in alive]
+    if session.config.stash[LEFT]:
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if left := config.stash.get(LEFT, []):
+        terminalreporter.section(f"left by the suite in {config.stash[FOLDER]}", red=True)
+        for each in left:
+            terminalreporter.write_line(each)
+
+
+def _processes_that_use(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            uses = process.environ().get("TMPDIR") == str(folder) and process.pid != os.getpid()
+        except psutil.Error:
+            continue
+        if uses:
+            found.append(process)
+    return found

@@ -119,15 +119,15 @@ class Dataset:
         """Read columns other than `image` of a split, in the order of the manifest.
 
         Raises:
-            UserError: the dataset has no images in that split.
+            UserError: the dataset has no images in that split, or its files are not those of the manifest.
         """
         import pandas as pd
 
-        from hvdcells.storage import parquet
+        from hvdcells.data.parquet import open_parquet
 
         frames = []
         for file in self.split(split).files:
-            with parquet.open_parts(storage.join(self.location, file.path)) as opened:
+            with open_parquet(self.location, file) as opened:
                 frames.append(opened.read(columns=list(columns)).to_pandas())
         rows = pd.concat(frames, ignore_index=True)
         return rows[self.chosen_images[split]].reset_index(drop=True) if split in self.chosen_images else rows

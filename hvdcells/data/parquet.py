@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-import pyarrow_hotfix  # noqa: F401 - closes CVE-2023-47248, before any Parquet is read
-from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
 from hvdcells import storage
 from hvdcells.data.columns import arrow_schema
-from hvdcells.data.manifest import Manifest, ParquetFile
+from hvdcells.data.manifest import Manifest
+from hvdcells.data.manifest import ParquetFile as NamedFile
 from hvdcells.data.stored_images import largest_stored_bytes
 from hvdcells.errors import UserError
+from hvdcells.storage.parquet import ParquetFile
+from hvdcells.storage.remote_file import RemoteFile
 
 COLUMN_SLACK_BYTES = 2**16
 """What the pages of a column may take beside its values."""
@@ -33,7 +33,7 @@ PLAIN_ENCODINGS = frozenset(("PLAIN", "RLE", "BIT_PACKED"))
 DAMAGED = "the dataset is damaged: run `hvdcells check DATASET`, then write it again with `hvdcells etl`"
 
 
-def open_parquet(location: str, file: ParquetFile) -> pq.ParquetFile:
+def open_parquet(location: str, file: NamedFile) -> ParquetFile:
     """Open a Parquet file of the dataset at a location; its footer is read, nothing else.
 
     Raises:
@@ -41,16 +41,15 @@ def open_parquet(location: str, file: ParquetFile) -> pq.ParquetFile:
             manifest says.
     """
     where = storage.join(location, file.path)
-    filesystem, root = storage.filesystem(location)
-    path = storage.join(root, file.path)
+    local = storage.local_path(location)
     with _damage_named(where, "a Parquet file, as the manifest says"):
-        if isinstance(filesystem, LocalFileSystem):
-            _check_regular_inside(root, file.path, where)
-            opened = pq.ParquetFile(path)
+        if local is not None:
+            _check_regular_inside(local, file.path, where)
+            opened = ParquetFile(storage.join(local, file.path))
         else:
             # A row group then costs one read per column. Reading ahead, as fsspec does on object stores, would fetch
             # row groups that the plan gives to other ranks.
-            opened = pq.ParquetFile(filesystem.open(path, cache_type="none"))
+            opened = ParquetFile(RemoteFile(where))
     if not opened.schema_arrow.equals(SCHEMA):
         raise UserError(f"{where} holds other columns than a dataset's", ", ".join(SCHEMA.names), DAMAGED)
     found = [opened.metadata.row_group(number).num_rows for number in range(opened.num_row_groups)]
@@ -64,7 +63,7 @@ def open_parquet(location: str, file: ParquetFile) -> pq.ParquetFile:
 
 
 def read_images(
-    opened: pq.ParquetFile, number: int, manifest: Manifest, where: str
+    opened: ParquetFile, number: int, manifest: Manifest, where: str
 ) -> tuple[pa.ChunkedArray, NDArray[np.int32]]:
     """Read the columns `image` and `label` of a row group.
 

@@ -31,7 +31,12 @@ read()
 
 
 def test_pyarrow_as_it_is_runs_code_of_a_file_and_with_the_hotfix_refuses_it(tmp_path):
-    command = [sys.executable, "-c", SCRIPT.replace("MODULE", "etl.files"), str(tmp_path / "hostile.parquet")]
+    command = [
+        sys.executable,
+        "-c",
+        SCRIPT.replace("MODULE", "hvdcells.storage.parquet"),
+        str(tmp_path / "hostile.parquet"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     before, after = done.stdout.split("with the hotfix")
     assert "code has run" in before

@@ -4,7 +4,7 @@ A file's fixtures are so made once, and at the end no worker waits long for anot
 shares no fixture of its file may go where there is room: it is marked `xdist_group` with a name of its own.
 """
 
-from collections import Counter
+from collections import defaultdict
 
 import pytest
 
@@ -20,7 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not hasattr(config, "workerinput"):
         return
-    seconds = Counter[str]()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for item in items:
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.relative_to(config.rootpath).with_suffix("").as_posix()))
@@ -29,7 +29,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def group_of(item: pytest.Item) -> str:
-    return item.get_closest_marker("xdist_group").args[0]
+    group = item.get_closest_marker("xdist_group")
+    return str(group.args[0]) if group else item.nodeid
 
 
 def seconds_of(item: pytest.Item) -> float:

@@ -11,7 +11,6 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hvdcells import storage
@@ -19,6 +18,7 @@ from hvdcells.data.dataset import Dataset, RowGroupPlace
 from hvdcells.data.parquet import open_parquet, read_images
 from hvdcells.rank.input.decoder import RowGroupDecoder
 from hvdcells.rank.input.prefetch import OrderedPrefetch
+from hvdcells.storage.parquet import ParquetFile
 
 ROW_GROUPS_AHEAD_PER_THREAD = 4
 """Row groups that are read, or wait decoded for the consumer, per reader thread: what bounds the reader's memory.
@@ -56,7 +56,7 @@ class _OpenFiles(threading.local):
 
     def __init__(self, dataset: Dataset, split: str) -> None:
         files = {file.path: file for file in dataset.split(split).files}
-        self.get: Callable[[str], pq.ParquetFile] = lru_cache(OPEN_FILES_PER_THREAD)(
+        self.get: Callable[[str], ParquetFile] = lru_cache(OPEN_FILES_PER_THREAD)(
             lambda path: open_parquet(dataset.location, files[path])
         )
 

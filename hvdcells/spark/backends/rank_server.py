@@ -16,6 +16,7 @@ import json
 import os
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import stat
@@ -110,6 +111,8 @@ def serve(listener: socket.socket) -> None:
                 if source == sys.stdin.fileno():
                     for rank in clients:
                         os.kill(rank, signal.SIGKILL)
+                    # A driver that was killed has left it, and nobody else would remove it.
+                    shutil.rmtree(Path(listener.getsockname()).parent, ignore_errors=True)
                     os._exit(0)
                 elif source is listener:
                     client, _ = listener.accept()

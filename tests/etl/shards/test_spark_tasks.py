@@ -9,11 +9,12 @@ import zipfile
 import zipimport
 
 import pytest
-from etl.shards.spark_tasks import make_ready
+
+from etl.shards.jobs import make_ready
 
 READY = """
 import gc, sys
-from etl.shards.spark_tasks import make_ready
+from etl.shards.jobs import make_ready
 make_ready()
 frozen = gc.get_freeze_count()
 make_ready()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from launch.commands.tables import print_evaluation
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -21,6 +20,7 @@ from hvdcells.scores.evaluated_dataset import EvaluatedDataset, SharedImages
 from hvdcells.scores.evaluation import Evaluation
 from hvdcells.spark.backends import InProcess
 from launch.cli import app
+from launch.terminal.evaluation_tables import print_evaluation
 from tests.small_dataset import write_small_dataset
 
 EXPERIMENT = hvdcells.recipes.small_cnn().override(

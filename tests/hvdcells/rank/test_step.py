@@ -14,6 +14,8 @@ from hvdcells.rank.prediction import Predictor
 from hvdcells.rank.start import broadcast
 from hvdcells.rank.step import TrainingStep
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.mark.slow
 def test_a_layer_with_control_flow_on_tensors_can_be_trained():

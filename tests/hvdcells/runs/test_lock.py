@@ -149,6 +149,7 @@ class Asked(InProcess):
         return super().run(entry, argument, logs)
 
 
+@pytest.mark.tensorflow
 def test_a_run_that_is_trained_cannot_be_resumed_or_deleted_by_another(dataset, tmp_path):
     refused = []
 

@@ -83,5 +83,4 @@ def test_nothing_else_opens_parquet():
         for path in (ROOT / package).rglob("*.py")
         if any(word in path.read_text() for word in ("pyarrow.parquet", "read_parquet", "to_parquet"))
     ]
-    # The reader of the ranks is still Petastorm's, which opens files by itself.
-    assert [name for name in names if name != "hvdcells/rank/input/reader.py"] == ["hvdcells/storage/parquet.py"]
+    assert names == ["hvdcells/storage/parquet.py"]

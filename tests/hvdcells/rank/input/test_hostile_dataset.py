@@ -90,6 +90,7 @@ def batches(dataset, _):
         list(stream)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("reads", [contact_sheet, train, batches])
 def test_a_folder_in_place_of_a_file_is_refused_and_its_schema_not_run(dataset, tmp_path, reads):
     trap, folder = tmp_path / "trap", tmp_path / "dataset" / FILE
@@ -103,6 +104,7 @@ def test_a_folder_in_place_of_a_file_is_refused_and_its_schema_not_run(dataset, 
     assert not trap.exists()
 
 
+@pytest.mark.tensorflow
 def test_evaluating_on_a_folder_in_place_of_a_file_is_refused(dataset, tmp_path):
     run = hvdcells.train(dataset, tmp_path / "run", EXPERIMENT, backend=InProcess())
     trap, folder = tmp_path / "trap", tmp_path / "dataset" / TEST_FILE

@@ -7,6 +7,8 @@ import tf_keras
 from hvdcells.rank.models.keras_internals import loss_scale_variables, random_generators, with_converted_layers
 from hvdcells.rank.random_layers import make_random_layers_seedable
 
+pytestmark = pytest.mark.tensorflow
+
 
 def test_the_loss_scale_is_found_and_still_not_among_the_optimizers_variables():
     optimizer = tf_keras.mixed_precision.LossScaleOptimizer(tf_keras.optimizers.Adam())

@@ -10,6 +10,8 @@ import pytest
 from hvdcells.spark.backends import InProcess
 from tests.processes import ROOT
 
+pytestmark = pytest.mark.tensorflow
+
 ENTRIES = "tests.hvdcells.spark.backends.entries"
 
 

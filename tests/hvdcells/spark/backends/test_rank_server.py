@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import psutil
 import pytest
@@ -109,6 +110,7 @@ def test_when_the_driver_is_killed_server_and_ranks_end(tmp_path):
     _, alive = psutil.wait_procs([rank, server], timeout=30)
     assert not alive
     assert client.returncode == -signal.SIGKILL
+    assert not Path(executable).parent.exists()
 
 
 def test_without_a_server_the_client_becomes_the_python_that_was_asked_for(tmp_path):

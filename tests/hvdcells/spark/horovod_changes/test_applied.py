@@ -71,6 +71,8 @@ def test_another_horovod_is_refused_before_a_run_begins_and_nothing_is_changed(i
 JOB = """
 import sys
 from hvdcells.spark.backends import HorovodOnSpark
+
+pytestmark = pytest.mark.tensorflow
 print(HorovodOnSpark(2).run("builtins:abs", -3, sys.argv[1]))
 """
 

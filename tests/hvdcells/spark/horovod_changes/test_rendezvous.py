@@ -55,6 +55,8 @@ FORKS = """
 import contextlib, os, sys, types
 from hvdcells.spark.horovod_changes.rendezvous import gloo_not_probed
 from horovod.runner import launch
+
+pytestmark = pytest.mark.tensorflow
 # What the forked child imports: TensorFlow would take seconds.
 sys.modules["horovod.tensorflow"] = types.SimpleNamespace(gloo_built=lambda: True)
 forks, ran = [], []

@@ -15,6 +15,8 @@ from horovod.spark.task.task_service import SparkTaskService
 
 from hvdcells.spark.horovod_changes.task_lifetime import ending_with_its_rank, tasks_end_with_their_rank
 
+pytestmark = pytest.mark.tensorflow
+
 
 def as_it_is(mapper):
     return mapper

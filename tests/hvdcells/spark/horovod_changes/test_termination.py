@@ -14,6 +14,8 @@ from horovod.spark import runner
 from hvdcells.spark.horovod_changes import termination
 from hvdcells.spark.horovod_changes.termination import Ending, no_trace_of_cancelled_job, ranks_end_together
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.mark.parametrize(
     ("ending", "words"),

@@ -54,7 +54,7 @@ def leaky_dataset(run, folder):
     kept = folder.parent / "seen.parquet"
     shutil.copy(seen, kept)
     dataset = write_small_dataset(folder, {**GROUPS, "test": [[8, 8]]}, seed=1)
-    kept.replace(folder / "split=test/part-00000.parquet")
+    kept.replace(folder / "images/split=test/part-00000.parquet")
     return dataset
 
 

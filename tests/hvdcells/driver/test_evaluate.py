@@ -50,7 +50,7 @@ def run(original, tmp_path):
 
 def leaky_dataset(run, folder):
     """Write a dataset whose test split is a file of the training images that the run saw."""
-    seen = Path(run.location).parent / "dataset/split=train/part-00000.parquet"
+    seen = Path(run.location).parent / "dataset/images/split=train/part-00000.parquet"
     kept = folder.parent / "seen.parquet"
     shutil.copy(seen, kept)
     dataset = write_small_dataset(folder, {**GROUPS, "test": [[8, 8]]}, seed=1)

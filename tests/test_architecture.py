@@ -68,3 +68,28 @@ def test_commands_of_the_readme_exist():
             assert words[0] in command.commands
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {"demo", "test"} <= targets_in(readme) <= targets
+
+
+DOCUMENTS = ["CONTRIBUTING.md", "README.md", *sorted(name for name in FILES if re.fullmatch(r"docs/[\w-]+\.md", name))]
+NAMED = re.compile(r"`((?:hvdcells|etl|launch|benchmarks|tests|docs)/[\w./-]*)`")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_paths_that_documents_name_exist(document):
+    named = set(NAMED.findall((ROOT / document).read_text()))
+    assert sorted(path for path in named if not (ROOT / path).exists()) == []
+
+
+def test_the_architecture_says_where_to_look_for_at_least_fifteen_changes():
+    text = (ROOT / "docs/architecture.md").read_text()
+    table = text.partition("## I want to change")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith(("| …", "|--"))]
+    assert len(rows) >= 15
+    assert all(NAMED.search(row) for row in rows)
+
+
+def test_every_room_is_in_the_architecture():
+    text = (ROOT / "docs/architecture.md").read_text()
+    rooms = {"/".join(Path(name).parts[:2]) for name in FILES if name.endswith(".py") and len(Path(name).parts) > 2}
+    rooms = {room for room in rooms if room.startswith(("hvdcells/", "etl/", "launch/"))}
+    assert sorted(room for room in rooms if f"`{room}/" not in text) == []

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hvdcells.errors import UserError
+from hvdcells.runs.provenance import commit
 
 OutOption = typer.Option(help="JSON file to write the result to.", dir_okay=False)
 """`out: Annotated[Path, OutOption]` is the `--out` of every benchmark."""
@@ -85,7 +86,7 @@ def ratio_of(samples: Mapping[str, Sample], case: str, to: str) -> float:
 
 def environment(packages: Iterable[str] = ()) -> dict[str, Any]:
     """Describe the machine, the versions of the named packages and the commit, without the host's name."""
-    commit = _git("rev-parse", "HEAD")
+    known, changes = commit(), _changes()
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cpu": _cpu_model(),
@@ -94,7 +95,7 @@ def environment(packages: Iterable[str] = ()) -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {package: metadata.version(package) for package in packages},
-        "commit": commit and commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else ""),
+        "commit": known and known + "+changes" * changes,
     }
 
 
@@ -134,11 +135,10 @@ def _cpu_model() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _git(*arguments: str) -> str | None:
-    folder = Path(__file__).resolve().parent
+def _changes() -> bool:
+    """Whether files of the checkout differ from its commit."""
+    command = ["git", "-C", str(Path(__file__).parent), "status", "--porcelain", "--untracked-files=no"]
     try:
-        return subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
-        ).stdout.strip()
+        return bool(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
     except (OSError, subprocess.CalledProcessError):
-        return None
+        return False

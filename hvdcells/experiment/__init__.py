@@ -11,6 +11,7 @@ from hvdcells.experiment.description import (
     Training,
     Transfer,
     field_names,
+    flattened,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "Training",
     "Transfer",
     "field_names",
+    "flattened",
 ]

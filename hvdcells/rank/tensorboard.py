@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from hvdcells import storage
-from hvdcells.experiment import Experiment
+from hvdcells.experiment import Experiment, flattened
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.predictions import read_predictions
 from hvdcells.scores.classification import classification_scores
@@ -23,15 +23,10 @@ def write_experiment(writer: tf.summary.SummaryWriter, experiment: Experiment) -
     # Imported once the first epoch is done: nothing should delay the first step, and other ranks need it never.
     from tensorboard.plugins.hparams import api as hparams
 
-    values = experiment.model_dump(exclude={"name"})
-    flat = {
-        f"{section}.{field}": value
-        for section, fields in values.items()
-        for field, value in (fields.items() if isinstance(fields, dict) else [("", fields)])
-    }
+    values = flattened(experiment.model_dump(exclude={"name"}))
     with writer.as_default():
         hparams.hparams_config(hparams=[], metrics=[hparams.Metric(name) for name in HPARAMS_METRICS])
-        hparams.hparams({name.rstrip("."): _as_hparam(value) for name, value in flat.items()})
+        hparams.hparams({name: _as_hparam(value) for name, value in values.items()})
         # Four spaces make it a block of code in TensorBoard's Markdown.
         text = "".join(f"    {line}\n" for line in experiment.to_json().splitlines())
         tf.summary.text("experiment", text, step=0)

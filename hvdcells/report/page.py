@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
+from hvdcells.experiment import flattened
 from hvdcells.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def render(facts: "RunFacts") -> str:
     """Return the page of `RunFacts` as HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from hvdcells.report.sections import flat, split_section, training_pictures
+    from hvdcells.report.sections import split_section, training_pictures
     from hvdcells.scores.classification import score_label
     from hvdcells.scores.plots import styled
 
@@ -60,7 +61,7 @@ def render(facts: "RunFacts") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"score": _score, "interval": _interval, "flat": flat, "plain": _plain}
+    environment.filters |= {"score": _score, "interval": _interval, "flat": flattened, "plain": _plain}
     synthetic = facts.run["dataset"]["synthetic"] or any(split.evaluation.synthetic for split in facts.splits)
     with styled():
         sections, training = [split_section(split) for split in facts.splits], training_pictures(facts)

@@ -174,11 +174,3 @@ def training_pictures(facts: RunFacts) -> list[Picture]:
         ),
         picture("Split of the step by rank", "Seconds of each part on each rank", training_figures.rank_split(epochs)),
     ]
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values by dotted name."""
-    result: dict[str, Any] = {}
-    for name, value in values.items():
-        result |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return result

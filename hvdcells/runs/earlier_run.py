@@ -9,7 +9,7 @@ from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.subset import with_training_share
 from hvdcells.errors import UserError, raise_together
-from hvdcells.experiment import Experiment
+from hvdcells.experiment import Experiment, flattened
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.progress import Progress, last_progress
 
@@ -123,14 +123,7 @@ def find_earlier_run(
 
 def _differences(own: Experiment, given: Experiment) -> list[tuple[str, Any, Any]]:
     """Return dotted name, own value and given value of all fields that differ."""
-    first, second = _flat(own.model_dump()), _flat(given.model_dump())
+    first, second = flattened(own.model_dump()), flattened(given.model_dump())
     return [
         (name, first.get(name), second.get(name)) for name in {**first, **second} if first.get(name) != second.get(name)
     ]
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat

@@ -87,6 +87,8 @@ def plan_etl(
     has_validation = listing.num_per_official_split()["validation"] > 0
     if resolved.split == "official" and not has_validation:
         listener.say(NO_VALIDATION)
+    if found.unfinished is not None:
+        work_folder.refuse_other_run(dataset, found.unfinished, source, resolved)
     previous = found.manifest or found.previous
     # An interrupted update goes on as one, whether or not it is said again.
     update = update or found.manifest is None
@@ -114,7 +116,8 @@ def refuse_overlap(source: str, dataset: str) -> None:
     Raises:
         UserError: they overlap.
     """
-    inner, outer = sorted((source.rstrip("/") + "/", dataset.rstrip("/") + "/"), key=len, reverse=True)
+    places = (os.path.realpath(place) if storage.is_local(place) else place.rstrip("/") for place in (source, dataset))
+    inner, outer = sorted((f"{place}/" for place in places), key=len, reverse=True)
     if inner.startswith(outer):
         raise UserError(
             f"the source {source} and the dataset {dataset} lie one within the other",

@@ -1,15 +1,18 @@
 """What is at a dataset's location before a run, and what a run leaves there to be resumed from."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from etl.dataset.petastorm import COMMON_METADATA
 from etl.options import EtlOptions
-from etl.shards.findings import SHARDS_FOLDER, findings_name
+from etl.shards.findings import FINDINGS_SUFFIX, SHARDS_FOLDER, findings_name
 from hvdcells import storage
-from hvdcells.data.manifest import IMAGES_FOLDER, MANIFEST_NAME, Manifest, ParquetFile
+from hvdcells.data.manifest import FILE_PATTERN, IMAGES_FOLDER, MANIFEST_NAME, Manifest, ParquetFile
 from hvdcells.errors import UserError
 
 WORK_FOLDER = "_work"
@@ -18,6 +21,10 @@ OVERVIEW_NAME = "overview.png"
 
 _RUN_NAME = "run.json"
 _PREVIOUS_NAME = "previous-manifest.json"
+LIMITS = frozenset(("max_rejects",))
+"""Options that are no part of what a dataset is."""
+_OWN_IMAGES = re.compile(rf"{FILE_PATTERN[1:-1]}|{IMAGES_FOLDER}/split=\w+/\.[^/]+")
+"""What this stage writes below the images folder, whole or aside: nothing else is ever deleted there."""
 OURS = frozenset((WORK_FOLDER, SHARDS_FOLDER, IMAGES_FOLDER, REJECTS_FOLDER, MANIFEST_NAME, OVERVIEW_NAME))
 
 
@@ -29,7 +36,8 @@ class LocationState:
     """Of the finished dataset."""
     previous: Manifest | None = None
     """Of the dataset that an interrupted update started from."""
-    unfinished: bool = False
+    unfinished: dict[str, Any] | None = None
+    """Source and options of the run that was not finished."""
 
 
 def look(dataset: str) -> LocationState:
@@ -41,6 +49,7 @@ def look(dataset: str) -> LocationState:
     if storage.is_file(dataset):
         raise UserError(f"{dataset} is a file", "a new or empty folder for the dataset", "name another location")
     names = storage.names_in(dataset)
+    _refuse_links(dataset)
     if MANIFEST_NAME in names:
         location = storage.join(dataset, MANIFEST_NAME)
         return LocationState(manifest=Manifest.from_json(storage.read_text(location), location))
@@ -48,8 +57,9 @@ def look(dataset: str) -> LocationState:
     if WORK_FOLDER in names and storage.exists(run):
         previous = storage.join(dataset, WORK_FOLDER, _PREVIOUS_NAME)
         if storage.exists(previous):
-            return LocationState(previous=Manifest.from_json(storage.read_text(previous), previous), unfinished=True)
-        return LocationState(unfinished=True)
+            earlier = Manifest.from_json(storage.read_text(previous), previous)
+            return LocationState(previous=earlier, unfinished=_read_run(run))
+        return LocationState(unfinished=_read_run(run))
     if foreign := names:
         raise UserError(
             f"{dataset} holds {', '.join(foreign[:5])}{' and more' if len(foreign) > 5 else ''}",
@@ -57,6 +67,61 @@ def look(dataset: str) -> LocationState:
             "name another location; nothing was touched",
         )
     return LocationState()
+
+
+def _refuse_links(dataset: str) -> None:
+    """Refuse links where this stage's own folders should be: what lies behind one would be written over and deleted.
+
+    Raises:
+        UserError: there is one.
+    """
+    local = storage.local_path(dataset)
+    if local is None:
+        return
+    own = [Path(local, name) for name in sorted(OURS)]
+    own += [entry for folder in own if folder.is_dir() and not folder.is_symlink() for entry in folder.iterdir()]
+    links = [str(path) for path in own if path.is_symlink()]
+    if links:
+        raise UserError(
+            f"{links[0]} is a link",
+            "folders and files that `hvdcells etl` has made in the dataset itself: it writes and deletes there",
+            "name another location for the dataset, or remove the link; nothing was touched",
+        )
+
+
+def _read_run(location: str) -> dict[str, Any]:
+    try:
+        run = json.loads(storage.read_text(location))
+        return {"source": str(run["source"]), "options": dict(run["options"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{location} is not what an unfinished run leaves ({type(error).__name__}: {error})",
+            "source and options of that run",
+            "remove this dataset first, or name another location",
+        ) from None
+
+
+def refuse_other_run(dataset: str, unfinished: dict[str, Any], source: str, options: EtlOptions) -> None:
+    """Refuse to go on with a run that was begun with another source or other options; limits may change.
+
+    Raises:
+        UserError: they differ.
+    """
+    begun, asked = unfinished["options"], options.model_dump(mode="json")
+    names = sorted(name for name in asked.keys() | begun.keys() if name not in LIMITS)
+    other = [
+        f"{name}={begun.get(name)!r} (asked for: {asked.get(name)!r})"
+        for name in names
+        if asked.get(name) != begun.get(name)
+    ]
+    if unfinished["source"] != source:
+        other.insert(0, f"source={unfinished['source']!r} (asked for: {source!r})")
+    if other:
+        raise UserError(
+            f"{dataset} holds a run that was not finished, begun with {', '.join(other)}",
+            "the same source and options, to go on with it",
+            "give them again, name another location, or remove this dataset first",
+        )
 
 
 def begin(dataset: str, source: str, options: EtlOptions, replaced: Manifest | None) -> None:
@@ -89,7 +154,7 @@ def is_stale(
         UserError: it was made with other options or from another source, or it is stale and no update was asked for.
     """
     wanted = options.model_dump(mode="json")
-    other = {name: value for name, value in manifest.options.items() if wanted.get(name) != value}
+    other = {k: value for k, value in manifest.options.items() if k not in LIMITS and wanted.get(k) != value}
     if other or manifest.source != source:
         differs = [f"{name}={value!r} (asked for: {wanted.get(name)!r})" for name, value in sorted(other.items())]
         if manifest.source != source:
@@ -139,7 +204,7 @@ def remove_other_images(dataset: str, keep: Iterable[ParquetFile]) -> int:
         name = f"{IMAGES_FOLDER}/{path}"
         if name in wanted:
             size_bytes += file_bytes
-        elif name != metadata:
+        elif name != metadata and _OWN_IMAGES.fullmatch(name):
             storage.remove(storage.join(images, path))
     return size_bytes
 
@@ -151,4 +216,5 @@ def finish(dataset: str, manifest: Manifest) -> None:
     shards = storage.join(dataset, SHARDS_FOLDER)
     kept = {findings_name(name) for name in manifest.shards}
     for name in set(storage.names_in(shards)) - kept:
-        storage.remove(storage.join(shards, name))
+        if name.endswith(FINDINGS_SUFFIX) or storage.ASIDE.fullmatch(name):
+            storage.remove(storage.join(shards, name))

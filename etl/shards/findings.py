@@ -18,6 +18,7 @@ from hvdcells.data.columns import ImageEncoding
 from hvdcells.storage import parquet
 
 SHARDS_FOLDER = "_shards"
+FINDINGS_SUFFIX = ".findings.parquet"
 MIN_SHARD_IMAGES, MAX_SHARD_IMAGES, USUAL_NUM_SHARDS = 256, 2048, 128
 
 
@@ -90,7 +91,7 @@ def number_of(shard_name: str) -> int:
 
 def findings_name(shard_name: str) -> str:
     """File name of what was learnt about the images of a shard."""
-    return f"{shard_name}.findings.parquet"
+    return f"{shard_name}{FINDINGS_SUFFIX}"
 
 
 def write_findings(location: str, findings: Sequence[ImageFinding], written: Sequence[str]) -> None:

@@ -28,6 +28,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: -seconds[group_of(item)])
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to run without groups: pytest-xdist marks them in the names of tests, and not with every pytest."""
+    is_grouped = hasattr(session.config, "workerinput") and session.config.getoption("loadgroup")
+    if is_grouped and any(f"@{group_of(item)}" not in item.nodeid for item in session.items):
+        raise pytest.UsageError(f"pytest {pytest.__version__} and this pytest-xdist do not keep groups together")
+
+
 def group_of(item: pytest.Item) -> str:
     group = item.get_closest_marker("xdist_group")
     return str(group.args[0]) if group else item.nodeid

@@ -58,6 +58,7 @@ def leaky_dataset(run, folder):
     return dataset
 
 
+@pytest.mark.tensorflow
 def test_a_dataset_that_changed_at_its_place_is_refused_with_both_digests(run, tmp_path):
     noted = run.read_json(run.run)["dataset"]["digest"]
     changed = leaky_dataset(run, tmp_path / "dataset")
@@ -69,6 +70,7 @@ def test_a_dataset_that_changed_at_its_place_is_refused_with_both_digests(run, t
     assert not storage.exists(run.evaluation("test"))
 
 
+@pytest.mark.tensorflow
 def test_what_another_dataset_shares_with_the_training_is_counted_and_said_and_nothing_overwritten(run, tmp_path):
     own = hvdcells.evaluate(run)
     before = {name: storage.read_bytes(name) for name in (run.evaluation("test"), run.predictions("test"))}
@@ -105,6 +107,7 @@ def test_what_another_dataset_shares_with_the_training_is_counted_and_said_and_n
     assert "trained on" not in screen.getvalue()
 
 
+@pytest.mark.tensorflow
 def test_a_copy_elsewhere_is_the_runs_own_dataset(run, tmp_path):
     shutil.move(tmp_path / "dataset", tmp_path / "channel")
     noted = run.read_json(run.run)["dataset"]
@@ -116,6 +119,7 @@ def test_a_copy_elsewhere_is_the_runs_own_dataset(run, tmp_path):
     assert "Not shown" not in Path(run.report).read_text().partition('id="validation"')[0]
 
 
+@pytest.mark.tensorflow
 def test_another_place_says_that_another_dataset_is_meant(run, tmp_path):
     other = write_small_dataset(tmp_path / "other", {"test": [[4, 4]]}, image_size=32, seed=1)
     evaluation = hvdcells.evaluate(run, other)
@@ -133,6 +137,7 @@ def changed_manifest(dataset, **changes):
     return Dataset.open(dataset.location)
 
 
+@pytest.mark.tensorflow
 def test_other_classes_are_refused(run, tmp_path):
     other = write_small_dataset(tmp_path / "other", {"test": [[4, 4]]})
     swapped = changed_manifest(other, class_names=("all", "hem"))
@@ -140,6 +145,7 @@ def test_other_classes_are_refused(run, tmp_path):
         hvdcells.evaluate(run, swapped)
 
 
+@pytest.mark.tensorflow
 def test_whether_subjects_are_shared_is_unknown_where_a_dataset_names_none(run, tmp_path):
     other = changed_manifest(leaky_dataset(run, tmp_path / "other"), subjects_known=False)
     evaluation = hvdcells.evaluate(run, other)
@@ -157,6 +163,7 @@ def test_whether_subjects_are_shared_is_unknown_where_a_dataset_names_none(run, 
     assert f"{low:.3f}–{high:.3f}" in screen.getvalue()
 
 
+@pytest.mark.tensorflow
 def test_a_run_that_kept_no_list_of_its_images_is_not_compared(run, tmp_path):
     storage.remove(run.training_images)
     other = write_small_dataset(tmp_path / "other", {"test": [[4, 4]]})
@@ -165,6 +172,7 @@ def test_a_run_that_kept_no_list_of_its_images_is_not_compared(run, tmp_path):
     assert hvdcells.evaluate(run).name == "test"
 
 
+@pytest.mark.tensorflow
 def test_an_evaluation_of_an_earlier_version_is_said_to_be_one(run):
     kept = run.read_json(run.evaluation("validation"))
     write_json(run.evaluation("validation"), {**kept, "dataset": "somewhere"})
@@ -174,6 +182,7 @@ def test_an_evaluation_of_an_earlier_version_is_said_to_be_one(run):
     assert 'id="validation"' not in page
 
 
+@pytest.mark.tensorflow
 def test_fold_and_share_of_the_images_are_those_of_the_experiment(tmp_path):
     dataset = write_small_dataset(tmp_path / "dataset", {"train": [[8, 4], [6], [8], [4, 4]]}, num_folds=2)
     experiment = EXPERIMENT.override({"data.validation_fold": 1, "data.train_fraction": 0.5})

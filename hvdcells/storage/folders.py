@@ -88,10 +88,17 @@ def remove(location: Location) -> None:
 
 
 def remove_left_aside(location: Location) -> None:
-    """Remove from a folder the files that writers that were killed have left there."""
-    for name in names_in(location):
-        if ASIDE.fullmatch(name):
-            remove(join(location, name))
+    """Remove the files that writers that were killed have left in a folder and below it.
+
+    Only on disk is anything written aside. Links are not followed.
+    """
+    local = local_path(location)
+    if local is None:
+        return
+    for folder, _, names in os.walk(local):
+        for name in names:
+            if ASIDE.fullmatch(name):
+                Path(folder, name).unlink(missing_ok=True)
 
 
 @contextmanager

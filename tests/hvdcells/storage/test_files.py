@@ -101,10 +101,12 @@ def test_what_another_process_writes_is_seen(folder):
 
 
 def test_only_what_was_left_aside_is_removed(tmp_path):
-    for name in (".metrics.jsonl.0123abcd", ".notes.txt", "run.json"):
+    (tmp_path / "predictions").mkdir()
+    for name in (".metrics.jsonl.0123abcd", ".notes.txt", "run.json", "predictions/.test.parquet.89abcdef"):
         (tmp_path / name).write_text("")
     storage.remove_left_aside(tmp_path)
-    assert storage.names_in(tmp_path) == [".notes.txt", "run.json"]
+    assert storage.names_in(tmp_path) == [".notes.txt", "predictions", "run.json"]
+    assert storage.names_in(tmp_path / "predictions") == []
 
 
 def test_checkpoints_are_found_and_removed(folder):

@@ -18,6 +18,8 @@ from hvdcells.errors import UserError
 from hvdcells.spark.backends import HorovodOnSpark
 from hvdcells.spark.horovod_changes import applied, patching
 
+pytestmark = pytest.mark.tensorflow
+
 CHANGED = (
     (launch, "gloo_built"),
     (SparkDriverService, "get_common_interfaces"),
@@ -72,8 +74,7 @@ JOB = """
 import sys
 from hvdcells.spark.backends import HorovodOnSpark
 
-pytestmark = pytest.mark.tensorflow
-print(HorovodOnSpark(2).run("builtins:abs", -3, sys.argv[1]))
+print(HorovodOnSpark(2).run("builtins:min", 3, sys.argv[1]))
 """
 
 

@@ -8,6 +8,8 @@ from horovod.spark.driver.driver_service import SparkDriverService
 
 from hvdcells.spark.horovod_changes.rendezvous import choose_interfaces, reachable_interfaces
 
+pytestmark = pytest.mark.tensorflow
+
 DRIVER = {"lo": [("127.0.0.1", 1)], "eth0": [("10.0.0.1", 1)]}
 
 
@@ -56,7 +58,6 @@ import contextlib, os, sys, types
 from hvdcells.spark.horovod_changes.rendezvous import gloo_not_probed
 from horovod.runner import launch
 
-pytestmark = pytest.mark.tensorflow
 # What the forked child imports: TensorFlow would take seconds.
 sys.modules["horovod.tensorflow"] = types.SimpleNamespace(gloo_built=lambda: True)
 forks, ran = [], []

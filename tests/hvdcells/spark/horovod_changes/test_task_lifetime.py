@@ -79,6 +79,10 @@ def test_horovod_as_it_is_holds_semaphores_after_a_command_and_changed_it_does_n
 
 
 def test_a_command_is_aborted_as_before():
+    """Otherwise it takes its 600 seconds, longer than a test may.
+
+    How it ended is not asked: psutil and subprocess both wait for the shell, and where psutil is first, Horovod says 0.
+    """
     abort, service = threading.Event(), task_service(None)
 
     class AbortsAtFirstWord(Kept):
@@ -89,7 +93,7 @@ def test_a_command_is_aborted_as_before():
         ending_with_its_rank,
         lambda: service._run_command("echo started; sleep 600", {}, abort, AbortsAtFirstWord()),
     )
-    assert service.command_exit_code() != 0
+    assert service.command_exit_code() is not None
 
 
 def test_tasks_are_sent_horovods_own_mapper_within_ours_and_import_nothing_of_ours(monkeypatch):

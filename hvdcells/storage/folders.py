@@ -11,7 +11,7 @@ from typing import Any
 
 from hvdcells.storage import retries
 from hvdcells.storage.files import ASIDE
-from hvdcells.storage.locations import Location, filesystem, join, local_path
+from hvdcells.storage.locations import Location, filesystem, local_path
 
 
 def exists(location: Location) -> bool:

@@ -15,6 +15,15 @@ from hvdcells.errors import UserError
 from hvdcells.runs.directory import RunDirectory
 from tests.processes import ROOT
 from tests.small_dataset import write_small_dataset
+from tests.suite.leftovers import variables_of
+
+
+@pytest.fixture(autouse=True)
+def temporary_folder(tmp_path, monkeypatch):
+    """The Spark of a cluster ends with its hosts, and so without removing its files."""
+    for name, value in variables_of(tmp_path).items():
+        monkeypatch.setenv(name, value)
+
 
 TRAIN = """
 import sys, hvdcells

@@ -16,6 +16,7 @@ from etl.verify import verify
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from tests.etl.cells import cell, write_cnmc, write_image
+from tests.suite.leftovers import variables_of
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -97,7 +98,11 @@ def test_a_run_killed_twice_is_no_dataset_until_it_is_run_to_its_end(spark, tmp_
     finished = {}
     for condition in (lambda: finished_files(dataset)[0], lambda: all_are_decoded_and_some_written_anew(dataset)):
         process = subprocess.Popen(
-            command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command(*arguments),
+            env={**os.environ, **variables_of(tmp_path)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
             wait_for(condition, process, "stage to be killed in")

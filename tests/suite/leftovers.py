@@ -25,9 +25,18 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     folder = config.stash[FOLDER] = Path(tempfile.mkdtemp(prefix="hvdcells-tests-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-    os.environ["SPARK_LOCAL_DIRS"] = str(folder)
-    os.environ["SPARK_SUBMIT_OPTS"] = os.environ["SPARK_DAEMON_JAVA_OPTS"] = f"-Djava.io.tmpdir={folder}"
+    tempfile.tempdir = str(folder)
+    os.environ.update(variables_of(folder))
+
+
+def variables_of(folder: Path) -> dict[str, str]:
+    """Return environment variables for processes whose temporary files, Java's too, shall lie in a folder.
+
+    Java that is killed cannot remove its own: a test that does so gives it a folder of the test.
+    """
+    java = f"-Djava.io.tmpdir={folder}"
+    named = {"TMPDIR": str(folder), "SPARK_LOCAL_DIRS": str(folder)}
+    return {**named, "SPARK_SUBMIT_OPTS": java, "SPARK_DAEMON_JAVA_OPTS": java}
 
 
 @pytest.hookimpl(trylast=True)  # after the workers of pytest-xdist have ended

@@ -52,12 +52,11 @@ class SplitSection:
     @property
     def lacks_intervals(self) -> bool:
         """Whether a score that is defined has no interval."""
-        shown = [
-            pair
+        return any(
+            score is not None and interval is None
             for row in self.scores
-            for pair in ((row.by_image, row.interval), (row.by_subject, row.subject_interval))
-        ]
-        return any(score is not None and interval is None for score, interval in shown)
+            for score, interval in ((row.by_image, row.interval), (row.by_subject, row.subject_interval))
+        )
 
 
 def split_section(facts: SplitFacts) -> SplitSection:

@@ -28,17 +28,16 @@ def compare_with_training(run: RunDirectory, dataset: Dataset, split: str) -> Ot
     """Compare a split of another dataset with what a run was trained and validated on.
 
     Raises:
-        UserError: the dataset has other classes or no such split, or the run is of an earlier version and does not say
-            what it saw.
+        UserError: the dataset has other classes or no such split, or the run does not say what it saw.
     """
     from hvdcells.storage import parquet
 
     own = run.read_json(run.run)["dataset"]
     if not storage.exists(run.training_images):
         raise UserError(
-            f"the run {run.location} is of an earlier version, which did not keep what a run was trained on",
-            "a run that can be compared with another dataset, lest images or subjects trained on are taken for a test",
-            "evaluate it on the dataset it was trained on, or train it again",
+            f"{run.training_images} is not there: an earlier version made the run, or this is not the whole of it",
+            "the list of what was trained on, lest images or subjects that are in it pass for a test",
+            "evaluate the run on the dataset it was trained on, name the whole run, or train it again",
         )
     class_names = dataset.manifest.class_names
     if list(class_names) != own["class_names"]:

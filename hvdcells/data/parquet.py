@@ -50,7 +50,8 @@ def open_parquet(location: str, file: NamedFile) -> ParquetFile:
             # A row group then costs one read per column. Reading ahead, as fsspec does on object stores, would fetch
             # row groups that the plan gives to other ranks.
             opened = ParquetFile(RemoteFile(where))
-    if not opened.schema_arrow.equals(SCHEMA):
+        columns = opened.schema_arrow
+    if not columns.equals(SCHEMA):
         raise UserError(f"{where} holds other columns than a dataset's", ", ".join(SCHEMA.names), DAMAGED)
     found = [opened.metadata.row_group(number).num_rows for number in range(opened.num_row_groups)]
     if found != list(file.rows_per_row_group):
@@ -102,7 +103,7 @@ def _damage_named(where: str, expected: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise UserError(f"{where} is missing", expected, DAMAGED) from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         # By an OSError pyarrow says both that the disk or the network failed, and that the content is no Parquet.
         if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
             raise

@@ -149,6 +149,16 @@ def test_a_damaged_file_is_named(tmp_path, damage):
     assert len(read(dataset, [3, 4])) == 2
 
 
+def test_a_footer_whose_names_are_no_text_is_damage(tmp_path):
+    dataset = write_small_dataset(tmp_path, GROUPS)
+    file = tmp_path / "images/split=train/part-00000.parquet"
+    content = file.read_bytes()
+    assert b"subject" in content[-4096:]
+    file.write_bytes(content.replace(b"subject", b"\xff\xff\xffject"))
+    with pytest.raises(UserError, match=r"part-00000\.parquet (cannot be read|holds other columns)"):
+        read(dataset, [0])
+
+
 def test_an_error_of_the_disk_is_not_taken_for_damage(tmp_path, monkeypatch):
     def fails(*_, **__):
         raise OSError(errno.EIO, "Input/output error")

@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-LEFT_BY_TENSORFLOW = "__autograph_generated_file*"  # to be deleted, with its use, once AutoGraph leaves none
+LEFT_BY_KILLED = ("__autograph_generated_file*", "tmp????????")
+"""What libraries name by themselves, and a rank that a test kills cannot remove. Ours all bear our name."""
 END_SECONDS = 60
 """The longest that processes of the suite may take to end after the workers of pytest-xdist, as Java does."""
 FOLDER, LEFT = pytest.StashKey[Path](), pytest.StashKey[list[str]]()
@@ -46,7 +47,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if folder is None or session.config.getoption("dist", "no") == "no":
         return
     _, alive = psutil.wait_procs(_processes_that_use(folder), timeout=END_SECONDS)
-    left = sorted(path.name for path in set(folder.iterdir()) - set(folder.glob(LEFT_BY_TENSORFLOW)))
+    left = sorted(path.name for path in folder.iterdir() if not any(path.match(known) for known in LEFT_BY_KILLED))
     session.config.stash[LEFT] = left + [f"process {each.pid}: {' '.join(each.cmdline())}" for each in alive]
     if session.config.stash[LEFT]:
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED

@@ -22,7 +22,7 @@ from tests.processes import ROOT
 from tests.standalone import WorkerHost, standalone_cluster
 
 MARKER = "where_a_rank_runs"
-LARGE_BYTES = 8 << 20
+LARGE_BYTES = 256 << 10
 
 MODEL = """\
 import sys

@@ -1,8 +1,6 @@
 """Horovod on Spark: one process per Spark task, gradients reduced over a ring at every step."""
 
-import importlib
 import os
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -106,9 +104,6 @@ class HorovodOnSpark:
         """Hold a Spark session with a free slot for each worker; see `Backend.ready`."""
         self.check()
         began = time.monotonic()
-        # Importing Horovod takes as long as a third of the JVM's start, and the JVM does not need this process.
-        importing = threading.Thread(target=importlib.import_module, args=("horovod.spark",))
-        importing.start()
         serve = self._is_local and os.environ.get(RANK_SERVER_VARIABLE) != "0"
         executable = rank_executable(RANK_MODULES, {**RANK_ENVIRONMENT, **os.environ}) if serve else None
         with spark_session(self.master, self.num_workers, self.conf) as spark:
@@ -116,7 +111,6 @@ class HorovodOnSpark:
             refuse_settings(spark)
             wait_for_slots(spark, self.num_workers, self.start_timeout_seconds)
             refuse_executors(spark, self.num_workers, dataset, run)
-            importing.join()
             self._ready = _Ready(spark, executable, began)
             try:
                 yield

@@ -66,7 +66,7 @@ def test_memory_that_is_none_is_refused():
 
 @pytest.mark.usefixtures("hosts_allowed")
 @pytest.mark.hosts
-@pytest.mark.slow
+@pytest.mark.slow(seconds=60)
 @pytest.mark.ranks
 @pytest.mark.spark
 def test_each_worker_trains_on_its_own_host(tmp_path):

@@ -55,6 +55,8 @@ def assert_each_epoch_is_there_once(run):
     assert not [path for path in Path(run).rglob(".*") if path.is_file()], "left aside by a writer that was killed"
 
 
+@pytest.mark.xdist_group("one rank killed")
+@pytest.mark.slow(seconds=60)
 def test_one_rank_killed_with_its_driver_goes_on_to_the_same_weights(dataset, tmp_path):
     expected = uninterrupted(dataset, tmp_path / "whole", workers=1)
     run = tmp_path / "killed"
@@ -70,6 +72,8 @@ def test_one_rank_killed_with_its_driver_goes_on_to_the_same_weights(dataset, tm
     assert_each_epoch_is_there_once(run)
 
 
+@pytest.mark.xdist_group("two ranks stopped")
+@pytest.mark.slow(seconds=150)
 def test_two_ranks_stopped_in_every_way_come_to_the_same_weights(dataset, tmp_path):
     expected = uninterrupted(dataset, tmp_path / "whole", workers=2)
     run = tmp_path / "killed"

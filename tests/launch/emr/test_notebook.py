@@ -20,7 +20,7 @@ def test_the_notebook_is_kept_without_outputs():
 
 @pytest.mark.spark
 @pytest.mark.ranks
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_the_notebook_goes_from_images_to_scores(tmp_path):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     [number] = [number for number, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", [])]

@@ -30,7 +30,7 @@ def test_it_is_kept_without_outputs():
         assert cell.get("execution_count") is None
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=60)
 @pytest.mark.ranks
 @pytest.mark.spark
 def test_it_goes_from_images_to_a_tuned_model(tmp_path, monkeypatch):

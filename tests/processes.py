@@ -4,12 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+
+from tests.suite.leftovers import variables_of
 
 ROOT = Path(__file__).parent.parent
 MARK = "HVDCELLS_TEST_MARK"
@@ -80,13 +83,20 @@ class Command:
 
 @contextmanager
 def command(*arguments: object, **environment: str) -> Iterator[Command]:
-    """Run `hvdcells` in the block; whatever of it lives after the block is killed."""
-    running = Command(*arguments, **environment)
-    try:
-        yield running
-    finally:
-        for process in running.processes():
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
-        running._stdout.close()
-        running.process.wait()
+    """Run `hvdcells` in the block; whatever of it lives after the block is killed.
+
+    It has a temporary folder of its own, since what is killed leaves its files: a rank that saves a model, Java, and
+    the rank server, which is killed here before it can clear away for its driver.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        running = Command(*arguments, **{**variables_of(Path(folder)), **environment})
+        try:
+            yield running
+        finally:
+            alive = running.processes()
+            for process in alive:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGKILL)
+            running._stdout.close()
+            running.process.wait()
+            psutil.wait_procs(alive, timeout=60)

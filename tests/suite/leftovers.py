@@ -9,8 +9,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-LEFT_BY_KILLED = ("__autograph_generated_file*", "tmp????????")
-"""What libraries name by themselves, and a rank that a test kills cannot remove. Ours all bear our name."""
 END_SECONDS = 60
 """The longest that processes of the suite may take to end after the workers of pytest-xdist, as Java does."""
 FOLDER, LEFT = pytest.StashKey[Path](), pytest.StashKey[list[str]]()
@@ -47,7 +45,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if folder is None or session.config.getoption("dist", "no") == "no":
         return
     _, alive = psutil.wait_procs(_processes_that_use(folder), timeout=END_SECONDS)
-    left = sorted(path.name for path in folder.iterdir() if not any(path.match(known) for known in LEFT_BY_KILLED))
+    left = sorted(f"{path.name}: {', '.join(_names_in(path))}" for path in folder.iterdir())
     session.config.stash[LEFT] = left + [f"process {each.pid}: {' '.join(each.cmdline())}" for each in alive]
     if session.config.stash[LEFT]:
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
@@ -58,6 +56,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section(f"left by the suite in {config.stash[FOLDER]}", red=True)
         for each in left:
             terminalreporter.write_line(each)
+
+
+def _names_in(path: Path) -> list[str]:
+    """What lies in a folder tells who has left it."""
+    return sorted(each.name for each in path.iterdir())[:5] if path.is_dir() else []
 
 
 def _processes_that_use(folder: Path) -> list[psutil.Process]:

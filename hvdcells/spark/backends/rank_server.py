@@ -97,6 +97,7 @@ def serve(listener: socket.socket) -> None:
     A client's message is answered by the rank's exit status, once it has one. A client that is gone takes its rank
     with it.
     """
+    folder = Path(listener.getsockname()).parent
     clients: dict[int, socket.socket] = {}  # by the process id of the rank
     woken, wake = socket.socketpair()
     for end in (woken, wake):
@@ -111,8 +112,10 @@ def serve(listener: socket.socket) -> None:
                 if source == sys.stdin.fileno():
                     for rank in clients:
                         os.kill(rank, signal.SIGKILL)
+                    for rank in clients:
+                        os.waitpid(rank, 0)  # until then it may write
                     # A driver that was killed has left it, and nobody else would remove it.
-                    shutil.rmtree(Path(listener.getsockname()).parent, ignore_errors=True)
+                    shutil.rmtree(folder, ignore_errors=True)
                     os._exit(0)
                 elif source is listener:
                     client, _ = listener.accept()
@@ -123,7 +126,7 @@ def serve(listener: socket.socket) -> None:
                         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                         for other in (listener, woken, wake, client, *clients.values()):
                             other.close()
-                        become_rank(request, streams)
+                        become_rank(request, streams, folder)
                     for stream in streams:
                         os.close(stream)
                     clients[rank] = client
@@ -152,8 +155,11 @@ def _receive(client: socket.socket) -> tuple[Request, list[int]]:
         return json.loads(body.read(int.from_bytes(size, "big"))), streams
 
 
-def become_rank(request: Request, streams: Sequence[int]) -> None:
-    """Run the module that a client asks for, with its arguments, environment, folder and streams; does not return."""
+def become_rank(request: Request, streams: Sequence[int], temporary: Path) -> None:
+    """Run the module that a client asks for, with its arguments, environment, folder and streams; does not return.
+
+    Its temporary files lie in the server's folder: a rank is killed when another one fails, and leaves them.
+    """
     exit_code = 1
     try:
         for number, stream in enumerate(streams):
@@ -161,7 +167,8 @@ def become_rank(request: Request, streams: Sequence[int]) -> None:
             os.close(stream)
         os.chdir(request["folder"])
         os.environ.clear()
-        os.environ.update(request["environment"])
+        os.environ.update(request["environment"], TMPDIR=str(temporary))
+        tempfile.tempdir = None  # what the server found may be elsewhere
         known = set(sys.path)
         sys.path[:0] = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p not in known]
         _, module, *sys.argv[1:] = request["arguments"]

@@ -114,7 +114,8 @@ def _start_worker(stack: ExitStack, container: Container, spec: ClusterSpec, sta
     words = ["worker.Worker", "--host", container.current_host, "--cores", str(cores)]
     words += ["--memory", f"{int(spec.memory_gib * 1024)}m", master_address(container)]
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hvdcells-spark-", ignore_cleanup_errors=True))
-    _start(stack, container, words, {"SPARK_WORKER_OPTS": options, "SPARK_WORKER_DIR": folder})
+    # Ranks that are killed leave temporary files: they go with the folder.
+    _start(stack, container, words, {"SPARK_WORKER_OPTS": options, "SPARK_WORKER_DIR": folder, "TMPDIR": folder})
 
 
 def _start(stack: ExitStack, container: Container, words: list[str], environment: dict[str, str] | None = None) -> None:

@@ -14,11 +14,13 @@ from hvdcells.spark.backends import rank_server
 from hvdcells.spark.backends.rank_server import RankServer, rank_executable
 
 MODULE = """
-    import os, sys, time
+    import os, sys, tempfile, time
     print("hello from", sys.argv[1:], os.environ["HVDCELLS_TEST"], os.getcwd(), "json" in sys.modules, flush=True)
     if sys.argv[1] == "exit": sys.exit(int(sys.argv[2]))
     if sys.argv[1] == "raise": raise ValueError("on purpose")
-    if sys.argv[1] == "kill": os.kill(os.getpid(), 9)
+    if sys.argv[1] == "kill":
+        print(tempfile.mkdtemp(), flush=True)
+        os.kill(os.getpid(), 9)
     if sys.argv[1] == "wait":
         print(os.getpid(), flush=True)
         time.sleep(600)
@@ -61,10 +63,13 @@ def test_an_exception_is_shown_and_ends_the_client_with_1(start):
     assert "ValueError: on purpose" in err
 
 
-def test_a_killed_rank_ends_its_client_by_the_same_signal(start):
+def test_a_killed_rank_ends_its_client_by_the_same_signal_and_what_it_leaves_goes_with_the_server(start):
     client = start("kill")
-    client.communicate(timeout=60)
+    out, _ = client.communicate(timeout=60)
     assert client.returncode == -signal.SIGKILL
+    left = Path(out.splitlines()[1])
+    assert left.is_dir()
+    assert left.parent == Path(client.args[0]).parent  # the folder that `close` removes
 
 
 def test_ranks_of_one_server_do_not_wait_for_each_other(start):

@@ -129,5 +129,7 @@ class Dataset:
         for file in self.split(split).files:
             with open_parquet(self.location, file) as opened:
                 frames.append(opened.read(columns=list(columns)).to_pandas())
-        rows = pd.concat(frames, ignore_index=True)
-        return rows[self.chosen_images[split]].reset_index(drop=True) if split in self.chosen_images else rows
+        rows: pd.DataFrame = pd.concat(frames, ignore_index=True)
+        if split in self.chosen_images:
+            rows = rows[self.chosen_images[split]].reset_index(drop=True)
+        return rows

@@ -69,7 +69,8 @@ def encode(square: NDArray[np.uint8], encoding: ImageEncoding) -> bytes:
     """Return one RGB image of shape (size, size, 3) as it is stored."""
     column = ImageColumn(1, square.shape[0], encoding)
     column.add(np.ascontiguousarray(square[..., ::-1]))
-    return column.take()[0].as_py()
+    stored: bytes = column.take()[0].as_py()
+    return stored
 
 
 def largest_stored_bytes(image_size: int) -> int:
@@ -100,7 +101,8 @@ def decode_raw(stored: bytes | pa.Buffer) -> NDArray[np.uint8]:
         DamagedImageError: it is no such array.
     """
     try:
-        return npy.read_array(io.BytesIO(stored), allow_pickle=False)
+        array: NDArray[np.uint8] = npy.read_array(io.BytesIO(stored), allow_pickle=False)
+        return array
     except Exception as error:  # the parsing of the header raises nearly everything
         raise DamagedImageError(f"damaged stored image: {error}") from None
 

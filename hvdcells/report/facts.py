@@ -53,7 +53,7 @@ class RunFacts:
     @property
     def keeps_last_epoch(self) -> bool:
         """Whether the last epoch's model is kept, whatever its score."""
-        return self.experiment.get("training", {}).get("select") == "last"
+        return bool(self.experiment.get("training", {}).get("select") == "last")
 
 
 def gather(directory: RunDirectory) -> RunFacts:

@@ -162,7 +162,8 @@ class RunDirectory:
 
     def read_json(self, location: str) -> dict[str, Any]:
         """Read one of the run's JSON files."""
-        return json.loads(storage.read_text(location))
+        content: dict[str, Any] = json.loads(storage.read_text(location))
+        return content
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Return the records of all epochs, in order."""

@@ -108,14 +108,15 @@ class _Owner:
     def _read(self) -> dict[str, Any] | None:
         """Return the word of whoever owns the folder; None where there is none, or none that was written whole."""
         try:
-            return json.loads(storage.read_text(self._file))
+            word: dict[str, Any] = json.loads(storage.read_text(self._file))
+            return word
         except (FileNotFoundError, ValueError):
             return None
 
 
 def _lives(word: dict[str, Any]) -> bool:
     if word["host"] != platform.node():
-        return time.time() - word["renewed"] < DEAD_AFTER_SECONDS
+        return bool(time.time() - word["renewed"] < DEAD_AFTER_SECONDS)
     try:
         process = psutil.Process(word["pid"])
         return process.create_time() == word["process_began"] and process.status() != psutil.STATUS_ZOMBIE

@@ -1,7 +1,7 @@
 """Locations: a local path, or a URL such as `s3://bucket/prefix`, and the file system that is behind it."""
 
 import os
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import fsspec
 from fsspec import AbstractFileSystem
@@ -23,7 +23,8 @@ def filesystem(location: Location) -> tuple[AbstractFileSystem, str]:
     """
     location = os.fspath(location)
     try:
-        return fsspec.core.url_to_fs(location)
+        found: tuple[Any, str] = fsspec.core.url_to_fs(location)
+        return found
     except Exception as error:  # ValueError, ImportError, or whatever the client's constructor raises
         # What was asked for is a place on this disk, so the fault is not the address's.
         if "://" not in location:

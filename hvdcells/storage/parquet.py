@@ -79,7 +79,8 @@ def read_rows(location: Location) -> "pd.DataFrame":
     Raises:
         FileNotFoundError: nothing is there.
     """
-    return read_table(location).to_pandas()
+    rows: pd.DataFrame = read_table(location).to_pandas()
+    return rows
 
 
 def read_schema(location: Location) -> pa.Schema:

@@ -66,4 +66,4 @@ def default_region() -> str:
         region = boto3.Session().region_name
     if region is None:
         raise UserError("no region", "the AWS region of your buckets", "give --region or export AWS_DEFAULT_REGION")
-    return region
+    return str(region)

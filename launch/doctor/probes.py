@@ -155,6 +155,7 @@ def horovod_facts() -> dict[str, Any]:
         return {"error": f"loading it took more than {CHILD_SECONDS:g} s"}
     for line in done.stdout.splitlines():
         if line.startswith("FACTS "):
-            return json.loads(line.removeprefix("FACTS "))
+            facts: dict[str, Any] = json.loads(line.removeprefix("FACTS "))
+            return facts
     said = [line for line in done.stderr.splitlines() if line.strip()]
     return {"error": said[-1][:300] if said else f"it ended with status {done.returncode}"}

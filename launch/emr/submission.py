@@ -62,7 +62,7 @@ def prepare(launch: EmrLaunch, s3: Any) -> dict[str, Any]:
 def start(emr: Any, request: dict[str, Any]) -> str:
     """Send a request for a cluster, the one that costs money, and return the cluster's id."""
     with aws_errors("starting an EMR cluster"):
-        return emr.run_job_flow(**request)["JobFlowId"]
+        return str(emr.run_job_flow(**request)["JobFlowId"])
 
 
 def prepare_steps(launch: EmrLaunch, cluster_id: str, s3: Any) -> dict[str, Any]:

@@ -102,4 +102,4 @@ def start_job(stage: JobStage, request: dict[str, Any], sagemaker: Any) -> str:
     kind = KINDS[stage]
     with aws_errors(f"starting the job {request[kind.name_key]}"):
         getattr(sagemaker, kind.create)(**request)
-    return request[kind.name_key]
+    return str(request[kind.name_key])

@@ -19,11 +19,11 @@ def keras_of(model: Any) -> ModuleType:
         TypeError: it is no Keras model.
     """
     if isinstance(model, tf_keras.Model):
-        return tf_keras
+        return importlib.import_module("tf_keras")
     import keras
 
     if isinstance(model, keras.Model):
-        return keras
+        return importlib.import_module("keras")
     raise TypeError(f"{type(model).__name__} is no Keras model")
 
 

@@ -40,4 +40,5 @@ def with_converted_layers(model: Any) -> Callable[..., tf.Tensor]:
     for the small CNN.
     """
     autograph = tf.__internal__.autograph
-    return autograph.tf_convert(model, autograph.control_status_ctx())
+    converted: Callable[..., Any] = autograph.tf_convert(model, autograph.control_status_ctx())
+    return converted

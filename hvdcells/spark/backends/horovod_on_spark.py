@@ -149,7 +149,7 @@ class HorovodOnSpark:
         worker_log = WorkerOutput(shown=False)
         try:
             with applied() as ending:
-                return horovod.spark.run(
+                results: list[Any] = horovod.spark.run(
                     _run_noting_failure,
                     args=(entry, argument, logs),
                     num_proc=self.num_workers,
@@ -162,6 +162,7 @@ class HorovodOnSpark:
                     stderr=worker_log,
                     verbose=0,
                 )
+            return results
         except Exception as error:
             if ending.signal is not None:
                 raise KeyboardInterrupt(ending.signal) from None

@@ -40,8 +40,9 @@ test: $(STAMP) ## Run all tests (about ten minutes on 2 cores; WORKERS=… at on
 test-fast: $(STAMP) ## Run the tests that need no TensorFlow, no Java, no hosts and no AWS (a minute)
 	$(PYTEST) --fast
 
-coverage: $(STAMP) ## Run all tests and tell the lines that they and all their processes cover
+coverage: $(STAMP) ## Run all tests and write into the README what they and all their processes cover
 	$(PYTEST) --cov --cov-report=term:skip-covered
+	$(RUN)/python -m tests.suite.coverage_told
 
 lint: $(STAMP) ## Check style, format, types and the rooms' imports
 	$(RUN)/ruff check

@@ -48,10 +48,12 @@ def environment() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Return the commit of the checkout this code runs from; None for an installed package."""
-    command: Sequence[str] = ("git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD")
+    """Return the commit of the checkout this code runs from; None for an installed package, even inside a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    command: Sequence[str] = ("git", "-C", str(root), "rev-parse", "--show-toplevel", "HEAD")
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except OSError:
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    top, _, head = done.stdout.strip().partition("\n")
+    return head if done.returncode == 0 and Path(top) == root else None

@@ -3,6 +3,7 @@
 `manifest.json` is written last by the ETL stage. No manifest, no dataset.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -32,6 +33,11 @@ SYNTHETIC_NOTICE = (
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def default_positive_classes(class_names: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes that count as ill where nobody says: of two that of label 1, of more none."""
+    return tuple(class_names[1:]) if len(class_names) == 2 else ()
 
 
 class ParquetFile(_Frozen):
@@ -102,8 +108,11 @@ class Manifest(_Frozen):
     versions: dict[str, str]
     image_size: Annotated[int, Field(ge=SMALLEST_IMAGE_SIZE, le=LARGEST_IMAGE_SIZE)]
     image_encoding: ImageEncoding
-    class_names: tuple[str, ...]
-    """Class name by label; label 1 is the cancer class."""
+    class_names: Annotated[tuple[str, ...], Field(min_length=2)]
+    """Class name by label."""
+    positive_classes: tuple[str, ...] = ()
+    """Classes that count as ill, for sensitivity and specificity: with two classes and nothing else said that of label
+    1; with more, and nothing said, none."""
     subjects_known: bool = True
     channel_mean: tuple[float, float, float]
     """Mean of each RGB channel over the training split, in 0–255."""
@@ -124,6 +133,28 @@ class Manifest(_Frozen):
     """Images the source gives no label for: counted and left aside."""
     shards: tuple[str, ...] = ()
     """The ETL stage's units of decoding, from which `--update` starts."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _positive_unless_said(cls, values: Any) -> Any:
+        # A manifest from before there was the field has two classes, and label 1 is the class that counts as ill.
+        if isinstance(values, dict) and "positive_classes" not in values:
+            names = values.get("class_names")
+            if isinstance(names, list | tuple):
+                return values | {"positive_classes": default_positive_classes(names)}
+        return values
+
+    @model_validator(mode="after")
+    def _classes_make_sense(self) -> Self:
+        names, positive = set(self.class_names), set(self.positive_classes)
+        if len(names) < len(self.class_names):
+            raise ValueError(f"class names are not unique: {', '.join(self.class_names)}")
+        if not positive <= names or positive == names:
+            raise ValueError(
+                f"positive classes {', '.join(self.positive_classes)}; expected some, and not all, of the classes "
+                f"{', '.join(self.class_names)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _row_groups_can_be_held(self) -> Self:

@@ -38,10 +38,11 @@ from benchmarks.harness import (
     write_result,
 )
 from etl.images import normalise
-from etl.images.decode import decode
 from etl.options import CNMC_CROP
 from hvdcells.data.columns import ImageEncoding
 from hvdcells.data.stored_images import ImageColumn
+from hvdcells.images import prepare as steps
+from hvdcells.images.decode import decode
 from hvdcells.spark.session import spark_session
 
 NUM_WARM_UP_IMAGES = 1024
@@ -174,7 +175,7 @@ def stage_seconds(clocks: list[methods.StageClock]) -> dict[str, float]:
 
 def milliseconds_per_image(files: list[str], encoding: ImageEncoding) -> dict[str, float]:
     """Time each step of one image by itself, on one core."""
-    normalise.use_one_thread()
+    steps.use_one_thread()
     column = ImageColumn(1, methods.IMAGE_SIZE, encoding)
     spent: dict[str, float] = {}
 
@@ -188,8 +189,8 @@ def milliseconds_per_image(files: list[str], encoding: ImageEncoding) -> dict[st
         content = timed("read", Path(path).read_bytes)
         pixels = timed("decode", decode, content)
         timed("content hash", normalise.content_hash, pixels)
-        cut = timed("crop", normalise.centre_square, pixels, CNMC_CROP)
-        square = timed("resize", normalise.resize, cut, methods.IMAGE_SIZE)
+        cut = timed("crop", steps.centre_square, pixels, CNMC_CROP)
+        square = timed("resize", steps.resize, cut, methods.IMAGE_SIZE)
         timed("perceptual hash", normalise.perceptual_hash, square)
         timed("channel sums", _channel_sums, square)
         timed("encode", column.add, square)

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl import listener
 from etl.dataset.petastorm import unischema
 from etl.options import CNMC_CROP, EtlOptions
 from etl.pipeline import run_etl
 from hvdcells.data.columns import ImageEncoding
+from hvdcells.spark import listener
 
 if TYPE_CHECKING:
     from multiprocessing.pool import Pool

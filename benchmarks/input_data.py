@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from etl.demo_cells.generator import synthesize
-from etl.images import normalise
-from etl.images.decode import decode
 from etl.options import CNMC_CROP, EtlOptions
 from etl.pipeline import run_etl
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import MANIFEST_NAME
 from hvdcells.data.stored_images import encode
+from hvdcells.images.decode import decode
+from hvdcells.images.prepare import square_of
 from hvdcells.spark.session import spark_session
 
 IMAGE_SIZE = 224
@@ -82,7 +82,7 @@ def _write_variants(cells: Path, images: Path) -> None:
         split = "validation" if path.stem.split("_")[2:4] == ["1", "1"] else "train"
         target = images / split / path.stem.rpartition("_")[2]
         target.mkdir(parents=True, exist_ok=True)
-        square = normalise.resize(normalise.centre_square(decode(path.read_bytes()), CNMC_CROP), IMAGE_SIZE)
+        square = square_of(decode(path.read_bytes()), IMAGE_SIZE, CNMC_CROP)
         for number, image in enumerate(_flips_and_turns(square)):
             (target / f"{path.stem}-{number}.png").write_bytes(encode(image, "png"))
 

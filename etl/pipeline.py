@@ -14,7 +14,6 @@ from etl.dataset.overview import write_overview
 from etl.dataset.petastorm import write_common_metadata
 from etl.leakage.find import find_duplicates
 from etl.leakage.report import leakage_report
-from etl.listener import Listener, counted_stage
 from etl.options import EtlOptions
 from etl.placement.decide import Duplicates, decide_placement
 from etl.placement.place import Placement
@@ -27,6 +26,7 @@ from etl.shards.update import keep_known_shards
 from etl.source.rows import Kind
 from hvdcells import storage
 from hvdcells.data.manifest import Manifest
+from hvdcells.spark.listener import Listener, counted_stage
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from etl.dataset import work_folder
 from etl.demo_cells.marker import SyntheticMarker, read_marker
-from etl.listener import Listener
 from etl.options import EtlOptions
 from etl.placement.decide import decide_placement
 from etl.placement.place import Placement
@@ -15,6 +14,7 @@ from etl.source.listing import Listing
 from hvdcells import storage
 from hvdcells.data.manifest import Manifest
 from hvdcells.errors import UserError
+from hvdcells.spark.listener import Listener
 
 NO_VALIDATION = (
     "the source brings no images for validation: whole subjects of its training side are taken for it "

@@ -11,6 +11,7 @@ from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD, ImageEncoding, arrow_schema
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.stored_images import DamagedImageError, decode_stored
+from hvdcells.images.prepare import use_one_thread
 from hvdcells.storage import parquet
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def read_facts(spark: "SparkSession", dataset: Dataset) -> "DataFrame":
     expected = _Expected(manifest.image_size, manifest.image_encoding, manifest.class_names)
 
     def look(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        normalise.use_one_thread()
+        use_one_thread()
         for batch in batches:
             for file in batch.to_pylist():
                 yield from _facts_of_file(**file, expected=expected)

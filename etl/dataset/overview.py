@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 
 from etl.dataset.work_folder import OVERVIEW_NAME
-from etl.images.decode import Pixels
 from hvdcells import storage
 from hvdcells.data.columns import SPLITS
 from hvdcells.data.manifest import Manifest
 from hvdcells.data.stored_images import decode_stored
+from hvdcells.images.decode import Pixels
 from hvdcells.storage.parquet import open_parts
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""One image: pixels → centre crop → square of the wanted size, and what is learnt about it on the way.
+"""One image: its file → the square of the wanted size, and what is learnt about it on the way.
 
 Plain numpy and OpenCV; nothing of Spark.
 """
@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import xxhash
 
-from etl.images.decode import Pixels, decode_bgr
+from hvdcells.images.decode import Pixels, decode_bgr
+from hvdcells.images.prepare import square_of
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def process(content: bytes, image_size: int, crop: int) -> NormalisedImage:
         Unreadable: the bytes are no whole image that can be brought to RGB uint8.
     """
     pixels = decode_bgr(content)
-    square = resize(centre_square(pixels, crop), image_size)
+    square = square_of(pixels, image_size, crop)
     # Sums of uint8 are whole numbers, and OpenCV's norms of single planes are the fastest way to them.
     planes = cv2.split(square)
     sums, square_sums = _rgb_norms(planes, cv2.NORM_L1), _rgb_norms(planes, cv2.NORM_L2SQR)
@@ -66,30 +67,3 @@ def perceptual_hash(square: Pixels) -> int:
     low = cv2.dct(grey.astype(np.float32))[:8, :8].ravel()
     bits = np.packbits(low > np.partition(low, 32)[32]).tobytes()
     return int.from_bytes(bits, "big", signed=True)
-
-
-def centre_square(pixels: Pixels, crop: int) -> Pixels:
-    """Cut the centre square of side `crop` (0: the largest); what the image does not cover stays black."""
-    height, width = pixels.shape[:2]
-    side = crop or min(height, width)
-    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
-    cut = pixels[top : top + side, left : left + side]
-    if cut.shape[:2] == (side, side):
-        return cut
-    padded = np.zeros((side, side, 3), np.uint8)
-    above, before = (side - cut.shape[0]) // 2, (side - cut.shape[1]) // 2
-    padded[above : above + cut.shape[0], before : before + cut.shape[1]] = cut
-    return padded
-
-
-def resize(square: Pixels, image_size: int) -> Pixels:
-    """Resize a square to (image_size, image_size, 3): by area when it shrinks, by cubic interpolation when it grows."""
-    if square.shape[0] == image_size:
-        return np.ascontiguousarray(square)
-    method = cv2.INTER_AREA if square.shape[0] > image_size else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(square, (image_size, image_size), interpolation=method), np.uint8)
-
-
-def use_one_thread() -> None:
-    """Keep OpenCV to the thread it is called on: Spark runs one task per core already."""
-    cv2.setNumThreads(0)

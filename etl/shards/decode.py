@@ -7,14 +7,15 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from etl.images import decode, normalise
-from etl.listener import CountImages
+from etl.images import normalise
 from etl.shards.findings import Decoding, ImageFinding, read_findings, write_findings
 from etl.shards.parquet import PlacedImage, StoredRow, row_groups, write_file
 from etl.shards.shard import DecodedShard, ShardContext, WrittenShard, count_rejected, images_by_part, usable_rows
 from etl.source.rows import ImageRow
 from hvdcells import storage
 from hvdcells.data.stored_images import ImageColumn
+from hvdcells.images import decode, prepare
+from hvdcells.spark.listener import CountImages
 
 
 def decode_shard(number: int, context: ShardContext, count: CountImages) -> DecodedShard | None:
@@ -53,7 +54,7 @@ def _decoded_row_groups(
     groups: list[list[PlacedImage]], decoding: Decoding, findings: dict[str, ImageFinding], count: CountImages
 ) -> Iterator[tuple[list[StoredRow], pa.Array]]:
     """Decode images row group by row group; what was learnt is added to the findings."""
-    normalise.use_one_thread()
+    prepare.use_one_thread()
     column = ImageColumn(max(map(len, groups), default=0), decoding.image_size, decoding.encoding)
     contents = decode.read_ahead((image.row.source for group in groups for image in group), decoding.source)
     for group in groups:

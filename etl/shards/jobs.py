@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from etl.listener import CountImages
 from etl.shards.decode import decode_shard
 from etl.shards.findings import read_findings
 from etl.shards.rewrite import rewrite_shard
 from etl.shards.shard import DecodedShard, ShardContext, WrittenShard
 from etl.source.rows import REJECTED
+from hvdcells.spark.listener import CountImages
 
 if TYPE_CHECKING:
     from pyspark import RDD

@@ -9,13 +9,14 @@ from functools import lru_cache
 
 import pyarrow as pa
 
-from etl.images import decode, normalise
-from etl.listener import CountImages
+from etl.images import normalise
 from etl.shards.findings import Decoding, read_findings
 from etl.shards.parquet import StoredRow, describe_file, row_groups, write_file
 from etl.shards.shard import ShardContext, WrittenShard, images_by_part, usable_rows
 from hvdcells import storage
 from hvdcells.data.stored_images import ImageColumn
+from hvdcells.images.decode import read_image
+from hvdcells.spark.listener import CountImages
 from hvdcells.storage.parquet import ParquetFile, open_copy
 
 ROW_GROUPS_HELD = 16
@@ -90,7 +91,7 @@ class EncodedImages:
         return self._row_group(number, group).slice(index, 1)
 
     def _decoded(self, row: StoredRow) -> pa.Array:
-        content = decode.read_image(row.source, self._decoding.source)
+        content = read_image(row.source, self._decoding.source)
         if isinstance(content, str):
             raise RuntimeError(f"{row.source} was there when it was listed, and is not now: {content}")
         image = normalise.process(content, self._decoding.image_size, self._decoding.crop)

@@ -18,6 +18,7 @@ from hvdcells.runs.first_weights import settle_model
 from hvdcells.runs.jobs import TrainingJob
 from hvdcells.runs.lock import sole_owner
 from hvdcells.runs.predictions import evaluate_best_epoch
+from hvdcells.runs.preparation import keep_preparation
 from hvdcells.runs.progress import Progress
 from hvdcells.runs.provenance import describe, environment
 from hvdcells.runs.training_images import keep_training_images
@@ -173,6 +174,7 @@ def _begin(directory: RunDirectory, dataset: Dataset, experiment: Experiment, ba
     directory.check_free()
     write_json(directory.run, describe(dataset, type(backend).__name__, backend.num_workers))
     keep_training_images(directory, dataset)
+    keep_preparation(directory, dataset.manifest, experiment)
     write_json(directory.experiment, experiment.model_dump())
 
 

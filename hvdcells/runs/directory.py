@@ -49,6 +49,11 @@ class RunDirectory:
         return self.path("training-images.parquet")
 
     @property
+    def preparation(self) -> str:
+        """What was done to each image before training (JSON)."""
+        return self.path("preparation.json")
+
+    @property
     def metrics(self) -> str:
         """One JSON line per epoch."""
         return self.path("metrics.jsonl")

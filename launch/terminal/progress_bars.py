@@ -5,7 +5,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from etl.listener import Listener
+from hvdcells.spark.listener import Listener
 
 
 class ProgressBars(Listener):

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from etl.listener import Listener
 from hvdcells.data.dataset import Dataset
+from hvdcells.spark.listener import Listener
 from hvdcells.storage import parquet
 
 REAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -6,10 +6,10 @@ import pytest
 
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
-from etl.source.files import list_files
 from etl.verify import verify
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
+from hvdcells.images.files import list_files
 from hvdcells.storage import parquet, retries
 from tests.etl.cells import cell
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from etl.options import CNMC_CROP
-from etl.source import names
-from etl.source.files import Inventory, SourceFile
+from etl.source.files import Inventory
 from etl.source.layouts import Layout
 from etl.source.rows import REJECTED, UNLABELLED, ImageRow
 from hvdcells import storage
 from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD
+from hvdcells.images import cell_names as names
+from hvdcells.images.files import SourceFile
 
 LABEL_COLUMNS = ("Patient_ID", "new_names", "labels")
 OFFICIAL_SPLIT_BY_FOLD = {0: "train", 1: "train", 2: "validation"}

@@ -1,10 +1,11 @@
 """Finding out which layout a source has, or holding it to the one that was named."""
 
 from etl.options import EtlOptions
-from etl.source.files import TABLE_SUFFIXES, Inventory, list_files
+from etl.source.files import Inventory
 from etl.source.layouts import Layout, cnmc, folders, table
 from hvdcells import storage
 from hvdcells.errors import UserError
+from hvdcells.images.files import TABLE_SUFFIXES, list_files
 
 
 def understand(source: str, options: EtlOptions) -> Layout:

@@ -1,7 +1,5 @@
 """A table (CSV or Parquet) that names images by `path` and `label`, and optionally `subject` and `split`."""
 
-import csv
-import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,24 +15,12 @@ from etl.source.layouts.words import order_classes, split_named
 from etl.source.rows import REJECTED, UNLABELLED, ImageRow
 from hvdcells import storage
 from hvdcells.errors import UserError
-from hvdcells.storage import parquet, retries
+from hvdcells.images.tables import columns_of, lines_of, resolve
+from hvdcells.storage import retries
 
 NEEDED = ("path", "label")
 OPTIONAL = ("subject", "split")
 _AT_ONCE = 64
-_HEADER_BYTES = 65536
-
-
-def columns_of(location: str) -> set[str]:
-    """Return the column names of a table, lower case; none if it cannot be read as one."""
-    try:
-        if location.lower().endswith(".parquet"):
-            return {name.lower() for name in parquet.read_schema(location).names}
-        with storage.open_file(location) as text:
-            head = text.read(_HEADER_BYTES).decode("utf-8-sig", "replace")
-        return {name.strip().lower() for name in next(csv.reader(io.StringIO(head)), [])}
-    except (OSError, ValueError):
-        return set()
 
 
 def is_table(location: str) -> bool:
@@ -56,7 +42,7 @@ def layout(table: str, base: str, options: EtlOptions) -> Layout:
             "the columns path and label, and optionally subject and split",
             "rename or add the columns",
         )
-    found = {line["label"] for line in _lines(table) if line["label"]}
+    found = {line["label"] for line in lines_of(table) if line["label"]}
     class_names = order_classes(found, options.cancer_class, f"the table {table}")
     subjects_known = "subject" in columns
     labels = {name: label for label, name in enumerate(class_names)}
@@ -64,7 +50,7 @@ def layout(table: str, base: str, options: EtlOptions) -> Layout:
         name="table",
         base=base,
         class_names=class_names,
-        rows=lambda: _rows(_lines(table), base, labels, columns),
+        rows=lambda: _rows(lines_of(table), base, labels, columns),
         has_official_split="split" in columns,
         subjects_known=subjects_known,
         default_crop=LARGEST_SQUARE,
@@ -72,20 +58,6 @@ def layout(table: str, base: str, options: EtlOptions) -> Layout:
         if subjects_known
         else (UNKNOWN_SUBJECTS.replace("the folders name", "the table names").split(" If ")[0],),
     )
-
-
-def _lines(table: str) -> Iterator[dict[str, str]]:
-    """Yield the lines of a table as text, with lower-case column names; missing values are empty."""
-    if table.lower().endswith(".parquet"):
-        with parquet.open_copy(table) as file:
-            for batch in file.iter_batches():
-                for line in batch.to_pylist():
-                    yield {key.lower(): "" if value is None else str(value).strip() for key, value in line.items()}
-    else:
-        with storage.local_copy(table) as path, open(path, encoding="utf-8-sig", newline="") as text:  # noqa: PTH123
-            reader = csv.DictReader(text)
-            for line in reader:
-                yield {str(key).strip().lower(): (value or "").strip() for key, value in line.items() if key}
 
 
 def _rows(
@@ -150,8 +122,3 @@ def _status(path: str, base: str) -> tuple[int, str]:
         return entry["size"], str(entry.get("ETag") or entry.get("mtime") or entry.get("LastModified") or "").strip('"')
     except (FileNotFoundError, NotADirectoryError):
         return -1, ""
-
-
-def resolve(path: str, base: str) -> str:
-    """Return the location of an image: its own if it is absolute or an address, else below `base`."""
-    return storage.absolute(path) if "://" in path or path.startswith("/") else storage.join(base, path)

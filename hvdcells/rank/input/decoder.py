@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from hvdcells.data.columns import ImageEncoding
 from hvdcells.data.stored_images import DamagedImageError, decode_png, decode_raw, numpy_header
 from hvdcells.errors import UserError
+from hvdcells.images.prepare import resize_stored
 from hvdcells.rank.input.buffers import ArrayPool
 
 
@@ -39,11 +40,9 @@ class RowGroupDecoder:
         images = self._decode_raw(column, where) if self.encoding == "raw" else self._decode_png(column, where)
         if self.output_size == self.image_size:
             return images
-        shrinks = self.output_size < self.image_size
-        size = (self.output_size, self.output_size)
         resized = self._empty(len(images), self.output_size)
         for image, target in zip(images, resized, strict=True):
-            cv2.resize(image, size, dst=target, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+            resize_stored(image, self.output_size, target)
         return resized
 
     def _empty(self, count: int, size: int) -> NDArray[np.uint8]:

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from etl.dataset.petastorm import unischema
-from etl.images.decode import Unreadable, decode
-from etl.images.normalise import centre_square, content_hash, perceptual_hash, process, resize
+from etl.images.normalise import content_hash, perceptual_hash, process
 from hvdcells.data.stored_images import DamagedImageError, ImageColumn, decode_stored, encode
+from hvdcells.images.decode import Unreadable, decode
+from hvdcells.images.prepare import centre_square, resize
 from tests.etl.cells import SAMPLE, cell, needs_sample
 
 

@@ -13,10 +13,10 @@ from etl.leakage import duplicates
 from etl.leakage.duplicates import leakage_groups
 from etl.options import EtlOptions
 from etl.placement.decide import DuplicateImage, Duplicates, decide_placement
-from etl.source.files import SourceFile
 from etl.source.layouts.cnmc import rows_of
 from etl.source.rows import LISTED, UNLABELLED, Kind
 from hvdcells.data.columns import CNMC_CLASS_NAMES
+from hvdcells.images.files import SourceFile
 from tests.etl.cells import FULL_MANIFEST, SAMPLE, needs_manifest, needs_sample
 
 

@@ -3,10 +3,10 @@ from collections import Counter
 
 import pytest
 
-from etl.source.files import SourceFile
 from etl.source.layouts.cnmc import rows_of
-from etl.source.names import class_folder_of, fold_of, is_final_test, is_preliminary_test, parse_cell_name
 from etl.source.rows import LISTED, UNLABELLED
+from hvdcells.images.cell_names import class_folder_of, fold_of, is_final_test, is_preliminary_test, parse_cell_name
+from hvdcells.images.files import SourceFile
 from tests.etl.cells import FULL_MANIFEST, SAMPLE, needs_manifest, needs_sample
 
 

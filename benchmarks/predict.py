@@ -66,7 +66,13 @@ def command(
     deadline_hours: Annotated[float | None, typer.Option(min=0)] = None,
     budget_usd: Annotated[float | None, typer.Option(min=0)] = None,
     service: Annotated[str, typer.Option(help="ec2, emr or sagemaker.")] = "emr",
-    spot: Annotated[bool, typer.Option("--spot", help="Workers at spot prices, without interruptions.")] = False,
+    spot: Annotated[
+        bool,
+        typer.Option(
+            "--spot",
+            help="Workers on spot machines, at the most that they cost by the price table, without interruptions.",
+        ),
+    ] = False,
     start_minutes: Annotated[float, typer.Option(min=0, help="From the order to the first step.")] = 12,
     max_gpus: Annotated[int, typer.Option(min=1, max=4096)] = 512,
     min_steps: Annotated[int, typer.Option(min=1, help="Per epoch: larger global batches are not offered.")] = 10,

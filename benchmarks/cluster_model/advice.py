@@ -89,7 +89,7 @@ def choose(frontier: list[Offer], deadline_hours: float | None, budget_usd: floa
         "a deadline or a budget that no cluster keeps",
         f"at least {fastest.hours:.2f} h ({fastest.num_hosts} × {fastest.instance}, ${fastest.usd:,.2f}) and at least "
         f"${cheapest.usd:,.2f} ({cheapest.num_hosts} × {cheapest.instance}, {cheapest.hours:.2f} h)",
-        "allow more time or money, fewer epochs, or spot machines (--spot)",
+        "allow more time or money, or fewer epochs",
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hvdcells.errors import UserError
-from launch.clusters.instances import Catalogue, Service
+from launch.clusters.instances import Catalogue, HourlyPrice, Service
 
 HOURS_IN_A_MONTH = 730
 
@@ -36,17 +36,22 @@ class EstimateRow:
     market: str
     hours: float
     usd_per_hour: float
-    """All of them together, disks included."""
+    """All of them together, disks included; of spot machines the most."""
     usd: float
+    usd_least: float
+    """What spot machines may cost instead."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """About what a launch costs. Prices are entered by hand and change: it is no offer."""
+    """About what a launch costs. Prices come from a dated table and change: it is no offer."""
 
     rows: tuple[EstimateRow, ...]
     usd_per_hour: float
     usd: float
+    usd_least: float
+    missing: tuple[str, ...]
+    """The parts of the price for which the table has no source; they are not in the sums."""
     as_of: str
     region: str
     note: str
@@ -56,9 +61,12 @@ class Estimate:
         return asdict(self) | {"rows": [asdict(row) for row in self.rows]}
 
     def __str__(self) -> str:
+        total = f"{self.usd:.2f}" if self.usd == self.usd_least else f"{self.usd_least:.2f} to {self.usd:.2f}"
+        about = "more than" if self.missing else "about"
         return (
-            f"about {self.usd_per_hour:.2f} USD per hour, about {self.usd:.2f} USD in all "
+            f"{about} {self.usd_per_hour:.2f} USD per hour, {about} {total} USD in all "
             f"(prices of {self.as_of}, {self.region}; S3, transfer and taxes not included)"
+            + (f"; without {', '.join(self.missing)}: the table has no source for it" if self.missing else "")
         )
 
 
@@ -71,7 +79,7 @@ def estimate(machines: Sequence[Machines], hours: float, prices: Catalogue) -> E
         prices: `launch.clusters.instances.catalogue()`.
 
     Raises:
-        UserError: the hours are not above 0, or a machine is not in the table or has no price there.
+        UserError: the hours are not above 0, or a machine is not in the table.
     """
     if hours <= 0:
         raise UserError(f"{hours:g} hours", "more than 0", "correct --hours")
@@ -80,21 +88,22 @@ def estimate(machines: Sequence[Machines], hours: float, prices: Catalogue) -> E
         rows=rows,
         usd_per_hour=round(sum(row.usd_per_hour for row in rows), 4),
         usd=round(sum(row.usd for row in rows), 4),
+        usd_least=round(sum(row.usd_least for row in rows), 4),
+        missing=tuple(dict.fromkeys(each for group in machines for each in _price(group, prices).missing)),
         as_of=prices.as_of,
         region=prices.region,
         note=prices.note,
     )
 
 
+def _price(group: Machines, prices: Catalogue) -> HourlyPrice:
+    return prices.known_usd_per_hour(group.instance_type, group.service, group.spot)
+
+
 def _row(group: Machines, hours: float, prices: Catalogue) -> EstimateRow:
-    machine = prices.usd_per_hour(group.instance_type, group.service, group.spot)
-    if machine is None:
-        raise UserError(
-            f"the price of {group.instance_type} under {group.service}: there is none in the table of {prices.as_of}",
-            "a machine that the service offers",
-            "choose another instance type, or give a table of your own that has it (--prices FILE)",
-        )
-    per_hour = group.count * (machine + group.ebs_gib * prices.ebs_gib_month_usd / HOURS_IN_A_MONTH)
+    machine = _price(group, prices)
+    disk = group.ebs_gib * prices.ebs_gib_month_usd / HOURS_IN_A_MONTH
+    per_hour = group.count * (machine.most + disk)
     return EstimateRow(
         role=group.role,
         instance_type=group.instance_type,
@@ -103,4 +112,5 @@ def _row(group: Machines, hours: float, prices: Catalogue) -> EstimateRow:
         hours=hours,
         usd_per_hour=round(per_hour, 4),
         usd=round(per_hour * hours, 4),
+        usd_least=round(group.count * (machine.least + disk) * hours, 4),
     )

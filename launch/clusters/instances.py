@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -24,7 +24,7 @@ Service = Literal["ec2", "emr", "sagemaker"]
 class InstanceType(BaseModel):
     """One kind of machine; prices are US dollars per hour on demand, None where it is not offered."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     vcpus: PositiveInt
     memory_gib: PositiveFloat
@@ -35,19 +35,35 @@ class InstanceType(BaseModel):
     ec2_usd: NonNegativeFloat | None = None
     emr_usd: NonNegativeFloat | None = None
     sagemaker_usd: NonNegativeFloat | None = None
+    sources: dict[str, str] = {}
+    """Where each price, and `sizes`, was found: keys of the table's `sources`."""
+
+
+class HourlyPrice(NamedTuple):
+    """What one machine costs for an hour, in US dollars."""
+
+    least: float
+    most: float
+    """More than `least` on spot machines alone."""
+    missing: tuple[str, ...]
+    """The parts of the price that the table lacks, which are in neither."""
 
 
 class Catalogue(BaseModel):
     """A dated table of machines and prices."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     as_of: str
     region: str
     note: str = ""
-    spot_fraction: PositiveFloat = 1
-    """What a spot machine costs, as a share of the price on demand."""
+    sources: dict[str, str] = {}
+    """Where prices and sizes were found, with dates."""
+    spot_fractions: tuple[PositiveFloat, PositiveFloat] = (1, 1)
+    """The least and the most that a spot machine costs, as shares of the price on demand: it moves every hour."""
+    spot_source: str | None = None
     ebs_gib_month_usd: NonNegativeFloat = 0
+    ebs_source: str | None = None
     instances: dict[str, InstanceType]
 
     def named(self, name: str) -> InstanceType:
@@ -66,18 +82,26 @@ class Catalogue(BaseModel):
             ) from None
 
     def usd_per_hour(self, name: str, service: Service, spot: bool = False) -> float | None:
-        """Return the price of one machine for an hour under a service; None where the table has none.
+        """Return the most that one machine costs for an hour; None where the table lacks a part of the price."""
+        found = self.known_usd_per_hour(name, service, spot)
+        return None if found.missing else found.most
+
+    def known_usd_per_hour(self, name: str, service: Service, spot: bool = False) -> HourlyPrice:
+        """Return what the table knows of the price of one machine for an hour under a service.
 
         EMR's surcharge is the same on spot machines.
         """
         instance = self.named(name)
-        if service == "sagemaker":
-            price = instance.sagemaker_usd
-            return None if price is None else price * (self.spot_fraction if spot else 1)
-        if instance.ec2_usd is None:
-            return None
-        machine = instance.ec2_usd * (self.spot_fraction if spot else 1)
-        return machine + (instance.emr_usd or 0) if service == "emr" else machine
+        machine = instance.sagemaker_usd if service == "sagemaker" else instance.ec2_usd
+        least, most = self.spot_fractions if spot else (1.0, 1.0)
+        extra = instance.emr_usd if service == "emr" else 0.0
+        under = {"ec2": "EC2's price", "emr": "EC2's price", "sagemaker": "SageMaker's price"}[service]
+        parts = ((machine, under), (extra, "EMR's surcharge"))
+        return HourlyPrice(
+            least=(machine or 0.0) * least + (extra or 0.0),
+            most=(machine or 0.0) * most + (extra or 0.0),
+            missing=tuple(f"{part} of {name}" for price, part in parts if price is None),
+        )
 
 
 def catalogue(location: str | None = None) -> Catalogue:

@@ -14,6 +14,8 @@ from launch.terminal.model_options import takes_models
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from launch.clusters.instances import Catalogue
+
 BUILD_HOURS = 0.75
 """For the estimate of building the environment: a guess."""
 
@@ -41,6 +43,9 @@ def emr(
             show_default=False,
         ),
     ] = None,
+    list_machines: Annotated[
+        bool, typer.Option("--list-machines", help="Ask EMR which machines --release offers in --region, and end.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Stay, and tell each step's progress.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the request and what it costs; ask nothing of AWS.")
@@ -69,6 +74,9 @@ def emr(
             "leave one of them out",
         )
     table = catalogue(prices)
+    if list_machines:
+        _list_machines(asked, table)
+        return
     machines: list[Machines] = []
     if build_environment:
         build = asked.environment_build()
@@ -91,6 +99,17 @@ def emr(
     if machines:
         print_estimate(costs, console)
     _start(work, console, wait)
+
+
+def _list_machines(asked: AskedEmr, table: "Catalogue") -> None:
+    from rich.console import Console
+
+    from launch.aws.clients import client
+    from launch.emr.machines import offered_machines
+    from launch.terminal.machines_table import print_machines
+
+    offered = offered_machines(client("emr", asked.region), asked.release, table)
+    print_machines(offered, table, asked.release, Console(highlight=False, soft_wrap=True))
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,7 @@ class EmrLaunch(EmrCluster):
                 UserError(
                     f"{workers} machines beside a {primary}: one names its network interface eth0, the other ens5",
                     "one name on all machines: Horovod talks over interfaces that all have",
-                    "use g4dn, g5 or p4d machines with an m5 or newer, or set --primary to a machine of the same age",
+                    "use g4dn or newer machines with an m5 or newer, or set --primary to a machine of the same age",
                 )
             )
         most = self.cluster.num_executors

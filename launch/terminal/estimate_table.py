@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from launch.aws.estimate import Estimate
+from launch.aws.estimate import Estimate, EstimateRow
 
 
 def print_estimate(estimate: Estimate, console: Console) -> None:
@@ -21,9 +21,14 @@ def print_estimate(estimate: Estimate, console: Console) -> None:
             row.market,
             f"{row.hours:g}",
             f"{row.usd_per_hour:.3f}",
-            f"{row.usd:.2f}",
+            _usd(row),
         )
     table.add_section()
-    table.add_row("all", "", "", "", "", f"{estimate.usd_per_hour:.3f}", f"{estimate.usd:.2f}")
+    table.add_row("all", "", "", "", "", f"{estimate.usd_per_hour:.3f}", _usd(estimate))
     console.print(table)
     console.print(f"That is {estimate}.", highlight=False, soft_wrap=True)
+
+
+def _usd(costs: Estimate | EstimateRow) -> str:
+    """Return a sum, or the range of one with spot machines."""
+    return f"{costs.usd:.2f}" if costs.usd == costs.usd_least else f"{costs.usd_least:.2f} to {costs.usd:.2f}"

@@ -47,7 +47,8 @@ def test_one_gpu_by_hand(frontier):
 
 
 def test_spot_costs_less_and_sagemaker_has_no_primary_machine(frontier):
-    spot = offers(Job(of_model("resnet50"), 20_000, 30, "emr", True, 600), RATES, catalogue(), CONSTANTS)
+    table = catalogue().model_copy(update={"spot_fractions": (0.1, 0.5)})  # a table of the user's
+    spot = offers(Job(of_model("resnet50"), 20_000, 30, "emr", True, 600), RATES, table, CONSTANTS)
     assert spot[-1].usd < frontier[-1].usd
     job = Job(of_model("resnet50"), 20_000, 30, "sagemaker", False, 600)
     offer = offers(job, RATES, catalogue(), CONSTANTS)[-1]

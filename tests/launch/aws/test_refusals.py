@@ -91,8 +91,21 @@ def test_estimates_add_up_and_name_the_date_of_their_prices():
     assert "about" in str(made)
     assert prices.as_of in str(made)
     assert made.to_dict()["rows"][1]["market"] == "spot"
+    disks = 4 * 100 * prices.ebs_gib_month_usd / 730
+    least = prices.known_usd_per_hour("g4dn.xlarge", "emr", spot=True).least
+    assert made.rows[1].usd_least == pytest.approx(2.5 * (4 * least + disks), abs=1e-3)
+    assert made.rows[0].usd_least == made.rows[0].usd
+    assert f"{made.usd_least:.2f} to {made.usd:.2f}" in str(made)
     with pytest.raises(UserError, match="--hours"):
         estimate([], 0, prices)
+
+
+def test_an_estimate_says_what_it_could_not_count():
+    made = estimate([Machines("core", "g6.xlarge", 2, "emr"), Machines("more", "g6.xlarge", 1, "emr")], 1, catalogue())
+    assert made.missing == ("EMR's surcharge of g6.xlarge",)
+    assert made.usd == pytest.approx(3 * catalogue().named("g6.xlarge").ec2_usd)
+    assert "more than" in str(made)
+    assert "without EMR's surcharge of g6.xlarge" in str(made)
 
 
 def test_addresses_of_buckets():

@@ -157,3 +157,26 @@ def test_the_environment_is_built_on_a_machine_of_its_own(emr, run):
     pins = client("s3", "us-east-1").get_object(Bucket="cells", Key="env/build/requirements.txt")["Body"].read()
     assert b"tensorflow[and-cuda]==2.18.1" in pins
     assert not any(line.startswith((b"horovod", b"hvdcells")) for line in pins.splitlines())
+
+
+def test_machines_are_listed_of_the_release_page_by_page_before_anything_is_started(emr, run):
+    pages = ("g4dn.xlarge", "m5.xlarge", "x9.huge"), ("g6.xlarge", "p5e.48xlarge")
+    answers = [{"SupportedInstanceTypes": [{"Type": name} for name in names]} for names in pages]
+    emr.answers("ListSupportedInstanceTypes", answers[0] | {"Marker": "next"}, answers[1])
+    done = run("launch", "emr", "--list-machines", "--release", "emr-7.13.0", "--region", "us-east-1")
+    assert done.exit_code == 0, done.exception
+    bodies = [json.loads(body) for operation, body in emr.requests if operation == "ListSupportedInstanceTypes"]
+    assert bodies == [{"ReleaseLabel": "emr-7.13.0"}, {"ReleaseLabel": "emr-7.13.0", "Marker": "next"}]
+    assert emr.asked == ["ListSupportedInstanceTypes"] * 2
+    offered, _, left_out = done.output.partition("Not offered there")
+    for words in ("emr-7.13.0", "g4dn.xlarge", "1 T4", "0.658", "g6.xlarge", "0.805 + EMR", "no source"):
+        assert words in " ".join(offered.split())
+    assert "g5.xlarge" not in offered
+    assert "g5.xlarge" in left_out
+    assert "1 more types" in left_out
+
+
+def test_a_release_that_emr_does_not_know_is_the_user_s_error(emr, run):
+    emr.answers("ListSupportedInstanceTypes", ("ValidationException", "The supplied release label is invalid"))
+    done = run("launch", "emr", "--list-machines", "--release", "emr-9.9.9", "--region", "us-east-1")
+    assert "release label is invalid" in str(done.exception)

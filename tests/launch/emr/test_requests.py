@@ -102,7 +102,8 @@ def test_what_the_request_promises(no_network):
         (["--gpus", "4"], ["no --source", "no --dataset", "no --run"]),
         ([*PLACES, "--gpus", "2", "--bench", "1,4"], ["--bench 1,4", "from 1 to 2"]),
         ([*PLACES, "--bench", "one"], ["--bench one"]),
-        ([*PLACES, "--instance", "p3.2xlarge"], ["eth0", "--primary"]),
+        ([*PLACES, "--primary", "m4.xlarge"], ["eth0", "--primary"]),
+        ([*PLACES, "--instance", "p3.2xlarge"], ["p3.2xlarge", "g6.xlarge"]),
         ([*PLACES, "--instance", "m5.xlarge"], ["which has none"]),
         ([*PLACES, "--gpus", "2", "--workers", "3"], ["a worker for each GPU"]),
         (

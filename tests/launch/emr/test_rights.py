@@ -80,6 +80,7 @@ def test_the_launcher_may_do_what_the_commands_ask_and_no_more(emr, run, launche
         ["launch", "emr", *PLACES, "--gpus", "2", "--keep"],
         ["launch", "emr", *PLACES, "--gpus", "2", "--attach", launched],
         ["launch", "emr", *build],
+        ["launch", "emr", "--list-machines"],
         ["emr", "status", launched],
         ["emr", "logs", launched],
         ["emr", "logs", launched, "--log", "bootstrap"],

@@ -6,8 +6,8 @@
     python -m benchmarks.predict --fit benchmarks/results/scaling
 
 The first predicts 8 to 512 GPUs, the second names the cheapest cluster for a deadline or the fastest one for a budget,
-the third holds the model against Horovod's published figures, the last against measured points with more ranks than
-those that it is fitted to. docs/scaling.md says what the model is and what it assumes.
+the third holds the model against figures that Horovod's authors and NVIDIA published, the last against measured points
+with more ranks than those that it is fitted to. docs/scaling.md says what the model is and what it assumes.
 """
 
 from dataclasses import asdict, replace
@@ -18,7 +18,7 @@ from typing import Annotated, Any, get_args
 import typer
 from rich.console import Console
 
-from benchmarks.cluster_model import advice, measured, published, tables
+from benchmarks.cluster_model import advice, measured, published, published_hosts, tables
 from benchmarks.cluster_model.cluster import GBIT, Cluster, Link
 from benchmarks.cluster_model.gpu_rates import GpuRate, rates_for
 from benchmarks.cluster_model.gradients import Gradients, of_model, spread_evenly
@@ -39,7 +39,7 @@ GpuRateOption = typer.Option(
 
 def command(
     advise: Annotated[bool, typer.Option("--advise", help="Name a cluster for a deadline or a budget.")] = False,
-    check: Annotated[bool, typer.Option("--published", help="Compare with Horovod's published scaling.")] = False,
+    check: Annotated[bool, typer.Option("--published", help="Compare with published scaling.")] = False,
     fit: Annotated[Path | None, typer.Option(help="Folder of points of benchmarks.scaling to fit and check.")] = None,
     fit_ranks: Annotated[int, typer.Option(min=2, help="Fit to points of up to so many ranks.")] = 2,
     model: Annotated[str, typer.Option(help="Whose gradients; see gradients.json for the names.")] = "mobilenet_v2",
@@ -48,6 +48,9 @@ def command(
     ] = None,
     gpu_rate: Annotated[list[str], GpuRateOption] = [],  # noqa: B006 - typer copies it
     batch_size: Annotated[int, typer.Option(min=1, help="Images per GPU and step, of the rates given.")] = 64,
+    mixed_precision: Annotated[
+        bool, typer.Option("--mixed-precision", help="Take published rates of mixed float16, not of float32 or TF32.")
+    ] = False,
     input_rate: Annotated[
         float | None, typer.Option(min=0.001, help="Images/s that the input pipeline of one rank delivers.")
     ] = None,
@@ -89,7 +92,7 @@ def command(
     else:
         constants = _constants(network_share, latency_us, jitter)
         gradients = of_model(model) if gradient_mb is None else spread_evenly(gradient_mb * 1e6)
-        rates = rates_for(model if gradient_mb is None else "", batch_size, gpu_rate)
+        rates = rates_for(model if gradient_mb is None else "", batch_size, gpu_rate, mixed_precision)
         if advise:
             asked = _asked(images, epochs, deadline_hours, budget_usd, service)
             job = advice.Job(gradients, *asked, spot, start_minutes * 60, max_gpus, min_steps)
@@ -109,14 +112,15 @@ def main() -> None:
 
 
 def _published() -> dict[str, Any]:
-    rows = published.compare()
+    rows, hosts = published.compare(), published_hosts.compare()
     constants = published.calibrate()
-    tables.print_comparisons(rows, console)
+    tables.print_comparisons("Horovod's authors", rows, console)
+    tables.print_comparisons("Full hosts of eight GPUs, NVIDIA", hosts, console)
     console.print(
         f"One set of constants for all: α {constants.latency_seconds * 1e6:.0f} µs a round, "
         f"{constants.bandwidth_share:.0%} of the line rate, jitter {constants.jitter:.1%}."
     )
-    return {"constants": asdict(constants), "comparisons": [asdict(row) for row in rows]}
+    return {"constants": asdict(constants), "comparisons": [asdict(row) for row in (*rows, *hosts)]}
 
 
 def _fit(folder: Path, max_ranks: int, rank_counts: list[int]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.cluster_model.gradients import TABLE
 
-IMAGENET = ("inception_v3", "resnet101", "vgg16", "resnet50")
+IMAGENET = ("inception_v3", "resnet101", "vgg16", "resnet50", "efficientnet_b0", "efficientnet_b4")
 CLASSIFIERS = ("small_cnn", "mobilenet_v2", "efficientnet_b0", "resnet50", "resnet101", "inception_v3", "vgg16")
 
 

@@ -19,21 +19,34 @@ class GpuRate:
     source: str
 
 
-def rates_for(model: str, batch_size: int, given: list[str]) -> dict[str, GpuRate]:
+def published_rate(model: str, gpu: str, precision: str) -> GpuRate:
+    """Return the published rate of a GPU that trains a model alone.
+
+    Raises:
+        KeyError: none is in the table.
+    """
+    for row in _published():
+        if (row["model"], row["gpu"], row["precision"]) == (model, gpu, precision):
+            return _rate(row)
+    raise KeyError((model, gpu, precision))
+
+
+def rates_for(model: str, batch_size: int, given: list[str], mixed_precision: bool = False) -> dict[str, GpuRate]:
     """Return the rate by GPU.
 
     Args:
         model: a model of the table of gradients; published rates are taken only for the very same one.
         batch_size: per GPU, of the rates that are given.
         given: `GPU=IMAGES_PER_SECOND`, measured by the user; they go before the published ones.
+        mixed_precision: of the published ones, those of mixed float16 instead of float32 or TF32.
 
     Raises:
         UserError: one of them is not of that form, or there is no rate at all.
     """
     rates = {
-        row["gpu"]: GpuRate(row["images_per_second"], row["batch_size"], row["source"])
+        row["gpu"]: _rate(row)
         for row in _published()
-        if row["model"] == model
+        if row["model"] == model and (row["precision"] == "mixed") == mixed_precision
     }
     problems = []
     for text in given:
@@ -57,6 +70,10 @@ def rates_for(model: str, batch_size: int, given: list[str]) -> dict[str, GpuRat
             "train for an epoch on one GPU and give the images/s that are printed: --gpu-rate T4=150",
         )
     return rates
+
+
+def _rate(row: dict) -> GpuRate:
+    return GpuRate(row["images_per_second"], row["batch_size"], row["source"])
 
 
 @cache

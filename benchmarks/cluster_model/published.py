@@ -49,6 +49,11 @@ class Comparison:
     """The constants were calibrated on this figure, among others."""
 
     @property
+    def trained(self) -> str:
+        """What was trained, and where that differs, on what and how."""
+        return self.model
+
+    @property
     def error_points(self) -> float:
         """Predicted less published, in percentage points."""
         return 100 * (self.predicted - self.published)

@@ -1,5 +1,7 @@
 """The model's answers as tables on the screen."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
@@ -29,14 +31,13 @@ def print_predictions(title: str, predictions: list[Prediction], console: Consol
     )
 
 
-def print_comparisons(comparisons: list[Comparison], console: Console) -> None:
+def print_comparisons(of: str, comparisons: Sequence[Comparison], console: Console) -> None:
     """Print published and predicted efficiencies."""
-    table = _table(
-        "Published and predicted scaling efficiency", "model", "GPUs", "published", "predicted", "points", ""
-    )
+    title = f"Published and predicted scaling efficiency: {of}"
+    table = _table(title, "model", "GPUs", "published", "predicted", "points", "")
     for row in comparisons:
         table.add_row(
-            row.model,
+            row.trained,
             str(row.num_gpus),
             f"{row.published:.1%}",
             f"{row.predicted:.1%}",

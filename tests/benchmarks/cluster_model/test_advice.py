@@ -77,6 +77,13 @@ def test_rates_that_are_given_go_before_published_ones():
     assert rates_for("resnet50_imagenet", 64, [])["V100"].source != "given"
 
 
+def test_published_rates_of_mixed_precision_are_taken_where_they_are_asked_for():
+    full, mixed = (rates_for("resnet50_imagenet", 64, [], mixed_precision=mixed) for mixed in (False, True))
+    assert (full["V100"].images_per_second, mixed["V100"].images_per_second) == (412, 1270)
+    assert (full["A100"].images_per_second, mixed["A100"].images_per_second) == (909, 2375)
+    assert set(mixed) == {"V100", "A100"}
+
+
 @pytest.mark.parametrize("text", ["T4", "T4=", "=5", "T4=0", "T4=-1", "T4=nan", "T4=inf"])
 def test_rates_that_are_none_are_refused(text):
     with pytest.raises(UserError, match="GPU=IMAGES_PER_SECOND"):

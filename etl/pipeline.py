@@ -1,6 +1,5 @@
 """The ETL stage: from images and labels, wherever they lie, to a dataset that can be trained on."""
 
-import importlib.metadata
 import os
 import platform
 from collections import Counter
@@ -26,6 +25,7 @@ from etl.shards.update import keep_known_shards
 from etl.source.rows import Kind
 from hvdcells import storage
 from hvdcells.data.manifest import Manifest
+from hvdcells.runs.provenance import version_of
 from hvdcells.spark.listener import Listener, counted_stage
 
 if TYPE_CHECKING:
@@ -185,4 +185,4 @@ def describe(
 def versions() -> dict[str, str]:
     """Return the versions of what decides the content of a dataset."""
     names = ("hvdcells", "numpy", "opencv-python-headless", "petastorm", "pyarrow", "pyspark", "xxhash")
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names}
+    return {"python": platform.python_version()} | {name: version_of(name) or "missing" for name in names}

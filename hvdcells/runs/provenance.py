@@ -2,12 +2,16 @@
 
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.machinery import SourceFileLoader
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from zipimport import zipimporter
 
 from hvdcells.data.dataset import Dataset
 from hvdcells.runs.earlier_run import dataset_digest
@@ -41,7 +45,7 @@ def environment() -> dict[str, Any]:
         "hvdcells": version("hvdcells"),
         "commit": commit(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in VERSIONS_NOTED},
+        "versions": {name: version_of(name) for name in VERSIONS_NOTED},
         "driver": {"host": platform.node(), "platform": platform.platform(), "cores": os.cpu_count()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -57,3 +61,26 @@ def commit() -> str | None:
         return None
     top, _, head = done.stdout.strip().partition("\n")
     return head if done.returncode == 0 and Path(top) == root else None
+
+
+def version_of(package: str) -> str | None:
+    """Return the version of an installed package; None if it is missing.
+
+    Of pyspark it is that of what an import finds: spark-submit and clusters put their own before an installed one.
+    """
+    if package == "pyspark":
+        return _version_of_spark()
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _version_of_spark() -> str | None:
+    """Read the version from where pyspark would be imported from, a folder or a zip file, without importing it."""
+    spec = find_spec("pyspark")
+    if spec is None or spec.origin is None or not isinstance(spec.loader, SourceFileLoader | zipimporter):
+        return None
+    text = spec.loader.get_data(str(Path(spec.origin).with_name("version.py"))).decode()
+    found = re.search(r"""__version__[^=]*=\s*["']([^"']+)""", text)
+    return found[1] if found else None

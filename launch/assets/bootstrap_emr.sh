@@ -12,6 +12,7 @@ wheelhouse=${1:?WHEELHOUSE is missing}
 digest=${2:?DIGEST is missing}
 gpu=${3:-}
 prefix=${HVDCELLS_PREFIX:-/opt/hvdcells}
+spark=${HVDCELLS_SPARK:-/usr/lib/spark}
 cgroup=${HVDCELLS_CGROUP:-/spark-rapids-cgroup}
 
 fail() {
@@ -46,6 +47,10 @@ as_root chown "$(id -u):$(id -g)" "$prefix"
 python3.11 -m venv --clear "$prefix"
 # All of them and nothing else: which wheels belong together was settled when they were built.
 "$prefix/bin/python" -m pip install --quiet --no-index --no-deps --no-cache-dir --disable-pip-version-check "$work"/*.whl
+# Spark's Python is the cluster's own, also where no spark-submit says so (notebooks, doctor). It is installed after this.
+site=$("$prefix/bin/python" -I -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+echo "import glob, sys; sys.path += glob.glob('$spark/python') + glob.glob('$spark/python/lib/py4j-*-src.zip')" \
+  >"$site/spark_of_the_cluster.pth"
 # Isolated: of the launch packages about, the one that was just installed.
 assets=$("$prefix/bin/python" -I -c 'from importlib.util import find_spec; print(find_spec("launch").submodule_search_locations[0])')/assets
 install -m 755 "$assets/discover_gpus.sh" "$prefix/discover_gpus.sh"

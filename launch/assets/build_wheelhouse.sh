@@ -39,6 +39,8 @@ HOROVOD_CUDA_HOME=$("$python" -c 'import nvidia; print(list(nvidia.__path__)[0])
 export HOROVOD_CUDA_HOME
 bash "$work/staged/build_horovod_nccl.sh" "$python" "$work/wheels"
 
+# Nodes take the Spark that EMR brings.
+rm -f "$work"/wheels/pyspark-*.whl "$work"/wheels/py4j-*.whl
 (cd "$work/wheels" && sha256sum -- * >"$work/SHA256SUMS")
 aws s3 sync --only-show-errors --delete --exclude '*' --include '*.whl' --exclude 'build/*' \
   "${encryption[@]}" "$work/wheels" "$wheelhouse"

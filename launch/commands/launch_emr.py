@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,6 +47,9 @@ def emr(
     list_machines: Annotated[
         bool, typer.Option("--list-machines", help="Ask EMR which machines --release offers in --region, and end.")
     ] = False,
+    notebook_cell: Annotated[
+        bool, typer.Option("--notebook-cell", help="Print a notebook's first cell for such a cluster, and end.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Stay, and tell each step's progress.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the request and what it costs; ask nothing of AWS.")
@@ -64,7 +68,9 @@ def emr(
     from launch.clusters.instances import catalogue
     from launch.emr import request as requests
     from launch.emr import submission, wheelhouse
+    from launch.emr.notebook import configuring_cell
     from launch.emr.options import ROOT_GIB
+    from launch.emr.releases import warning_about
     from launch.terminal.estimate_table import print_estimate
 
     if attach and (build_environment or asked.keep):
@@ -76,6 +82,9 @@ def emr(
     table = catalogue(prices)
     if list_machines:
         _list_machines(asked, table)
+        return
+    if notebook_cell:
+        typer.echo(configuring_cell(workers.cluster(table)))
         return
     machines: list[Machines] = []
     if build_environment:
@@ -98,6 +107,9 @@ def emr(
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if machines:
         print_estimate(costs, console)
+        warning = warning_about(asked.release, date.today())
+        if warning:
+            console.print(f"warning: {warning}", style="yellow", markup=False)
     _start(work, console, wait)
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import requires
 from typing import NamedTuple
 
 from packaging.requirements import Requirement
@@ -11,10 +11,14 @@ from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.driver.train import check_trainable
 from hvdcells.errors import UserError, problems_in
+from hvdcells.runs.provenance import version_of
 from hvdcells.spark.preflight.checks import judge_places
 from hvdcells.spark.preflight.findings import Finding
 from hvdcells.spark.preflight.probe import UNASKED, access, reading, writing
 from hvdcells.spark.preflight.readiness import driver_facts, question, token_in
+
+SPARK_SERIES = "3.5."
+"""Of Spark; a cluster's own goes before what pyproject.toml pins."""
 
 
 def judge_requirements() -> Finding:
@@ -24,16 +28,19 @@ def judge_requirements() -> Finding:
         requirement = Requirement(line)
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
-        try:
-            found = version(requirement.name)
-        except PackageNotFoundError:
+        found = version_of(requirement.name)
+        if found is None:
             wrong.append(f"{requirement.name} is missing")
-            continue
-        if not requirement.specifier.contains(found, prereleases=True):
+        elif not (_is_a_clusters_spark(requirement.name, found) or requirement.specifier.contains(found, True)):
             wrong.append(f"{requirement.name} {found} is not {requirement.specifier}")
     if not wrong:
         return Finding("packages", "driver", "ok", "as pyproject.toml asks")
     return Finding("packages", "driver", "failed", ", ".join(wrong), "what pyproject.toml asks", "make setup")
+
+
+def _is_a_clusters_spark(name: str, found: str) -> bool:
+    """Whether it is a pyspark that a cluster brings: of its own patch and maker, such as 3.5.6-amzn-2."""
+    return name == "pyspark" and found.startswith(SPARK_SERIES)
 
 
 def failed(check: str, error: UserError) -> list[Finding]:

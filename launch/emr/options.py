@@ -11,10 +11,9 @@ from launch.aws.buckets import bucket_and_key
 from launch.aws.clients import default_region
 from launch.clusters.instances import Catalogue
 from launch.clusters.spec import ClusterSpec
+from launch.emr import releases
 from launch.stages import PLACES, AskedPipeline, Pipeline, beside, missing
 
-RELEASE = "emr-7.11.0"
-"""Amazon Linux 2023 and Spark 3.5."""
 ROOT_GIB = 60
 """The system's disk: the environment with CUDA's libraries takes several GiB, packed and unpacked at once."""
 OLD_NETWORK = ("p2.", "p3.", "g3.", "g3s.", "m4.", "c4.", "r4.")
@@ -95,12 +94,12 @@ class AskedEmr(BaseModel):
     """Wheels that nodes install from: s3://.... Left out: beside the run."""
     logs: Annotated[str | None, _PLACE] = None
     """Where EMR writes logs: s3://.... Left out: beside the run."""
-    release: Annotated[str, _CLUSTER] = RELEASE
+    release: Annotated[str, _CLUSTER] = releases.DEFAULT
     """EMR's release label."""
     ebs_gib: Annotated[int, Field(ge=32), _CLUSTER] = 100
     """Disk of each machine for data, in GiB, beside that of its system."""
     keep: Annotated[bool, _CLUSTER] = False
-    """Keep the cluster after its steps, for more (--attach)."""
+    """Keep the cluster for more steps (--attach) and for notebooks, with one machine more for their service."""
     idle_minutes: Annotated[int, _CLUSTER] = 30
     """With --keep: EMR ends the cluster after so long."""
     region: Annotated[str | None, _ACCOUNT] = None

@@ -85,8 +85,16 @@ def instance_groups(launch: EmrLaunch) -> list[dict[str, Any]]:
     market = "SPOT" if cluster.price_model == "spot" else "ON_DEMAND"
     return [
         instance_group("primary", "MASTER", cluster.primary_instance, 1, "ON_DEMAND", launch.ebs_gib),
-        instance_group("workers", "CORE", cluster.worker_instance, cluster.num_machines, market, launch.ebs_gib),
+        instance_group("workers", "CORE", cluster.worker_instance, num_workers(launch), market, launch.ebs_gib),
     ]
+
+
+def num_workers(launch: EmrLaunch) -> int:
+    """Return how many machines for workers are asked for.
+
+    On a cluster with notebooks EMR keeps one of them for the notebooks' service and computes nothing on it.
+    """
+    return launch.cluster.num_machines + launch.keep
 
 
 def machines(launch: EmrLaunch) -> list[Machines]:
@@ -95,7 +103,7 @@ def machines(launch: EmrLaunch) -> list[Machines]:
     spot, disks_gib = cluster.price_model == "spot", launch.ebs_gib + ROOT_GIB
     return [
         Machines("primary", cluster.primary_instance, 1, "emr", ebs_gib=disks_gib),
-        Machines("workers", cluster.worker_instance, cluster.num_machines, "emr", spot, disks_gib),
+        Machines("workers", cluster.worker_instance, num_workers(launch), "emr", spot, disks_gib),
     ]
 
 

@@ -1,10 +1,11 @@
 """The steps of a cluster: what `hvdcells` is told to do there, one stage after the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from hvdcells import storage
 from launch.clusters.spark_settings import Stage, spark_settings
+from launch.clusters.spec import ClusterSpec
 from launch.emr.options import EmrLaunch
 from launch.stages import StageName
 
@@ -36,30 +37,35 @@ def steps(launch: EmrLaunch, on_failure: OnFailure) -> list[dict[str, Any]]:
         run = storage.join(launch.pipeline.run, f"workers-{workers}")
         words = _replaced(launch.pipeline.stages(workers)["train"], launch.pipeline.run, run)
         words += ["--epochs", str(BENCH_EPOCHS)]
-        planned.append(_submit(f"train on {workers}", "train", words, spark_settings(fewer, "train"), on_failure))
+        planned.append(_submit(f"train on {workers}", "train", words, fewer, on_failure))
     return planned
 
 
 def _stage(stage: StageName, words: Sequence[str], launch: EmrLaunch, on_failure: OnFailure) -> dict[str, Any]:
     if stage == "report":  # no work for Spark
         return command_step(stage, [f"{PREFIX}/bin/hvdcells", *words], on_failure)
-    return _submit(stage, stage, words, spark_settings(launch.cluster, stage), on_failure)
+    return _submit(stage, stage, words, launch.cluster, on_failure)
 
 
-def _submit(
-    name: str, stage: Stage, words: Sequence[str], settings: Mapping[str, str], on_failure: OnFailure
-) -> dict[str, Any]:
-    """Return a step that is a spark-submit in client mode: its output is the step's, with one line per epoch."""
-    told = {name: value for name, value in settings.items() if name != "spark.files"}
-    if "spark.files" in settings:  # the launching machine's path; nodes have the script from the bootstrap
+def session_settings(cluster: ClusterSpec, stage: Stage) -> dict[str, str]:
+    """Return the Spark settings with which a stage uses a cluster of EMR, in a step and in a notebook alike."""
+    told = spark_settings(cluster, stage)
+    if told.pop("spark.files", None):  # the launching machine's path; nodes have the script from the bootstrap
         told["spark.executor.resource.gpu.discoveryScript"] = DISCOVERY
-    told |= {
+    return told | {
         "spark.pyspark.python": PYTHON,
         "spark.pyspark.driver.python": PYTHON,
         "spark.yarn.appMasterEnv.PYSPARK_PYTHON": PYTHON,
         "spark.executorEnv.PYSPARK_PYTHON": PYTHON,
     }
-    conf = [word for key, value in told.items() for word in ("--conf", f"{key}={value}")]
+
+
+def _submit(
+    name: str, stage: Stage, words: Sequence[str], cluster: ClusterSpec, on_failure: OnFailure
+) -> dict[str, Any]:
+    """Return a step that is a spark-submit in client mode: its output is the step's, with one line per epoch."""
+    settings = session_settings(cluster, stage)
+    conf = [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
     command = ["spark-submit", "--master", "yarn", "--deploy-mode", "client", "--name", f"hvdcells {stage}"]
     return command_step(name, [*command, *conf, SUBMIT, *words], on_failure)
 

@@ -40,9 +40,13 @@ def ask(context: Any, question: dict[str, Any]) -> dict[str, Any]:
 
 
 def version_of(package: str) -> str | None:
-    """Return the version of an installed package; None if it is missing."""
+    """Return the version of an installed package; None if it is missing. Of Spark it is the one that runs here."""
     from importlib.metadata import PackageNotFoundError, version
 
+    if package == "pyspark":  # a cluster's own goes before an installed one
+        import pyspark
+
+        return pyspark.__version__
     try:
         return version(package)
     except PackageNotFoundError:

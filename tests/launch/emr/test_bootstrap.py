@@ -30,6 +30,7 @@ class Node:
     def __init__(self, folder: Path) -> None:
         self.store, self.prefix, self.tmp = folder / "store", folder / "opt" / "hvdcells", folder / "tmp"
         self.commands = folder / "bin"
+        self.spark = folder / "usr" / "lib" / "spark"
         for each in (self.store, self.commands, self.tmp):
             each.mkdir(parents=True)
         for name, body in FAKES.items():
@@ -55,6 +56,7 @@ class Node:
                 "STORE": str(self.store),
                 "TMPDIR": str(self.tmp),
                 "HVDCELLS_PREFIX": str(self.prefix),
+                "HVDCELLS_SPARK": str(self.spark),
                 "HVDCELLS_CGROUP": str(self.store.parent / "cgroup"),
             },
             capture_output=True,
@@ -88,6 +90,20 @@ def test_a_node_gets_the_environment(node):
     )
     assert found.stdout.startswith(str(node.prefix)), found.stderr
     assert not list(node.tmp.iterdir())
+    spark_comes_after_the_bootstrap(node)
+
+
+def spark_comes_after_the_bootstrap(node):
+    """EMR installs Spark after the bootstrap: from then on the environment has the cluster's own Python of Spark."""
+    which = [node.prefix / "bin" / "python", "-I", "-c", "import pyspark, py4j; print(pyspark.__version__)"]
+    assert "No module named 'pyspark'" in subprocess.run(which, capture_output=True, text=True).stderr
+    (node.spark / "python" / "pyspark").mkdir(parents=True)
+    (node.spark / "python" / "pyspark" / "__init__.py").write_text("__version__ = '3.5.6-amzn-2'")
+    (node.spark / "python" / "lib").mkdir()
+    with zipfile.ZipFile(node.spark / "python" / "lib" / "py4j-0.10.9.7-src.zip", "w") as library:
+        library.writestr("py4j/__init__.py", "")
+    found = subprocess.run(which, capture_output=True, text=True)
+    assert found.stdout == "3.5.6-amzn-2\n", found.stderr
 
 
 def tampered(node: Node) -> None:

@@ -1,10 +1,15 @@
 """The EMR notebook, run as it is on a local Spark."""
 
+import json
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from typer.testing import CliRunner
+
+from launch.cli import app
+from tests.launch.emr.test_requests import PLACES, dry_run
 
 NOTEBOOK = Path(__file__).parents[3] / "launch" / "notebooks" / "emr.ipynb"
 SHORT = {"training.epochs": 2, "data.input_size": 48, "data.batch_size": 8, "model.width": 0.5}
@@ -16,6 +21,22 @@ def test_the_notebook_is_kept_without_outputs():
     for cell in notebook.cells:
         assert not cell.get("outputs")
         assert not cell.get("execution_count")
+
+
+def test_its_first_cell_gives_the_session_the_settings_of_a_launch_s_steps():
+    """Made by one function; what the notebook shows, the command prints and the request holds is compared."""
+    machines = ["--gpus", "4", "--instance", "g4dn.xlarge"]
+    printed = CliRunner().invoke(app, ["launch", "emr", *machines, "--notebook-cell"]).stdout
+    shown = "".join(cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells)
+    assert f"```\n{printed}```" in shown
+    cell = json.loads(printed.removeprefix("%%configure -f\n"))["conf"]
+    request = dry_run(*PLACES, *machines)["request"]
+    words = request["Steps"][1]["HadoopJarStep"]["Args"]
+    step = dict(words[number + 1].split("=", 1) for number, word in enumerate(words) if word == "--conf")
+    assert cell.items() - step.items() == {("spark.pyspark.virtualenv.enabled", "false")}
+    assert step.items() <= cell.items()
+    python = "/opt/hvdcells/bin/python"
+    assert cell["spark.yarn.appMasterEnv.PYSPARK_PYTHON"] == cell["spark.executorEnv.PYSPARK_PYTHON"] == python
 
 
 @pytest.mark.spark

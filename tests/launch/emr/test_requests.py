@@ -17,6 +17,7 @@ LAUNCHES = {
     "spot": [*PLACES, "--gpus", "4", "--spot", "--subnet", "subnet-0a1b2c3d", "--ebs-gib", "200", "--tag", "team=lab"],
     "cpu": [*PLACES, "--gpus", "0", "--workers", "3", "--recipe", "small_cnn", "--set", "training.epochs=5"],
     "bench": [*PLACES, "--gpus", "8", "--bench", "1,2,4,8", "--logs", "s3://logs/emr"],
+    "fallback": [*PLACES, "--gpus", "1", "--release", "emr-7.13.0"],
     "keep": [*PLACES, "--gpus", "2", "--keep", "--idle-minutes", "45", "--security-configuration", "encrypted"],
     "build_environment": [
         "--build-environment",
@@ -90,6 +91,9 @@ def test_what_the_request_promises(no_network):
     kept = dry_run(*LAUNCHES["keep"])["request"]
     assert kept["Instances"]["KeepJobFlowAliveWhenNoSteps"]
     assert kept["AutoTerminationPolicy"] == {"IdleTimeout": 45 * 60}
+    # Two workers, and one machine that EMR keeps for the notebooks' service.
+    assert [group["InstanceCount"] for group in kept["Instances"]["InstanceGroups"]] == [1, 3]
+    assert "spark.executor.instances=2" in kept["Steps"][1]["HadoopJarStep"]["Args"]
     assert {step["ActionOnFailure"] for step in kept["Steps"]} == {"CANCEL_AND_WAIT"}
     attached = dry_run(*LAUNCHES["attach"])
     assert {step["ActionOnFailure"] for step in attached["request"]["Steps"]} == {"CONTINUE"}

@@ -7,8 +7,8 @@ UV_ENV := .uv
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_ENV)/bin/uv)
 STAMP := .venv/.set-up
 RUN := .venv/bin
-# Much of the suite waits for the starts of Java and of ranks, so that two cores have work for three.
-WORKERS ?= 3
+# Much of the suite waits for the starts of Java and of ranks, so that two cores have work for four.
+WORKERS ?= 4
 PYTEST := $(RUN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 # Commands print words, not TensorFlow's notices about its build.
 export TF_CPP_MIN_LOG_LEVEL ?= 3

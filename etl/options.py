@@ -56,6 +56,9 @@ class EtlOptions(BaseModel):
     keep_leaks: bool = False
     """Keep images whose subject or pixels official splits or folds put on two sides, instead of dropping them from
     the side that is trained on. Scores will flatter, and `hvdcells check` fails, as it must."""
+    pseudonyms: str | None = None
+    """File with a key, made where there is none: subjects, files, image ids and cells are replaced by keyed digests
+    (HMAC) in all that is written. Which is whose is written beside the key, for its holder only."""
     max_rejects: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of the listed images that may be unusable before the run fails."""
     row_group_rows: Annotated[int, Field(ge=1, le=MOST_ROW_GROUP_ROWS)] = 32

@@ -11,6 +11,7 @@ from etl.placement.place import Placement
 from etl.source.layouts import Layout
 from etl.source.layouts.detect import understand
 from etl.source.listing import Listing
+from etl.source.pseudonyms import Pseudonyms
 from hvdcells import storage
 from hvdcells.data.manifest import Manifest
 from hvdcells.errors import UserError
@@ -77,10 +78,11 @@ def plan_etl(
     refuse_unfinished_synthetic(source, marker)
     found = work_folder.look(dataset)
     layout = understand(source, options)
-    listing = Listing(layout)
+    pseudonyms = pseudonyms_of(options, source, dataset)
+    listing = Listing(layout, pseudonyms)
     synthetic = ", synthetic" if marker else ""
     listener.say(f"{listing.num_images} images in {source}, layout {layout.name}{synthetic}")
-    resolved = resolve(options, layout)
+    resolved = resolve(options, layout, pseudonyms)
     refuse_unusable(layout, listing, resolved)
     for note in layout.notes:
         listener.say(note)
@@ -140,13 +142,35 @@ def refuse_unfinished_synthetic(source: str, marker: SyntheticMarker | None) -> 
         )
 
 
-def resolve(options: EtlOptions, layout: Layout) -> ResolvedOptions:
-    """Return the options with `auto` and None replaced by what the layout brings."""
+def pseudonyms_of(options: EtlOptions, source: str, dataset: str) -> Pseudonyms | None:
+    """Return what names are replaced by, if that is asked for.
+
+    Raises:
+        UserError: the key lies with the images or in the dataset, is none, or can be read by others.
+    """
+    if options.pseudonyms is None:
+        return None
+    file = os.path.realpath(options.pseudonyms)
+    for place in (os.path.realpath(local) for each in (source, dataset) if (local := storage.local_path(each))):
+        if file.startswith(f"{place}{os.sep}"):
+            raise UserError(
+                f"the key of pseudonyms {options.pseudonyms} lies in {place}",
+                "a key apart from the images and from the dataset: whoever has it can tell who is who",
+                "name a file elsewhere",
+            )
+    return Pseudonyms(file)
+
+
+def resolve(options: EtlOptions, layout: Layout, pseudonyms: Pseudonyms | None = None) -> ResolvedOptions:
+    """Return the options with `auto` and None replaced by what the layout brings, and the key by its id."""
     split = options.split
     if split == "auto":
         split = "official" if layout.has_official_split else "grouped"
     crop = layout.default_crop if options.crop is None else options.crop
-    return ResolvedOptions(**(options.model_dump() | {"layout": layout.name, "split": split, "crop": crop}))
+    key_id = pseudonyms.key_id if pseudonyms else None
+    return ResolvedOptions(
+        **(options.model_dump() | {"layout": layout.name, "split": split, "crop": crop, "pseudonyms": key_id})
+    )
 
 
 def refuse_unusable(layout: Layout, listing: Listing, options: EtlOptions) -> None:

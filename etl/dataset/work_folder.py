@@ -154,7 +154,9 @@ def is_stale(
         UserError: it was made with other options or from another source, or it is stale and no update was asked for.
     """
     wanted = options.model_dump(mode="json")
-    other = {k: value for k, value in manifest.options.items() if k not in LIMITS and wanted.get(k) != value}
+    # An option that an earlier version did not have was as it is by default.
+    made = {name: field.default for name, field in EtlOptions.model_fields.items()} | manifest.options
+    other = {k: value for k, value in made.items() if k not in LIMITS and wanted.get(k) != value}
     if other or manifest.source != source:
         differs = [f"{name}={value!r} (asked for: {wanted.get(name)!r})" for name, value in sorted(other.items())]
         if manifest.source != source:

@@ -56,7 +56,7 @@ def _decoded_row_groups(
     """Decode images row group by row group; what was learnt is added to the findings."""
     prepare.use_one_thread()
     column = ImageColumn(max(map(len, groups), default=0), decoding.image_size, decoding.encoding)
-    contents = decode.read_ahead((image.row.source for group in groups for image in group), decoding.source)
+    contents = decode.read_ahead((image.row.where for group in groups for image in group), decoding.source)
     for group in groups:
         for image, content in zip(group, contents, strict=False):
             findings[image.row.source] = _examine(image.row, content, decoding, column)

@@ -7,6 +7,7 @@ import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import islice
 from typing import IO
 
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from etl.source.layouts import Layout
+from etl.source.pseudonyms import Pseudonyms
 from etl.source.rows import (
     LISTED,
     REJECTED,
@@ -36,21 +38,34 @@ CHUNK_ROWS = 50_000
 class Listing:
     """The rows of a source. `image_id` is unique in them; where no subject is named, every image is its own."""
 
-    def __init__(self, layout: Layout) -> None:
-        """Go through the rows of a source."""
+    def __init__(self, layout: Layout, pseudonyms: Pseudonyms | None = None) -> None:
+        """Go through the rows of a source.
+
+        Args:
+            layout: what the source says of its images.
+            pseudonyms: what names are replaced by; None to keep them. The map of both is written beside the key.
+        """
         self._subjects_known = layout.subjects_known
         self._spool: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.num_per_status: Counter[str] = Counter()
         digest = hashlib.sha256()
         ids = [np.empty(0, np.uint64)]
         rows = layout.rows()
-        with pa.ipc.new_stream(self._spool, ROW_SCHEMA) as writer:
+        with (
+            pseudonyms.new_map() if pseudonyms else nullcontext() as mapped,
+            pa.ipc.new_stream(self._spool, ROW_SCHEMA) as writer,
+        ):
             while chunk := list(islice(rows, CHUNK_ROWS)):
+                if pseudonyms and mapped:
+                    named, chunk = chunk, list(map(pseudonyms.of_row, chunk))
+                    mapped.add_all(chunk, named)
                 for row in chunk:
-                    digest.update("\0".join(map(str, row)).encode("utf-8", "surrogatepass"))
+                    digest.update(row.text())
                 self.num_per_status.update(row.status for row in chunk)
                 ids.append(np.fromiter((_hash(row.image_id) for row in chunk if row.status == LISTED), np.uint64))
                 writer.write_table(to_table(chunk))
+            if mapped:
+                mapped.listing_digest = digest.hexdigest()
         self.digest = digest.hexdigest()
         """SHA-256 over all that is known of the images, paths and fingerprints included."""
         self._repeated_ids = _repeated(np.concatenate(ids))

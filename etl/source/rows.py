@@ -32,6 +32,17 @@ class ImageRow(NamedTuple):
     official_split: str = ""
     status: str = LISTED
     reason: str = ""
+    path: str = ""
+    """Where the image is read from, if `source` is a pseudonym; empty where it is `source`."""
+
+    @property
+    def where(self) -> str:
+        """Where the image is read from: below the source, absolute, or an address."""
+        return self.path or self.source
+
+    def text(self) -> bytes:
+        """Return all that is known of the image and goes into a dataset, to be digested."""
+        return "\0".join(map(str, self[:-1])).encode("utf-8", "surrogatepass")
 
 
 class Kind(NamedTuple):

@@ -200,13 +200,29 @@ def _put(local: str, location: Location) -> None:
     retries.call(fs.put_file, local, path, where=location)
 
 
+def make_private_folder(folder: Path) -> None:
+    """Make a folder on disk, and those above it, where they are missing: images and names of patients are for their
+    owner alone. A folder that is there keeps its rights.
+
+    Raises:
+        NotADirectoryError: a file is there, or above it.
+    """
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        try:
+            each.mkdir(mode=0o700)
+        except FileExistsError:
+            if not each.is_dir():  # it is not one that another process has just made
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(each)) from None
+
+
 @contextmanager
 def _aside(target: Path) -> Iterator[Path]:
     """Yield a path beside a file to be, for one that is then renamed; what is left of it is removed."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:  # a file is there; one level further down it is called so
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target.parent)) from None
+    make_private_folder(target.parent)
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     try:
         yield aside

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hvdcells.storage import retries
-from hvdcells.storage.files import ASIDE
+from hvdcells.storage.files import ASIDE, make_private_folder
 from hvdcells.storage.locations import Location, filesystem, local_path
 
 
@@ -107,7 +107,7 @@ def new_folder(location: Location) -> Iterator[str]:
     remove(location)
     local = local_path(location)
     if local is not None:
-        Path(local).mkdir(parents=True)
+        make_private_folder(Path(local))
         yield local
         return
     fs, path = filesystem(location)

@@ -120,3 +120,13 @@ def test_checkpoints_are_found_and_removed(folder):
         remove_checkpoints(run, keep=(progress.epochs_done, progress.best_epoch))
     names = [f"epoch-000{epoch}.{suffix}" for epoch in (1, 3) for suffix in ("json", "npz")]
     assert storage.names_in(run.checkpoints) == names
+
+
+def test_folders_that_are_made_are_for_their_owner_alone_and_others_keep_their_rights(tmp_path):
+    tmp_path.chmod(0o755)
+    storage.write_text(tmp_path / "dataset" / "images" / "part", "pixels")
+    with storage.new_folder(tmp_path / "listing" / "new") as folder:
+        assert Path(folder).stat().st_mode & 0o777 == 0o700
+    made = [tmp_path / "dataset", tmp_path / "dataset" / "images", tmp_path / "listing"]
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o700] * 3
+    assert tmp_path.stat().st_mode & 0o777 == 0o755

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from hvdcells.data.columns import (
     LARGEST_IMAGE_SIZE,
@@ -20,6 +20,17 @@ SplitStrategy = Literal["auto", "official", "grouped", "k-fold"]
 
 LARGEST_SQUARE = 0
 CNMC_CROP = 300
+
+
+def _apart(given: Any) -> Any:
+    """Take words with commas between them apart; a tuple is taken as it is, so that a name may hold a comma."""
+    if isinstance(given, str | list):
+        texts = [given] if isinstance(given, str) else given
+        return tuple(word.strip() for text in texts for word in str(text).split(","))
+    return given
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_apart)]
 
 
 class EtlOptions(BaseModel):
@@ -45,8 +56,20 @@ class EtlOptions(BaseModel):
     """Shares of train, validation and test for grouped."""
     num_folds: Annotated[int, Field(ge=2, le=100)] = 5
     """Folds of k-fold."""
+    classes: Words = ()
+    """All classes in the order of their labels, as a,b,c. Left out: the one that counts as ill last, where the names
+    of two tell; else by name."""
+    map_class: dict[str, str] = {}
+    """Take the source's class OLD for NEW, as OLD=NEW; several may become one."""
+    ignore_class: tuple[str, ...] = ()
+    """Leave a class of the source aside; its images are counted."""
+    class_level: Annotated[int, Field(ge=1)] | None = None
+    """Level of the folders that are named for classes: 1 is directly below the source. Left out: found out."""
+    positive: Words = ()
+    """Classes that count as ill, as a,b: sensitivity and specificity are theirs. Left out: with two classes the one
+    whose name tells, else the last; with more, none."""
     cancer_class: str | None = None
-    """Class that is cancer (label 1), where the names do not tell."""
+    """The same as --positive, for one class."""
     subject_pattern: str | None = None
     """Regular expression that finds the subject in a path (its first group); for folders."""
     near_duplicates: Literal["report", "join"] = "report"

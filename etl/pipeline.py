@@ -75,7 +75,7 @@ def carry_out(spark: "SparkSession", plan: Plan, listener: Listener | None = Non
         numbers, context = deal_out(spark, plan)
 
         # ---- Every image once: read, decode, hash, crop, resize, and written where it will most likely stay.
-        with counted_stage(spark, listener, "decoding", listing.num_images - listing.num_unlabelled) as count:
+        with counted_stage(spark, listener, "decoding", listing.num_to_decode) as count:
             decoded = decode_all(spark, numbers, context, count)
         num_rejected = sum((shard.num_rejected for shard in decoded), Counter[Kind]())
         some_rejected = listing.num_rejected or num_rejected
@@ -166,6 +166,7 @@ def describe(
         image_size=options.image_size,
         image_encoding=options.encoding,
         class_names=layout.class_names,
+        positive_classes=layout.positive_classes,
         subjects_known=layout.subjects_known,
         channel_mean=mean,
         channel_std=std,
@@ -178,6 +179,7 @@ def describe(
         rejected=dict(rejects),
         dropped=len(dropped),
         unlabelled=listing.num_unlabelled,
+        left_aside=dict(sorted(listing.left_aside.items())),
         shards=tuple(sorted(shard.name for shard in shards)),
     )
 

@@ -177,22 +177,25 @@ def refuse_unusable(layout: Layout, listing: Listing, options: EtlOptions) -> No
     """Refuse a source that cannot become a dataset with these options.
 
     Raises:
-        UserError: one class only, no labelled image, or `official` without official splits.
+        UserError: a class without images, no labelled image, or `official` without official splits.
     """
     num_per_label = listing.num_per_label()
     classes = {name: num_per_label[label] for label, name in enumerate(layout.class_names)}
     if not sum(classes.values()):
         raise UserError(
             f"none of the {listing.num_images} images has a label ({listing.num_unlabelled} are published without)",
-            f"images of the classes {' and '.join(layout.class_names)}",
+            f"images of the classes {', '.join(layout.class_names)}",
             "name the folder that holds the training data too",
         )
     if min(classes.values()) == 0:
         found = ", ".join(f"{num} × {name}" for name, num in classes.items())
+        lacking = [name for name, num in classes.items() if num == 0]
         raise UserError(
-            f"the source has images of one class only ({found})",
-            f"images of both classes, {' and '.join(layout.class_names)}",
-            "name the folder that holds both",
+            f"the source has no usable image of the class{'es' if len(lacking) > 1 else ''} {', '.join(lacking)} "
+            f"({found})",
+            f"images of each of the classes {', '.join(layout.class_names)}",
+            "name the folder that holds them all"
+            + (f", or leave it aside with --ignore-class {lacking[0]}" if len(classes) - len(lacking) > 1 else ""),
         )
     if options.split == "official" and not layout.has_official_split:
         raise UserError(

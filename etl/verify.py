@@ -128,6 +128,7 @@ def _counts(rows: "DataFrame", manifest: Manifest) -> Claim:
 
 
 def _accounted(manifest: Manifest) -> Claim:
-    parts = (manifest.written, sum(manifest.rejected.values()), manifest.dropped, manifest.unlabelled)
-    text = f"{manifest.listed} listed, but {' + '.join(map(str, parts))} accounted for"
-    return Claim("listed = written + rejected + dropped + unlabelled", "" if sum(parts) == manifest.listed else text)
+    accounted = manifest.accounted
+    text = f"{manifest.listed} listed, but {accounted} accounted for"
+    claim = "listed = written + rejected + dropped + unlabelled + left aside"
+    return Claim(claim, "" if accounted == manifest.listed else text)

@@ -59,9 +59,10 @@ def refuse_miscount(manifest: Manifest) -> None:
     """Hold the manifest to the rule that no image is lost.
 
     Raises:
-        RuntimeError: listed is not written + rejected + dropped + unlabelled, or the files hold another number of rows.
+        RuntimeError: listed is not written + rejected + dropped + unlabelled + left aside, or the files hold another
+            number of rows.
     """
-    accounted = manifest.written + sum(manifest.rejected.values()) + manifest.dropped + manifest.unlabelled
+    accounted = manifest.accounted
     in_files = sum(sum(file.rows_per_row_group) for split in manifest.splits.values() for file in split.files)
     if (manifest.listed, manifest.written) != (accounted, in_files):
         raise RuntimeError(

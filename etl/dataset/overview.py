@@ -44,7 +44,8 @@ def write_overview(dataset: str, manifest: Manifest) -> None:
     from matplotlib.figure import Figure
 
     num_classes = len(manifest.class_names)
-    height = 1.6 * num_classes + 6.5
+    bars = 0.4 + 0.4 * num_classes  # inches of the bars of all classes
+    height = 1.6 * num_classes + bars + 5.3
     # Places are given: finding them out would draw everything three times.
     figure = Figure(figsize=(14, height), dpi=_DPI)
     kind = "synthetic images, not medical data" if manifest.synthetic else f"layout {manifest.layout}"
@@ -54,7 +55,7 @@ def write_overview(dataset: str, manifest: Manifest) -> None:
     for number, (name, members) in enumerate(images.items()):
         axis = figure.add_axes((0.03, 1 - (1.95 + 1.6 * number) / height, 0.95, 1.3 / height))
         _draw_images(axis, name, members)
-    _draw_classes(figure.add_axes((0.11, 4.4 / height, 0.87, 1.2 / height)), manifest)
+    _draw_classes(figure.add_axes((0.11, 4.4 / height, 0.87, bars / height)), manifest)
     _draw_subjects(figure.add_axes((0.11, 0.9 / height, 0.87, 2.8 / height)), manifest)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -62,9 +63,14 @@ def write_overview(dataset: str, manifest: Manifest) -> None:
     storage.write_bytes(storage.join(dataset, OVERVIEW_NAME), cv2.imencode(".png", pixels)[1].tobytes())
 
 
+def shorten(name: str, most: int) -> str:
+    """Return a name of at most so many characters, without what matplotlib takes for a formula."""
+    return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")
+
+
 def _draw_images(axis: "Axes", name: str, members: list[Pixels]) -> None:
     axis.set_axis_off()
-    axis.set_title(f"{name}, training split", loc="left", fontsize=10)
+    axis.set_title(f"{shorten(name, 80)}, training split", loc="left", fontsize=10)
     if members:
         side = int(1.3 * _DPI)
         gap = np.full((side, 4, 3), 255, np.uint8)
@@ -80,10 +86,13 @@ def _draw_classes(axis: "Axes", manifest: Manifest) -> None:
         counts = manifest.splits[split].images_per_class
         names = list(manifest.class_names)
         widths = [counts.get(name, 0) for name in names]
-        bars = axis.barh(names, widths, left=[left[name] for name in names], color=_SPLIT_COLOURS[split], label=split)
+        places = range(len(names))
+        bars = axis.barh(places, widths, left=[left[name] for name in names], color=_SPLIT_COLOURS[split], label=split)
         axis.bar_label(bars, [str(width) if width else "" for width in widths], label_type="center", fontsize=8)
         for name, width in zip(names, widths, strict=True):
             left[name] += width
+    axis.set_yticks(range(len(left)), [shorten(name, 18) for name in left])
+    axis.invert_yaxis()  # in the order of the pictures above
     axis.set_xlabel("images per class")
     axis.legend(fontsize=8, ncols=len(SPLITS), loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
 

@@ -23,6 +23,8 @@ _RUN_NAME = "run.json"
 _PREVIOUS_NAME = "previous-manifest.json"
 LIMITS = frozenset(("max_rejects",))
 """Options that are no part of what a dataset is."""
+_DEFAULTS = EtlOptions().model_dump(mode="json")
+"""What an option was in a run of a version that did not have it yet."""
 _OWN_IMAGES = re.compile(rf"{FILE_PATTERN[1:-1]}|{IMAGES_FOLDER}/split=\w+/\.[^/]+")
 """What this stage writes below the images folder, whole or aside: nothing else is ever deleted there."""
 OURS = frozenset((WORK_FOLDER, SHARDS_FOLDER, IMAGES_FOLDER, REJECTS_FOLDER, MANIFEST_NAME, OVERVIEW_NAME))
@@ -107,7 +109,7 @@ def refuse_other_run(dataset: str, unfinished: dict[str, Any], source: str, opti
     Raises:
         UserError: they differ.
     """
-    begun, asked = unfinished["options"], options.model_dump(mode="json")
+    begun, asked = _DEFAULTS | unfinished["options"], options.model_dump(mode="json")
     names = sorted(name for name in asked.keys() | begun.keys() if name not in LIMITS)
     other = [
         f"{name}={begun.get(name)!r} (asked for: {asked.get(name)!r})"
@@ -154,8 +156,7 @@ def is_stale(
         UserError: it was made with other options or from another source, or it is stale and no update was asked for.
     """
     wanted = options.model_dump(mode="json")
-    # An option that an earlier version did not have was as it is by default.
-    made = {name: field.default for name, field in EtlOptions.model_fields.items()} | manifest.options
+    made = _DEFAULTS | manifest.options
     other = {k: value for k, value in made.items() if k not in LIMITS and wanted.get(k) != value}
     if other or manifest.source != source:
         differs = [f"{name}={value!r} (asked for: {wanted.get(name)!r})" for name, value in sorted(other.items())]

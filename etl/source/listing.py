@@ -20,6 +20,7 @@ import xxhash
 from etl.source.layouts import Layout
 from etl.source.pseudonyms import Pseudonyms
 from etl.source.rows import (
+    LEFT_ASIDE,
     LISTED,
     REJECTED,
     ROW_SCHEMA,
@@ -48,6 +49,10 @@ class Listing:
         self._subjects_known = layout.subjects_known
         self._spool: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.num_per_status: Counter[str] = Counter()
+        self.left_aside: Counter[str] = Counter()
+        """Images left aside on purpose, by reason."""
+        self.rejected: Counter[str] = Counter()
+        """Images that cannot be used by what their listing says, by reason."""
         digest = hashlib.sha256()
         ids = [np.empty(0, np.uint64)]
         rows = layout.rows()
@@ -62,6 +67,8 @@ class Listing:
                 for row in chunk:
                     digest.update(row.text())
                 self.num_per_status.update(row.status for row in chunk)
+                self.left_aside.update(row.reason for row in chunk if row.status == LEFT_ASIDE)
+                self.rejected.update(row.reason for row in chunk if row.status == REJECTED)
                 ids.append(np.fromiter((_hash(row.image_id) for row in chunk if row.status == LISTED), np.uint64))
                 writer.write_table(to_table(chunk))
             if mapped:
@@ -88,8 +95,13 @@ class Listing:
 
     @property
     def num_unlabelled(self) -> int:
-        """Images that are left aside."""
+        """Images that the source gives no label for."""
         return self.num_per_status[UNLABELLED]
+
+    @property
+    def num_to_decode(self) -> int:
+        """Images that are dealt out to shards: those listed, and those rejected already."""
+        return self.num_per_status[LISTED] + self.num_per_status[REJECTED]
 
     def num_per_label(self) -> Counter[int]:
         """Return the listed images of each label."""
@@ -110,7 +122,7 @@ class Listing:
         with pa.ipc.open_stream(self._spool) as reader:
             for batch in reader:
                 chunk = pa.Table.from_batches([batch])
-                chunk = chunk.filter(pc.not_equal(chunk["status"], UNLABELLED))
+                chunk = chunk.filter(pc.is_in(chunk["status"], pa.array([LISTED, REJECTED])))
                 if self._repeated_ids:
                     names = zip(chunk["image_id"].to_pylist(), chunk["source"].to_pylist(), strict=True)
                     unique = [source if _hash(name) in self._repeated_ids else name for name, source in names]

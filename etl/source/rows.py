@@ -13,11 +13,12 @@ NO_LABEL = -1
 
 LISTED = "listed"
 UNLABELLED = "unlabelled"
+LEFT_ASIDE = "left aside"
 REJECTED = "rejected"
 
 
 class ImageRow(NamedTuple):
-    """One image of the source. `status` is `listed` (to be decoded), `unlabelled` (left aside) or `rejected`."""
+    """One image of the source. `status` is `listed` (to be decoded), `unlabelled`, `left aside` or `rejected`."""
 
     source: str
     size_bytes: int

@@ -122,7 +122,7 @@ class Manifest(_Frozen):
     """Folds of the training split, by number; only in a dataset written with `--split k-fold`."""
     leakage: LeakageReport
     listed: int
-    """Images in the source listing = written + rejected + dropped + unlabelled that were left aside."""
+    """Images in the source listing = written + rejected + dropped + unlabelled + left aside."""
     written: int
     size_bytes: int = 0
     """Of the Parquet files."""
@@ -130,7 +130,9 @@ class Manifest(_Frozen):
     """Number of rejected images by reason; each is a row of `rejects/`."""
     dropped: int = 0
     unlabelled: int = 0
-    """Images the source gives no label for: counted and left aside."""
+    """Images the source gives no label for: counted, and not used."""
+    left_aside: dict[str, int] = {}
+    """Number of images left aside on purpose by reason, such as a class that is ignored."""
     shards: tuple[str, ...] = ()
     """The ETL stage's units of decoding, from which `--update` starts."""
 
@@ -163,6 +165,12 @@ class Manifest(_Frozen):
         if num_bytes >= MOST_ROW_GROUP_BYTES:
             raise ValueError(f"the largest row group has {num_bytes / 2**30:.1f} GiB of images; expected below 2 GiB")
         return self
+
+    @property
+    def accounted(self) -> int:
+        """Images that it is told what became of; as many as are listed."""
+        gone = sum(self.rejected.values()) + self.dropped + self.unlabelled + sum(self.left_aside.values())
+        return self.written + gone
 
     def to_json(self) -> str:
         """Serialize as indented JSON text."""

@@ -87,6 +87,7 @@ def parse_pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
 _EXAMPLES = {
     "--set": ("field", "optimizer.learning_rate=0.01"),
     "--conf": ("key", "spark.executor.memory=4g"),
+    "--map-class": ("class", "early=blast"),
     "--tag": ("key", "team=haematology"),
 }
 """Of each option that takes pairs: what stands before the equals sign, and one that could be given."""

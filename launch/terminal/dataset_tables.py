@@ -9,6 +9,8 @@ from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import SYNTHETIC_NOTICE, LeakageReport, SplitSummary
 
 _MOST_SUBJECTS = 12
+_MOST_COLUMNS = 6
+"""More classes than these are rows of a table of their own."""
 _MOST_WARNINGS = 10
 
 
@@ -23,7 +25,12 @@ def print_dataset(dataset: Dataset, console: Console) -> None:
         markup=False,
         highlight=False,
     )
-    console.print(_splits(manifest.splits, manifest.class_names))
+    names = manifest.class_names
+    console.print(_splits(manifest.splits, names if len(names) <= _MOST_COLUMNS else ()))
+    if len(names) > _MOST_COLUMNS:
+        console.print(_classes(manifest.splits, names))
+    if manifest.positive_classes:
+        console.print(f"Counts as ill: {', '.join(manifest.positive_classes)}.", markup=False, highlight=False)
     if manifest.subjects_known:
         console.print(_subjects(manifest.splits))
     console.print(_accounts(dataset))
@@ -47,6 +54,17 @@ def _splits(splits: dict[str, SplitSummary], class_names: Sequence[str]) -> Tabl
             str(len(split.files)),
             str(sum(len(file.rows_per_row_group) for file in split.files)),
         )
+    return table
+
+
+def _classes(splits: dict[str, SplitSummary], class_names: Sequence[str]) -> Table:
+    table = Table(title="Images per class")
+    table.add_column("label", justify="right")
+    table.add_column("class")
+    for split in splits:
+        table.add_column(split, justify="right")
+    for label, name in enumerate(class_names):
+        table.add_row(str(label), name, *(str(split.images_per_class.get(name, 0)) for split in splits.values()))
     return table
 
 
@@ -81,7 +99,9 @@ def _accounts(dataset: Dataset) -> Table:
     for reason, number in sorted(manifest.rejected.items(), key=lambda item: -item[1]):
         table.add_row("rejected", str(number), reason)
     table.add_row("dropped", str(manifest.dropped), "copies on the side that is trained on")
-    table.add_row("unlabelled", str(manifest.unlabelled), "left aside")
+    table.add_row("unlabelled", str(manifest.unlabelled), "the source gives no label")
+    for reason, number in sorted(manifest.left_aside.items(), key=lambda item: -item[1]):
+        table.add_row("left aside", str(number), reason)
     return table
 
 

@@ -53,7 +53,7 @@ def test_wrong_input_ends_with_code_2_and_one_message(tmp_path):
     for arguments, message in (
         (("etl", tmp_path / "nowhere", tmp_path / "dataset"), "does not exist"),
         (("etl", tmp_path / "source", tmp_path / "full"), "holds precious.txt"),
-        (("etl", tmp_path / "source", tmp_path / "dataset"), "1 classes"),
+        (("etl", tmp_path / "source", tmp_path / "dataset"), "1 class: all"),
         (("show", tmp_path / "full"), "no finished dataset"),
     ):
         done = run(*arguments)

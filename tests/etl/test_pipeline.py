@@ -12,6 +12,7 @@ from etl import pipeline
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.shards.findings import SHARDS_FOLDER
+from etl.verify import verify
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import IMAGES_FOLDER
 from hvdcells.errors import UserError
@@ -270,3 +271,25 @@ def test_the_real_sample(spark, tmp_path):
     subjects = [subject for split in manifest.splits.values() for subject in split.images_per_subject]
     assert len(subjects) == len(set(subjects))
     assert json.loads((tmp_path / "dataset" / "manifest.json").read_text())["options"]["crop"] == 300
+
+
+def test_four_classes_in_given_splits_without_leaks_and_with_one_class_left_aside(spark, tmp_path):
+    seed = 0
+    for split, num in (("train_set", 6), ("valid", 2), ("Test Data", 2)):
+        for name in ("benign", "early", "pre", "pro", "smudge"):
+            for _ in range(num):
+                write_image(tmp_path / "source" / split / name / f"p{seed}.png", cell(seed))
+                seed += 1
+    shutil.copy(tmp_path / "source" / "Test Data" / "pre" / "p44.png", tmp_path / "source" / "train_set" / "pre")
+    options = EtlOptions.of(image_size=16, crop=40, ignore_class=("smudge",), positive="early,pre,pro")
+    manifest = run_etl(spark, tmp_path / "source", tmp_path / "dataset", options)
+    assert manifest.class_names == ("benign", "early", "pre", "pro")
+    assert manifest.positive_classes == ("early", "pre", "pro")
+    assert manifest.left_aside == {"class smudge, ignored as asked": 10}
+    assert (manifest.listed, manifest.written, manifest.dropped) == (51, 40, 1)
+    assert manifest.splits["train"].images_per_class == {"benign": 6, "early": 6, "pre": 6, "pro": 6}
+    assert {name: split.images for name, split in manifest.splits.items()} == {"train": 24, "validation": 8, "test": 8}
+    assert manifest.leakage.dropped == {"train_set/pre/p44.png": "the same pixels are also in test"}
+    assert all(claim.holds for claim in verify(spark, Dataset.open(tmp_path / "dataset")))
+    names = {(row["class_name"], row["label"]) for _, row in rows_of(tmp_path / "dataset")}
+    assert names == {("benign", 0), ("early", 1), ("pre", 2), ("pro", 3)}

@@ -101,7 +101,7 @@ def test_a_manifest_that_counts_wrongly_is_found(spark, copy):
     manifest["splits"]["test"]["files"][0]["rows_per_row_group"][0] += 1
     (copy / "manifest.json").write_text(json.dumps(manifest))
     found = failing(spark, copy)
-    assert "accounted for" in found["listed = written + rejected + dropped + unlabelled"]
+    assert "accounted for" in found["listed = written + rejected + dropped + unlabelled + left aside"]
     assert (
         "test, all: 4 images, the manifest says 5"
         in found["images per split, class and subject are those of the manifest"]

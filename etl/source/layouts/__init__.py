@@ -14,7 +14,9 @@ class Layout:
     base: str
     """Location that the paths of the rows are below."""
     class_names: tuple[str, ...]
-    """By label; label 1 is the cancer class."""
+    """By label."""
+    positive_classes: tuple[str, ...]
+    """Those that count as ill."""
     rows: Callable[[], Iterator[ImageRow]]
     """Yields the images in an order that depends on the source alone."""
     has_official_split: bool

@@ -5,10 +5,11 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from etl.options import CNMC_CROP
+from etl.options import CNMC_CROP, EtlOptions
 from etl.source.files import Inventory
 from etl.source.layouts import Layout
-from etl.source.rows import REJECTED, UNLABELLED, ImageRow
+from etl.source.layouts.classes import Classes, settle_classes
+from etl.source.rows import LISTED, REJECTED, UNLABELLED, ImageRow
 from hvdcells import storage
 from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD
 from hvdcells.images import cell_names as names
@@ -24,14 +25,20 @@ def recognises(inventory: Inventory) -> bool:
     return inventory.has_cell_names or any(names.is_preliminary_test(path + "/x") for path in inventory.folders)
 
 
-def layout(source: str, inventory: Inventory) -> Layout:
-    """Describe a C-NMC source."""
+def layout(source: str, inventory: Inventory, options: EtlOptions) -> Layout:
+    """Describe a C-NMC source.
+
+    Raises:
+        UserError: an option names a class that it does not have.
+    """
     labels = read_labels(source, inventory.tables)
+    classes = settle_classes(dict.fromkeys(CNMC_CLASS_NAMES, 0), options, f"the C-NMC source {source}")
     return Layout(
         name="cnmc",
         base=source,
-        class_names=CNMC_CLASS_NAMES,
-        rows=lambda: rows_of(inventory.images(), labels),
+        class_names=classes.names,
+        positive_classes=classes.positive,
+        rows=lambda: (_classed(row, classes) for row in rows_of(inventory.images(), labels)),
         has_official_split=True,
         subjects_known=True,
         default_crop=CNMC_CROP,
@@ -52,6 +59,10 @@ def read_labels(source: str, tables: Iterable[str]) -> dict[str, tuple[str, str]
             original, new, label = (line[column].strip() for column in LABEL_COLUMNS)
             labels[new.lower()] = (original, label)
     return labels
+
+
+def _classed(row: ImageRow, classes: Classes) -> ImageRow:
+    return classes.labelled(row, row.class_name) if row.status == LISTED else row
 
 
 def rows_of(images: Iterable[SourceFile], labels: Mapping[str, tuple[str, str]]) -> Iterator[ImageRow]:

@@ -36,7 +36,7 @@ def understand(source: str, options: EtlOptions) -> Layout:
             "name the folder that holds the images",
         )
     if cnmc.recognises(inventory) and options.layout != "folders":
-        return cnmc.layout(source, inventory)
+        return cnmc.layout(source, inventory, options)
     if options.layout == "cnmc":
         raise UserError(
             f"none of the {inventory.num_images} images in {source} is named as in C-NMC 2019",

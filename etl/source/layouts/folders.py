@@ -1,16 +1,17 @@
 """One folder per class, at any depth, with or without folders for splits above or below; any image format."""
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter
 from pathlib import PurePosixPath
 
 from etl.options import LARGEST_SQUARE, EtlOptions
 from etl.source.files import Inventory
 from etl.source.layouts import Layout
-from etl.source.layouts.words import order_classes, split_named
-from etl.source.rows import REJECTED, ImageRow
+from etl.source.layouts.classes import Classes, settle_classes
+from etl.source.layouts.levels import Levels, find_levels
+from etl.source.rows import REJECTED, UNLABELLED, ImageRow
 from hvdcells.errors import UserError
+from hvdcells.images.files import SourceFile
 
 UNKNOWN_SUBJECTS = (
     "the folders name no subjects, so every image counts as its own: that images of one subject are on two sides of "
@@ -22,64 +23,51 @@ def layout(source: str, inventory: Inventory, options: EtlOptions) -> Layout:
     """Describe a source of class folders.
 
     Raises:
-        UserError: no level of its folders has exactly two names.
+        UserError: its folders name fewer than two classes, or which level of them does is in doubt.
     """
-    level = class_level(inventory.folders)
-    found = {_parts(folder)[level] for folder in inventory.folders if len(_parts(folder)) > level}
-    class_names = order_classes(found, options.cancer_class, f"the source {source}")
+    where = f"the source {source}"
+    levels = find_levels(inventory.folders, options, where)
+    found: Counter[str] = Counter()
+    for folder, num in inventory.folders.items():
+        parts = PurePosixPath(folder).parts
+        if len(parts) > levels.of_classes:
+            found[parts[levels.of_classes]] += num
+    classes = settle_classes(found, options, where)
     pattern = re.compile(options.subject_pattern) if options.subject_pattern else None
-    split_words = {part for folder in inventory.folders for part in _parts(folder) if split_named(part)}
     return Layout(
         name="folders",
         base=source,
-        class_names=class_names,
-        rows=lambda: _rows(inventory, level, {name: label for label, name in enumerate(class_names)}, pattern),
-        has_official_split=bool(split_words),
+        class_names=classes.names,
+        positive_classes=classes.positive,
+        rows=lambda: (_row(file, levels, classes, pattern) for file in inventory.images()),
+        has_official_split=levels.of_splits is not None,
         subjects_known=pattern is not None,
         default_crop=LARGEST_SQUARE,
-        notes=() if pattern else (UNKNOWN_SUBJECTS,),
+        notes=levels.notes + classes.notes + (() if pattern else (UNKNOWN_SUBJECTS,)),
     )
 
 
-def class_level(folders: Counter[str]) -> int:
-    """Return the level of folders that is named for classes: the first with several names that are not splits."""
-    names: dict[int, set[str]] = defaultdict(set)
-    for folder in folders:
-        for level, name in enumerate(_parts(folder)):
-            names[level].add(name)
-    for level in sorted(names):
-        if len(names[level]) > 1 and not all(map(split_named, names[level])):
-            return level
-    # One class only: the deepest level that is not a split's.
-    return max((level for level in names if not all(map(split_named, names[level]))), default=0)
-
-
-def _parts(folder: str) -> tuple[str, ...]:
-    return PurePosixPath(folder).parts
-
-
-def _rows(
-    inventory: Inventory, level: int, labels: Mapping[str, int], pattern: re.Pattern[str] | None
-) -> Iterator[ImageRow]:
-    for file in inventory.images():
-        parts = PurePosixPath(file.path).parts
-        known = (file.path, file.size_bytes, file.fingerprint)
-        if len(parts) <= level + 1:
-            yield ImageRow(*known, status=REJECTED, reason="lies in no class folder")
-            continue
-        match = pattern.search(file.path) if pattern else None
-        if pattern and not match:
-            yield ImageRow(*known, status=REJECTED, reason="--subject-pattern finds no subject in its path")
-            continue
-        splits = [split for part in parts[:-1] if (split := split_named(part))]
-        yield ImageRow(
-            *known,
-            label=labels[parts[level]],
-            class_name=parts[level],
-            subject=match[match.lastindex or 0] if match else "",
-            image_id=str(PurePosixPath(file.path).with_suffix("")),
-            official_split=splits[0] if splits else "train",
-        )
+def _row(file: SourceFile, levels: Levels, classes: Classes, pattern: re.Pattern[str] | None) -> ImageRow:
+    path = PurePosixPath(file.path)
+    folders = path.parts[:-1]
+    known = (file.path, file.size_bytes, file.fingerprint)
+    split = levels.split_of(folders)
+    if split is None:
+        return ImageRow(*known, status=REJECTED, reason="lies beside the folders of the splits, in none of them")
+    if len(folders) <= levels.of_classes:
+        if levels.of_splits is not None and split != "train":
+            return ImageRow(*known, status=UNLABELLED, reason=f"lies in no class folder of the {split} split")
+        return ImageRow(*known, status=REJECTED, reason="lies in no class folder")
+    match = pattern.search(file.path) if pattern else None
+    if pattern and not match:
+        return ImageRow(*known, status=REJECTED, reason="--subject-pattern finds no subject in its path")
+    row = ImageRow(
+        *known,
+        subject=match[match.lastindex or 0] if match else "",
+        image_id=str(path.with_suffix("")),
+        official_split=split,
+    )
+    return classes.labelled(row, folders[levels.of_classes])
 
 
 def check_pattern(pattern: str | None) -> None:

@@ -1,7 +1,8 @@
 """A table (CSV or Parquet) that names images by `path` and `label`, and optionally `subject` and `split`."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import PurePosixPath
@@ -10,8 +11,9 @@ import xxhash
 
 from etl.options import LARGEST_SQUARE, EtlOptions
 from etl.source.layouts import Layout
+from etl.source.layouts.classes import Classes, settle_classes
 from etl.source.layouts.folders import UNKNOWN_SUBJECTS
-from etl.source.layouts.words import order_classes, split_named
+from etl.source.layouts.words import split_named
 from etl.source.rows import REJECTED, UNLABELLED, ImageRow
 from hvdcells import storage
 from hvdcells.errors import UserError
@@ -42,27 +44,28 @@ def layout(table: str, base: str, options: EtlOptions) -> Layout:
             "the columns path and label, and optionally subject and split",
             "rename or add the columns",
         )
-    found = {line["label"] for line in lines_of(table) if line["label"]}
-    class_names = order_classes(found, options.cancer_class, f"the table {table}")
+    found = Counter(line["label"] for line in lines_of(table) if line["label"])
+    classes = settle_classes(found, options, f"the table {table}")
     subjects_known = "subject" in columns
-    labels = {name: label for label, name in enumerate(class_names)}
     return Layout(
         name="table",
         base=base,
-        class_names=class_names,
-        rows=lambda: _rows(lines_of(table), base, labels, columns),
+        class_names=classes.names,
+        positive_classes=classes.positive,
+        rows=lambda: _rows(lines_of(table), base, classes, columns),
         has_official_split="split" in columns,
         subjects_known=subjects_known,
         default_crop=LARGEST_SQUARE,
-        notes=()
-        if subjects_known
-        else (UNKNOWN_SUBJECTS.replace("the folders name", "the table names").split(" If ")[0],),
+        notes=classes.notes
+        + (
+            ()
+            if subjects_known
+            else (UNKNOWN_SUBJECTS.replace("the folders name", "the table names").split(" If ")[0],)
+        ),
     )
 
 
-def _rows(
-    lines: Iterable[dict[str, str]], base: str, labels: Mapping[str, int], columns: set[str]
-) -> Iterator[ImageRow]:
+def _rows(lines: Iterable[dict[str, str]], base: str, classes: Classes, columns: set[str]) -> Iterator[ImageRow]:
     # 64 bits a path: enough to see that one is named twice without holding all of them.
     seen: set[int] = set()
     number = 0
@@ -74,10 +77,10 @@ def _rows(
             yield ImageRow(f"{line['path']} (line {number})", 0, "", status=REJECTED, reason="named twice in the table")
             continue
         seen.add(digest)
-        yield _row(line, size, fingerprint, labels, columns)
+        yield _row(line, size, fingerprint, classes, columns)
 
 
-def _row(line: dict[str, str], size: int, fingerprint: str, labels: Mapping[str, int], columns: set[str]) -> ImageRow:
+def _row(line: dict[str, str], size: int, fingerprint: str, classes: Classes, columns: set[str]) -> ImageRow:
     path, label = line["path"], line["label"]
     if size < 0:
         return ImageRow(path, 0, "", status=REJECTED, reason="file not found")
@@ -90,16 +93,15 @@ def _row(line: dict[str, str], size: int, fingerprint: str, labels: Mapping[str,
         return ImageRow(
             path, size, fingerprint, status=REJECTED, reason=f"unknown split {line['split']!r} in the table"
         )
-    return ImageRow(
+    row = ImageRow(
         path,
         size,
         fingerprint,
-        label=labels[label],
-        class_name=label,
         subject=line.get("subject", ""),
         image_id=str(PurePosixPath(path).with_suffix("")),
         official_split=split,
     )
+    return classes.labelled(row, label)
 
 
 def _with_status(lines: Iterable[dict[str, str]], base: str) -> Iterator[tuple[dict[str, str], tuple[int, str]]]:

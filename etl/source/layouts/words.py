@@ -1,8 +1,7 @@
 """Words that folders and tables use for classes and splits."""
 
-from collections.abc import Iterable
-
-from hvdcells.errors import UserError
+import re
+from collections.abc import Collection
 
 _SPLIT_WORDS = {
     "train": "train",
@@ -10,52 +9,81 @@ _SPLIT_WORDS = {
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "validate": "validation",
     "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "test": "test",
     "testing": "test",
 }
-_CANCER_WORDS = frozenset(
-    ("all", "1", "cancer", "cancerous", "malignant", "tumor", "tumour", "positive", "leukemia", "leukaemia", "blast")
+_SPLIT = re.compile(
+    rf"({'|'.join(sorted(_SPLIT_WORDS, key=len, reverse=True))})"
+    r"(set|sets|data|dataset|images?|imgs?|samples?|splits?|folder|files?|cells?)*"
 )
-_HEALTHY_WORDS = frozenset(("hem", "0", "healthy", "normal", "benign", "negative"))
+"""A word for a split, and what people write after it: `train_set`, `Training Data`, `val2017`."""
+_ILL_WORDS = frozenset(
+    (
+        *("all", "aml", "cll", "cml", "leukemia", "leukaemia", "leukemic", "leukaemic", "lymphoma", "blast", "blasts"),
+        *("cancer", "cancerous", "carcinoma", "malignant", "malign", "tumor", "tumour", "metastasis"),
+        *("infected", "parasitized", "parasitised", "abnormal", "atypical", "diseased", "disease", "ill", "sick"),
+        *("positive", "pos", "true", "yes", "1"),
+    )
+)
+_HEALTHY_WORDS = frozenset(
+    ("hem", "healthy", "normal", "benign", "control", "negative", "neg", "false", "no", "none", "0")
+)
+_GROUPING = re.compile(
+    r"(?:k?[-_ ]?fold|cv|patients?|pat|subjects?|subj|persons?|people|donors?|cases?|animals?|mouse|slides?|smears?|"
+    r"batch(?:es)?|sites?|cent(?:er|re)s?|hospitals?|plates?|wells?|scans?|series|sessions?|visits?|runs?|parts?|"
+    r"samples?|ids?|p|s|uid)[\W_]*[a-z]?\d*[a-z]?|\d+[\W_]*x"
+)
+_NOT = re.compile(r"(?:non|not|no|un)[^a-z]*(.+)")
 
 
 def split_named(word: str) -> str | None:
     """Return the split that a word stands for; None if it is no word for a split."""
-    return _SPLIT_WORDS.get(word.strip().lower())
+    named = _SPLIT.fullmatch(re.sub(r"[\W\d_]+", "", word.lower()))
+    return _SPLIT_WORDS[named[1]] if named else None
 
 
-def order_classes(found: Iterable[str], cancer_class: str | None, where: str) -> tuple[str, str]:
-    """Return (healthy, cancer) class names.
+def looks_ill(class_name: str) -> bool:
+    """Whether a class name is a word for what is ill."""
+    return class_name.strip().lower() in _ILL_WORDS
 
-    Args:
-        found: the class names of the source.
-        cancer_class: the one the user says is cancer; None to go by the words.
-        where: what they were found in, for the error.
 
-    Raises:
-        UserError: there are not two classes, or which of them is cancer cannot be told.
+def looks_healthy(class_name: str) -> bool:
+    """Whether a class name is a word for what is healthy: also "uninfected", "non-cancer", "no tumor"."""
+    word = class_name.strip().lower()
+    negated = _NOT.fullmatch(word)
+    return word in _HEALTHY_WORDS or bool(negated and negated[1] in _ILL_WORDS)
+
+
+def splits_named(names: Collection[str]) -> dict[str, str]:
+    """Return the split that each of the folders beside each other stands for; empty where they are no splits.
+
+    They are where all of them, or at least two different ones, are words for splits (`TEST_SIMPLE` beside `TRAIN` and
+    `TEST`), or where each holds such a word (`seg_train`, `seg_test`). A folder beside them that tells no split is
+    not in what is returned.
     """
-    names = sorted(set(found))
-    told = f"{', '.join(names[:8])}{' …' if len(names) > 8 else ''}" or "none"
-    if len(names) != 2:
-        raise UserError(
-            f"{where} has {len(names)} classes: {told}",
-            "exactly two, healthy and cancer",
-            "name a source with one folder (or label) for each of the two; for C-NMC 2019 use --layout cnmc",
-        )
-    if cancer_class is not None:
-        if cancer_class not in names:
-            raise UserError(f"--cancer-class {cancer_class}", f"one of {told}", "name one of these")
-        cancer = cancer_class
-    else:
-        cancers = [name for name in names if name.lower() in _CANCER_WORDS]
-        healthy = [name for name in names if name.lower() in _HEALTHY_WORDS]
-        if len(cancers) != 1 and len(healthy) != 1:
-            raise UserError(
-                f"{where} has the classes {told}, and it is not clear which of them is cancer",
-                "the class that becomes label 1",
-                f"say so: --cancer-class {names[0]} or --cancer-class {names[1]}",
-            )
-        cancer = cancers[0] if len(cancers) == 1 else next(name for name in names if name not in healthy)
-    return next(name for name in names if name != cancer), cancer
+    plain = {name: split for name in names if (split := split_named(name))}
+    within = {name: split for name in names if (split := _split_within(name))}
+    if len(plain) == len(names):
+        return plain
+    if len(set(plain.values())) > 1:
+        return within | plain
+    return within if len(within) == len(names) and len(set(within.values())) > 1 else {}
+
+
+def _split_within(word: str) -> str | None:
+    told = {_SPLIT_WORDS[part] for part in re.split(r"[\W_\d]+", word.lower()) if part in _SPLIT_WORDS}
+    return told.pop() if len(told) == 1 else None
+
+
+def looks_grouping(name: str) -> bool:
+    """Whether a folder is named for people, folds, slides or magnifications, and so not for a class."""
+    return _GROUPING.fullmatch(name.strip().lower()) is not None
+
+
+def tells_class(name: str) -> bool:
+    """Whether a folder's name is surely one of a class: a word for ill or healthy that no number stands for."""
+    return (looks_ill(name) or looks_healthy(name)) and re.search(r"[^\W\d_]{3}", name) is not None

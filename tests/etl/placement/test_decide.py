@@ -91,8 +91,9 @@ def test_subjects_that_were_joined_stay_together(split):
 
 @pytest.mark.parametrize(("split", "extra"), [("grouped", {}), ("k-fold", {"num_folds": 3})])
 def test_too_few_subjects_are_refused_by_name(split, extra):
-    with pytest.raises(UserError, match="class 'hem' has 2 leakage groups") as error:
+    with pytest.raises(UserError, match="too few leakage groups") as error:
         decided(many(per_class=2), split=split, **extra)
+    assert "2 of 'hem', 2 of 'all'" in error.value.given
     assert "at least 3" in error.value.expected
 
 

@@ -8,7 +8,36 @@ from launch.terminal.aws_work import Region, follow_cluster
 
 ClusterId = Annotated[str, typer.Argument(help="Such as j-2AXXXXXXGAPLF; `hvdcells launch emr` prints it.")]
 
-emr = typer.Typer(no_args_is_help=True, help="Follow a cluster of Amazon EMR: status, logs, wait, terminate.")
+Place = Annotated[str, typer.Option(help="s3://BUCKET/FOLDER")]
+emr = typer.Typer(no_args_is_help=True, help="Amazon EMR: an account's setup, and a cluster's status, logs, end.")
+
+
+@emr.command()
+def setup(
+    source: Place,
+    dataset: Place,
+    run: Annotated[str, typer.Option(help="The folder of all runs: s3://BUCKET/FOLDER")],
+    environment: Annotated[str | None, typer.Option(help="Left out: below the runs.", show_default=False)] = None,
+    logs: Annotated[str | None, typer.Option(help="Left out: below the runs.", show_default=False)] = None,
+) -> None:
+    """Print what an account needs once, as a CloudFormation template; nothing is asked of AWS.
+
+    Roles, the launcher's policy and, where a network is named, its gateway endpoint for S3. To apply it, also again:
+    aws cloudformation deploy --template-file FILE --stack-name hvdcells --capabilities CAPABILITY_NAMED_IAM
+    """
+    import json
+
+    from hvdcells import storage
+    from launch.emr.setup import setup_template
+
+    places = {
+        "source": source,
+        "dataset": dataset,
+        "run": run,
+        "environment": environment or storage.join(run, "hvdcells/environment"),
+        "logs": logs or storage.join(run, "hvdcells/logs"),
+    }
+    typer.echo(json.dumps(setup_template(places), indent=1))
 
 
 @emr.command()

@@ -106,7 +106,7 @@ class AskedEmr(BaseModel):
     """Left out: that of the environment or the AWS profile."""
     subnet: Annotated[str | None, _ACCOUNT] = None
     """Id of a subnet. Left out: one of the default network."""
-    service_role: Annotated[str, _ACCOUNT] = "EMR_DefaultRole"
+    service_role: Annotated[str, _ACCOUNT] = "EMR_DefaultRole_V2"
     """Role that EMR acts in."""
     instance_profile: Annotated[str, _ACCOUNT] = "EMR_EC2_DefaultRole"
     """Profile with the machines' rights."""

@@ -69,7 +69,6 @@ def cluster_request(
         "Configurations": list(configurations),
         "ServiceRole": launch.service_role,
         "JobFlowRole": launch.instance_profile,
-        "VisibleToAllUsers": True,
         "Tags": [{"Key": key, "Value": value} for key, value in {**OWN_TAGS, **launch.tags}.items()],
     }
     if launch.keep:

@@ -2,10 +2,10 @@
 
 A picture is painted with the absorption of light: colour = light · exp(-density · stain). Density is the sum of
 chromatin, nucleoli and a darker nuclear rim, so that texture and colour vary as they do in a stained smear.
-What tells the classes apart is what a haematologist looks at: a lymphoblast is larger, with an indented outline,
-fine chromatin and one to three nucleoli; a normal precursor is smaller and rounder, with coarse clumps. Each of
-these overlaps between the classes. Stain, brightness, size and sharpness belong to the subject's smear and vary
-more than the classes differ in them.
+What tells the kinds apart is what a haematologist looks at: a lymphoblast is larger, with an indented outline,
+fine chromatin and one to three nucleoli; a normal precursor is smaller and rounder, with coarse clumps; stages lie
+between. Each of these overlaps between the kinds. Stain, brightness, size and sharpness belong to the subject's smear
+and vary more than the kinds differ in them.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,6 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from hvdcells.data.columns import CANCER
 
 IMAGE_SIZE = 450
 """Width and height of a picture, in pixels, as in C-NMC 2019."""
@@ -40,6 +38,23 @@ class Smear:
     blur_px: float
     noise: float
     """Standard deviation of the camera's noise, in grey levels."""
+
+
+@dataclass(frozen=True)
+class CellKind:
+    """What is typical of a kind of cells: the middle of each trait, or the shares of 0, 1, 2, … of what is counted."""
+
+    radius_px: float
+    notch_shares: tuple[float, ...]
+    elongation: float
+    lobing: float
+    clump_amount: float
+    clump_scale_px: float
+    nucleoli_shares: tuple[float, ...]
+    chromatin_spread: float = 0.30
+    """Standard deviation of the logarithm of the clumps' amount from cell to cell."""
+    scale_spread: float = 0.18
+    """The same of the clumps' scale."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +87,37 @@ def draw_smear(effects: Floats) -> Smear:
     )
 
 
-def draw_traits(label: int, smear: Smear, rng: np.random.Generator) -> CellTraits:
-    """Draw the traits of one cell of the class on the smear."""
-    cancer = label == CANCER
-    base_radius = 106.0 if cancer else 96.0
-    num_notches = int(rng.choice(3, p=(0.20, 0.50, 0.30) if cancer else (0.87, 0.11, 0.02)))
+HEALTHY_CELL = CellKind(
+    radius_px=96.0,
+    notch_shares=(0.87, 0.11, 0.02),
+    elongation=0.03,
+    lobing=0.015,
+    clump_amount=0.19,
+    clump_scale_px=7.0,
+    nucleoli_shares=(0.85, 0.12, 0.03, 0.0),
+)
+BLAST = CellKind(
+    radius_px=106.0,
+    notch_shares=(0.20, 0.50, 0.30),
+    elongation=0.06,
+    lobing=0.035,
+    clump_amount=0.055,
+    clump_scale_px=4.0,
+    nucleoli_shares=(0.10, 0.38, 0.33, 0.19),
+)
+
+
+def draw_traits(kind: CellKind, smear: Smear, rng: np.random.Generator) -> CellTraits:
+    """Draw the traits of one cell of the kind on the smear."""
+    num_notches = int(rng.choice(len(kind.notch_shares), p=kind.notch_shares))
     return CellTraits(
-        radius_px=min(base_radius * smear.size_factor * float(np.exp(rng.normal(0, 0.06))), _LARGEST_RADIUS),
-        elongation=abs(float(rng.normal(0.06 if cancer else 0.03, 0.03))),
-        lobing=float((0.035 if cancer else 0.015) * np.exp(rng.normal(0, 0.35))),
+        radius_px=min(kind.radius_px * smear.size_factor * float(np.exp(rng.normal(0, 0.06))), _LARGEST_RADIUS),
+        elongation=abs(float(rng.normal(kind.elongation, 0.03))),
+        lobing=float(kind.lobing * np.exp(rng.normal(0, 0.35))),
         notches=tuple(rng.uniform(0.12, 0.32, num_notches).tolist()),
-        clump_amount=float((0.055 if cancer else 0.19) * np.exp(np.clip(rng.normal(0, 0.30), -1.1, 0.45))),
-        clump_scale_px=float((4.0 if cancer else 7.0) * np.exp(rng.normal(0, 0.18))),
-        num_nucleoli=int(rng.choice(4, p=(0.10, 0.38, 0.33, 0.19) if cancer else (0.85, 0.12, 0.03, 0.0))),
+        clump_amount=float(kind.clump_amount * np.exp(np.clip(rng.normal(0, kind.chromatin_spread), -1.1, 0.45))),
+        clump_scale_px=float(kind.clump_scale_px * np.exp(rng.normal(0, kind.scale_spread))),
+        num_nucleoli=int(rng.choice(len(kind.nucleoli_shares), p=kind.nucleoli_shares)),
         cytoplasm_px=float(np.clip(rng.normal(1.5, 2.0), 0.0, 7.0)),
     )
 

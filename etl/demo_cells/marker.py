@@ -32,6 +32,7 @@ class SyntheticMarker(BaseModel):
     num_subjects: int
     images_per_subject: int
     num_images: int
+    num_classes: int = 2
 
 
 def read_marker(source: str | os.PathLike[str]) -> SyntheticMarker | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from etl.demo_cells.cell import SMEAR_EFFECTS, Floats
+from etl.demo_cells.cell import BLAST, HEALTHY_CELL, SMEAR_EFFECTS, CellKind, Floats
 from hvdcells.data.columns import CANCER, CNMC_CLASS_NAMES, HEALTHY
 
 MIN_SUBJECTS = 8
@@ -15,6 +15,7 @@ MIN_SUBJECTS = 8
 NUM_FOLDS = 3
 TEST_PART = NUM_FOLDS
 NUM_PARTS = NUM_FOLDS + 1
+NO_PART = -1
 ROOT = "C-NMC_Leukemia"
 TEST_FOLDER = f"{ROOT}/validation_data/C-NMC_test_prelim_phase_data"
 LABELS_CSV = f"{TEST_FOLDER}_labels.csv"
@@ -28,7 +29,7 @@ _CELLS_PER_FIELD = 4
 
 @dataclass(frozen=True)
 class Subject:
-    """One made-up person; `part` is a fold, or `TEST_PART`."""
+    """One made-up person; `part` is a fold, `TEST_PART`, or `NO_PART`. A person's cells may be of other classes too."""
 
     name: str
     label: int
@@ -43,7 +44,27 @@ class Picture:
     path: str
     original_name: str
     subject: Subject
+    label: int
     seed_key: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CellSet:
+    """All that a set of demonstration cells holds."""
+
+    class_names: tuple[str, ...]
+    kinds: tuple[CellKind, ...]
+    """By label."""
+    pictures: list[Picture]
+    table_path: str
+    """Path of the CSV that names labels, below the set."""
+    table: str
+
+
+def plan_cnmc(num_subjects: int, images_per_subject: int, seed: int) -> CellSet:
+    """Plan a set of two classes in the layout of C-NMC 2019."""
+    pictures = plan_pictures(num_subjects, images_per_subject, seed)
+    return CellSet(CNMC_CLASS_NAMES, (HEALTHY_CELL, BLAST), pictures, LABELS_CSV, labels_csv(pictures))
 
 
 def plan_subjects(num_subjects: int, seed: int) -> list[Subject]:
@@ -80,11 +101,12 @@ def plan_pictures(num_subjects: int, images_per_subject: int, seed: int) -> list
         subject = subjects[position]
         name = _original_name(subject, cell)
         folder = f"{ROOT}/training_data/fold_{subject.part}/{CNMC_CLASS_NAMES[subject.label]}"
-        pictures.append(Picture(f"{folder}/{name}", name, subject, (seed, 3, position, cell)))
+        pictures.append(Picture(f"{folder}/{name}", name, subject, subject.label, (seed, 3, position, cell)))
     for number, (position, cell) in enumerate(test, start=1):
         subject = subjects[position]
         name = _original_name(subject, cell)
-        pictures.append(Picture(f"{TEST_FOLDER}/{number}.bmp", name, subject, (seed, 3, position, cell)))
+        path = f"{TEST_FOLDER}/{number}.bmp"
+        pictures.append(Picture(path, name, subject, subject.label, (seed, 3, position, cell)))
     return pictures
 
 

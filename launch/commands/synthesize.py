@@ -9,12 +9,15 @@ from rich.table import Table
 
 def synthesize(
     out: Annotated[str, typer.Argument(help="Folder (or s3:// address) to write to; empty or missing.")],
-    subjects: Annotated[int, typer.Option(help="Made-up subjects, at least 8; about two in five are healthy.")] = 24,
+    subjects: Annotated[int, typer.Option(help="Made-up subjects: at least 8, or 12 for four classes.")] = 24,
     images_per_subject: Annotated[int, typer.Option(help="Cells of each subject.")] = 20,
     seed: Annotated[int, typer.Option(help="Draws another set; the same seed writes the same files.")] = 0,
+    classes: Annotated[
+        int, typer.Option(help="2: as C-NMC 2019. 4: benign cells and three stages, of subjects with several stages.")
+    ] = 2,
     workers: Annotated[int | None, typer.Option(help="Pictures painted at once; by default one a core.")] = None,
 ) -> None:
-    """Write synthetic demonstration cells in the layout of the C-NMC 2019 data set.
+    """Write synthetic demonstration cells: in the layout of the C-NMC 2019 data set, or of four classes.
 
     The images are drawn by a program, not medical data: try the software with them, never judge a model by them.
 
@@ -22,7 +25,7 @@ def synthesize(
     """
     from etl.demo_cells.generator import synthesize as write_cells
 
-    summary = write_cells(out, subjects, images_per_subject, seed, workers)
+    summary = write_cells(out, subjects, images_per_subject, seed, workers, num_classes=classes)
     console = Console(soft_wrap=True)
     marker = summary.marker
     if summary.num_written:

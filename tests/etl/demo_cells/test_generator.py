@@ -14,10 +14,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from etl.demo_cells import generator
-from etl.demo_cells.cell import draw_smear, draw_traits, paint
+from etl.demo_cells.cell import BLAST, HEALTHY_CELL, draw_smear, draw_traits, paint
 from etl.demo_cells.generator import synthesize
 from etl.demo_cells.marker import read_marker, write_marker
 from etl.demo_cells.plan import LABELS_CSV, NUM_PARTS, TEST_FOLDER, TEST_PART, plan_pictures, plan_subjects
+from etl.demo_cells.stages import STAGES, plan_stages
+from etl.options import EtlOptions
+from etl.source.layouts.detect import understand
 from hvdcells.data.columns import CANCER, HEALTHY, SYNTHETIC_MARKER
 from hvdcells.errors import UserError
 
@@ -184,7 +187,7 @@ def test_mean_colour_and_area_do_not_tell_the_class_of_unseen_subjects():
         for picture in plan_pictures(24, images_per_subject=3, seed=seed):
             rng = np.random.default_rng(picture.seed_key)
             smear = draw_smear(picture.subject.smear_effects)
-            image = paint(draw_traits(picture.subject.label, smear, rng), smear, rng)
+            image = paint(draw_traits((HEALTHY_CELL, BLAST)[picture.label], smear, rng), smear, rng)
             cell = image.any(axis=2)
             rows.append((*image[cell].mean(axis=0), cell.sum(), picture.subject.label, picture.subject.part))
         table = np.array(rows)
@@ -194,3 +197,49 @@ def test_mean_colour_and_area_do_not_tell_the_class_of_unseen_subjects():
         by_image.append(weighted_f1(features, labels, order[: len(order) // 2], order[len(order) // 2 :]))
     assert max(by_subject) < 0.80
     assert np.mean(by_image) > np.mean(by_subject)
+
+
+def test_four_classes_lie_in_folders_and_their_table_names_subjects_of_several_stages(tmp_path):
+    summary = synthesize(tmp_path / "set", num_subjects=12, images_per_subject=5, seed=1, num_classes=4)
+    assert summary.images_per_class == {"benign": 15, "early": 15, "pre": 15, "pro": 15}
+    with (tmp_path / "set" / "cells.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    pictures = {path: content for path, content in contents(tmp_path / "set").items() if path.endswith(".bmp")}
+    assert {line["path"] for line in lines} == set(pictures)
+    assert len(set(pictures.values())) == 60
+    assert all(line["path"].partition("/")[0] == line["label"] for line in lines)
+    classes_of = defaultdict(set)
+    for line in lines:
+        classes_of[line["subject"]].add(line["label"])
+    assert len(classes_of) == 12
+    assert sum(len(found) == 2 for found in classes_of.values()) == 6
+    assert all(found == {"benign"} or "benign" not in found for found in classes_of.values())
+    layout = understand(str(tmp_path / "set"), EtlOptions())
+    assert (layout.name, layout.class_names, layout.subjects_known) == ("table", STAGES, True)
+    assert read_marker(tmp_path / "set" / "pro").num_classes == 4
+    with pytest.raises(UserError, match="another set"):
+        synthesize(tmp_path / "set", num_subjects=12, images_per_subject=5, seed=1)
+    with pytest.raises(UserError, match="--classes 3"):
+        synthesize(tmp_path / "other", num_classes=3)
+    with pytest.raises(UserError, match="at least 12"):
+        synthesize(tmp_path / "other", num_subjects=8, num_classes=4)
+
+
+def test_mean_colour_and_area_do_not_tell_four_classes_of_unseen_subjects():
+    scores = []
+    for seed in range(3):
+        rows = []
+        cells = plan_stages(24, images_per_subject=4, seed=seed)
+        for picture in cells.pictures:
+            rng = np.random.default_rng(picture.seed_key)
+            smear = draw_smear(picture.subject.smear_effects)
+            image = paint(draw_traits(cells.kinds[picture.label], smear, rng), smear, rng)
+            cell = image.any(axis=2)
+            rows.append((*image[cell].mean(axis=0), cell.sum(), picture.label))
+        table = np.array(rows)
+        features, labels = table[:, :4], table[:, 4].astype(int)
+        unseen = np.array([int(picture.subject.name[1:]) % 3 == 0 for picture in cells.pictures])
+        assert set(labels[unseen]) == set(labels[~unseen]) == {0, 1, 2, 3}
+        model = make_pipeline(StandardScaler(), LogisticRegression()).fit(features[~unseen], labels[~unseen])
+        scores.append(f1_score(labels[unseen], model.predict(features[unseen]), average="macro"))
+    assert max(scores) < 0.70

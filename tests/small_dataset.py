@@ -11,7 +11,15 @@ import pyarrow.parquet as pq
 
 from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD, SPLITS, ImageEncoding, arrow_schema
 from hvdcells.data.dataset import Dataset
-from hvdcells.data.manifest import IMAGES_FOLDER, FoldSummary, LeakageReport, Manifest, ParquetFile, SplitSummary
+from hvdcells.data.manifest import (
+    IMAGES_FOLDER,
+    FoldSummary,
+    LeakageReport,
+    Manifest,
+    ParquetFile,
+    SplitSummary,
+    default_positive_classes,
+)
 
 
 def write_small_dataset(
@@ -21,10 +29,13 @@ def write_small_dataset(
     encoding: ImageEncoding = "raw",
     seed: int = 0,
     num_folds: int = 0,
+    class_names: tuple[str, ...] = CNMC_CLASS_NAMES,
+    positive_classes: tuple[str, ...] | None = None,
 ) -> Dataset:
     """Write a dataset; `rows_per_row_group` holds per split and file the rows of its row groups.
 
-    Cancer images are brighter, so that a model can learn them; the first bytes of an image hold its row number.
+    Images of later classes are brighter, so that a model can learn them; the first bytes of an image hold its row
+    number. The classes take turns; `positive_classes` are by default those of a manifest.
     With `num_folds`, the files of the training split are dealt out to folds, each with its own subjects.
     """
     rng = np.random.default_rng(seed)
@@ -42,7 +53,7 @@ def write_small_dataset(
             with pq.ParquetWriter(folder / path, arrow_schema(), use_dictionary=False) as writer:
                 for rows in groups:
                     first = len(labels)
-                    table = _rows(rng, split, first, rows, image_size, encoding, fold)
+                    table = _rows(rng, split, first, rows, image_size, encoding, fold, class_names)
                     writer.write_table(table, row_group_size=rows)
                     labels += table["label"].to_pylist()
                     subjects += table["subject"].to_pylist()
@@ -51,7 +62,7 @@ def write_small_dataset(
                 of_fold = folds.setdefault(fold, ([], []))
                 of_fold[0].extend(labels[first_of_file:])
                 of_fold[1].extend(subjects[first_of_file:])
-        splits[split] = SplitSummary(**_counts(labels, subjects), files=tuple(files))
+        splits[split] = SplitSummary(**_counts(labels, subjects, class_names), files=tuple(files))
     total = sum(split.images for split in splits.values())
     manifest = Manifest(
         synthetic=True,
@@ -62,13 +73,16 @@ def write_small_dataset(
         versions={},
         image_size=image_size,
         image_encoding=encoding,
-        class_names=CNMC_CLASS_NAMES,
+        class_names=class_names,
+        positive_classes=default_positive_classes(class_names) if positive_classes is None else positive_classes,
         channel_mean=(100.0, 90.0, 110.0),
         channel_std=(50.0, 50.0, 50.0),
         splits=splits,
         folds={
             str(fold): FoldSummary(
-                **_counts(*members), channel_mean=(100.0 + fold, 90.0, 110.0), channel_std=(50.0, 50.0, 50.0)
+                **_counts(*members, class_names),
+                channel_mean=(100.0 + fold, 90.0, 110.0),
+                channel_std=(50.0, 50.0, 50.0),
             )
             for fold, members in sorted(folds.items())
         },
@@ -81,35 +95,44 @@ def write_small_dataset(
     return Dataset.open(folder)
 
 
-def _counts(labels: list[int], subjects: list[str]) -> dict:
-    names = [CNMC_CLASS_NAMES[label] for label in labels]
+def _counts(labels: list[int], subjects: list[str], class_names: tuple[str, ...]) -> dict:
+    names = [class_names[label] for label in labels]
     return {
         "images": len(labels),
-        "images_per_class": {name: names.count(name) for name in CNMC_CLASS_NAMES},
+        "images_per_class": {name: names.count(name) for name in class_names},
         "images_per_subject": {subject: subjects.count(subject) for subject in sorted(set(subjects))},
         "class_per_subject": dict(zip(subjects, names, strict=True)),
     }
 
 
 def _rows(
-    rng: np.random.Generator, split: str, first: int, count: int, size: int, encoding: str, fold: int
+    rng: np.random.Generator,
+    split: str,
+    first: int,
+    count: int,
+    size: int,
+    encoding: str,
+    fold: int,
+    class_names: tuple[str, ...],
 ) -> pa.Table:
     rows, side = [], split if fold == NO_FOLD else f"fold{fold}"
+    num_classes = len(class_names)
+    step = 60 if num_classes == 2 else 90 // (num_classes - 1)
     for row in range(first, first + count):
-        label = row % 2
-        image = rng.integers(0, 160, (size, size, 3), dtype=np.uint8) + np.uint8(60 * label)
+        label = row % num_classes
+        image = rng.integers(0, 160, (size, size, 3), dtype=np.uint8) + np.uint8(step * label)
         image[0, 0] = [row % 256, row // 256, SPLITS.index(split)]
         rows.append(
             {
                 "image": encode(image, encoding),
                 "label": label,
-                "class_name": CNMC_CLASS_NAMES[label],
-                "subject": f"{side}-{label}-{row % 6}",
+                "class_name": class_names[label],
+                "subject": f"{side}-{label}-{row % (3 * num_classes)}",
                 "image_id": f"{split}-{row}",
                 "cell": "1",
                 "source": f"{split}/{row}.bmp",
                 "content_hash": hashlib.sha256(image.tobytes()).hexdigest(),
-                "group": f"{side}-{label}-{row % 6}",
+                "group": f"{side}-{label}-{row % (3 * num_classes)}",
                 "fold": fold,
             }
         )

@@ -71,7 +71,7 @@ def test_predictions_name_every_image_of_the_split_once(trained, demonstration):
     rows = hvdcells.Dataset.open(demonstration / "demo/dataset").read_rows("test", ["image_id", "label"])
     assert predictions["image_id"].tolist() == rows["image_id"].tolist()
     assert predictions["image_id"].is_unique
-    called = (predictions["probability"] >= 0.5).to_numpy()
+    called = (predictions["probability_all"] >= 0.5).to_numpy()
     assert np.mean(called == rows["label"].to_numpy()) == pytest.approx(evaluation.by_image["accuracy"])
     kept = json.loads(Path(trained.evaluation("test")).read_text())
     assert kept["synthetic"] is True

@@ -60,8 +60,22 @@ def prepare(folder: Path, settings: Mapping[str, Any]) -> None:
     experiment = experiment_of(Task(str(folder)))
     channels = manifest.channel_mean, manifest.channel_std
     model = build_model(experiment.model, manifest.image_size, *channels, experiment.seed)
-    (folder / "network.json").write_text(json.dumps(describe(model)))
-    np.savez(folder / "weights.npz", **{str(number): value for number, value in enumerate(model.get_weights())})
+    layers, weights = with_one_logit(describe(model), model.get_weights())
+    (folder / "network.json").write_text(json.dumps(layers))
+    np.savez(folder / "weights.npz", **{str(number): value for number, value in enumerate(weights)})
+
+
+def with_one_logit(
+    layers: list[dict[str, Any]], weights: list[np.ndarray]
+) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
+    """Return the network with the difference of its two logits in their place, which a sigmoid takes.
+
+    The softmax of (a, b) gives the second class the sigmoid of b − a: outputs and loss are the same. All methods know
+    the losses of two classes by that, and not each of them another one.
+    """
+    *before, kernel, bias = weights
+    one = [np.diff(kernel, axis=1), np.diff(bias)]
+    return [*layers[:-1], {**layers[-1], "units": 1}], [*before, *one]
 
 
 def describe(model: Any) -> list[dict[str, Any]]:

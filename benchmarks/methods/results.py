@@ -72,13 +72,19 @@ def figures_of(outcome: Path, task: Task, ending: Ending) -> Figures:
         figures["seconds_to_start"] = epochs[0]["ended"] - ending.began - median(between)
     predicted = outcome / "test.json"
     if predicted.exists() and ending.reason is None:
-        scores = classification_scores(task.labels("test").astype(int), np.array(json.loads(predicted.read_text())))
+        scores = _scores(task.labels("test"), json.loads(predicted.read_text()))
         figures |= {"weighted_f1": scores["weighted_f1"], "auroc": scores["auroc"]}
     return figures
 
 
 def _weighted_f1(labels: np.ndarray, probabilities: Sequence[float]) -> float:
-    return classification_scores(labels, np.clip(probabilities, 0, 1))["weighted_f1"]
+    return _scores(labels, np.clip(probabilities, 0, 1))["weighted_f1"]
+
+
+def _scores(labels: np.ndarray, probabilities: Sequence[float] | np.ndarray) -> Figures:
+    """Score probabilities of the second of two classes."""
+    of_second = np.asarray(probabilities, np.float64)
+    return classification_scores(labels.astype(int), np.column_stack([1 - of_second, of_second]))
 
 
 MEDIANS = (

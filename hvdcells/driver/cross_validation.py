@@ -190,17 +190,18 @@ def evaluate_pooled(predictions: "pd.DataFrame", dataset: Dataset) -> "Evaluatio
 
 def spread_over_folds(per_fold: Sequence[dict[str, Any]]) -> dict[str, Spread]:
     """Return mean, standard deviation and interval of each score over the folds."""
-    from hvdcells.scores.classification import SCORE_NAMES
+    from hvdcells.scores.classification import POSITIVE_SCORE_NAMES, SCORE_NAMES, score_range
 
-    spreads = {name: spread([scores[name] for scores in per_fold], largest=1.0) for name in SCORE_NAMES}
+    names = [name for name in (*SCORE_NAMES, *POSITIVE_SCORE_NAMES) if name in per_fold[0]]
+    spreads = {name: spread([scores[name] for scores in per_fold], *score_range(name)) for name in names}
     return {**spreads, "loss": spread([scores["loss"] for scores in per_fold])}
 
 
-def spread(values: Sequence[float | None], largest: float = math.inf) -> Spread:
+def spread(values: Sequence[float | None], least: float = 0.0, largest: float = math.inf) -> Spread:
     """Return mean, sample standard deviation and 95 % interval of the mean of the values that are defined.
 
-    The interval is mean ± t(0.975, k − 1) · std / √k, cut at 0 and `largest`. It takes the folds for independent, which
-    they are not: there is no unbiased estimate of the variance of cross-validation (Bengio and Grandvalet 2004).
+    The interval is mean ± t(0.975, k − 1) · std / √k, cut at `least` and `largest`. It takes the folds for independent,
+    which they are not: there is no unbiased estimate of the variance of cross-validation (Bengio and Grandvalet 2004).
     """
     import numpy as np
     from scipy.stats import t
@@ -214,7 +215,7 @@ def spread(values: Sequence[float | None], largest: float = math.inf) -> Spread:
         return Spread(mean, None, None, None, missing)
     std = float(defined.std(ddof=1))
     half = float(t.ppf(0.975, len(defined) - 1)) * std / math.sqrt(len(defined))
-    return Spread(mean, std, max(0.0, mean - half), min(largest, mean + half), missing)
+    return Spread(mean, std, max(least, mean - half), min(largest, mean + half), missing)
 
 
 def to_dict(result: CrossValidation, plan: dict[str, Any], synthetic: bool) -> dict[str, Any]:

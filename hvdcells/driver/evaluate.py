@@ -1,7 +1,7 @@
 """Evaluate a run's model on a split, on one process or on Spark."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hvdcells import storage
@@ -28,6 +28,7 @@ def evaluate(
     split: str = "test",
     *,
     other_dataset: bool = False,
+    positive: Sequence[str] | None = None,
     workers: int = 1,
     master: str | None = None,
     backend: Backend | None = None,
@@ -43,6 +44,7 @@ def evaluate(
         dataset: where it is now, or another than the run was trained on; None for where it was trained on.
         split: `train`, `validation` or `test`.
         other_dataset: the dataset may be another than the run was trained on, although it lies at the same place.
+        positive: classes that count as ill, for sensitivity and specificity; None for those of the dataset.
         workers: ranks; one runs in this process, more on Spark.
         master: Spark master; with it, one worker runs on Spark too.
         backend: another way to run the ranks.
@@ -50,7 +52,7 @@ def evaluate(
 
     Raises:
         UserError: no finished run, no dataset, no such split, or more workers than row groups; the dataset has changed
-            since the run was trained, or another one has other classes.
+            since the run was trained, or another one has other classes; or `positive` names no class, or all.
     """
     directory = run if isinstance(run, RunDirectory) else RunDirectory.at(run)
     experiment = directory.read_experiment()
@@ -60,11 +62,29 @@ def evaluate(
         spark = workers > 1 or master is not None
         backend = HorovodOnSpark(workers, master, experiment.communication, conf=conf) if spark else InProcess()
     check_enough_row_groups(len(opened.rows_per_row_group(split)), backend.num_workers)
-    job = EvaluationJob(evaluated, directory.location, split, experiment)
+    chosen = None if positive is None else check_positive(positive, opened.manifest.class_names)
+    job = EvaluationJob(evaluated, directory.location, split, experiment, chosen)
     with backend.ready(opened, directory.location):
         evaluation: Evaluation = backend.run("hvdcells.rank.evaluate:evaluate_on_rank", job, directory.path("logs"))[0]
     renew_report(directory)
     return evaluation
+
+
+def check_positive(positive: Sequence[str], class_names: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes that are to count as ill, in the order of the classes.
+
+    Raises:
+        UserError: one is no class of the dataset, or all count as ill.
+    """
+    unknown = [name for name in positive if name not in class_names]
+    chosen = tuple(name for name in class_names if name in positive)
+    if unknown or not chosen or len(chosen) == len(class_names):
+        raise UserError(
+            f"classes that count as ill: {', '.join(positive) or 'none'}",
+            f"some, and not all, of the dataset's classes: {', '.join(class_names)}",
+            "correct the names, or leave --positive out",
+        )
+    return chosen
 
 
 def find_dataset(

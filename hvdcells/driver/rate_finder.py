@@ -72,7 +72,14 @@ def find_rate(
     settings = start_rank(experiment.communication, experiment.training.mixed_precision)
     manifest, options = dataset.manifest, experiment.data
     input_size = options.input_size or manifest.image_size
-    model = build_model(experiment.model, input_size, manifest.channel_mean, manifest.channel_std, experiment.seed)
+    model = build_model(
+        experiment.model,
+        input_size,
+        manifest.channel_mean,
+        manifest.channel_std,
+        experiment.seed,
+        num_classes=len(manifest.class_names),
+    )
     phase = plan_phases(experiment.transfer, experiment.training.epochs)[-1]
     step = begin_phase(phase, model, experiment, class_weights(dataset, experiment), settings.num_groups)
     rows = dataset.rows_per_row_group("train")

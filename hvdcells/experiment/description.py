@@ -142,14 +142,17 @@ class Training(_Section):
     focal_gamma: float = Field(default=2.0, ge=0)
     """How much the focal loss looks away from images that are already told right; 0 is cross-entropy."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Labels 0 and 1 become s/2 and 1 − s/2 in training; the validation loss is always plain cross-entropy."""
+    """Of K classes the true one becomes 1 − s + s/K and the others s/K in training; the validation loss is always plain
+    cross-entropy."""
     mixed_precision: bool = False
     """float16 compute with float32 weights and loss scaling."""
     accumulation_steps: int = Field(default=1, ge=1)
     """Batches whose gradients are summed on the rank before one allreduce and one update."""
     early_stopping_patience: int | None = Field(default=None, ge=1)
     """Epochs without a better validation score after which the run stops; None to run all epochs."""
-    monitor: Literal["weighted_f1", "macro_f1", "auroc", "loss"] = "weighted_f1"
+    monitor: Literal["weighted_f1", "macro_f1", "balanced_accuracy", "kappa", "matthews", "auroc", "loss"] = (
+        "weighted_f1"
+    )
     """Validation score that names the best epoch."""
     select: Literal["best", "last"] = "best"
     """The epoch whose model is kept: the best by `monitor`, or the last, which chooses nothing by the validation

@@ -7,12 +7,13 @@ from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.rank.input.batches import rank_batches
 from hvdcells.rank.models.function import import_function
 from hvdcells.rank.models.saved import load_model
-from hvdcells.rank.prediction import Predictor, probabilities_of
+from hvdcells.rank.prediction import Predictor
 from hvdcells.rank.start import start_rank
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.jobs import EvaluationJob
 from hvdcells.runs.predictions import PREDICTION_COLUMNS, write_evaluation, write_predictions
 from hvdcells.scores.evaluation import Evaluation
+from hvdcells.scores.prediction_table import prediction_table
 
 
 def evaluate_on_rank(job: EvaluationJob, _called: float) -> Evaluation:
@@ -39,9 +40,14 @@ def evaluate_on_rank(job: EvaluationJob, _called: float) -> Evaluation:
         logits = Predictor(model).predict(iter(batches), plan.num_steps, sum(plan.images))
 
     predictions = dataset.read_rows(job.split, PREDICTION_COLUMNS)
-    predictions = predictions.assign(logit=logits, probability=probabilities_of(logits))
+    predictions = prediction_table(predictions, logits, dataset.manifest.class_names)
     evaluation = Evaluation.of_predictions(
-        predictions, dataset.manifest, job.dataset, split=job.split, epoch=run.read_json(run.finished)["best_epoch"]
+        predictions,
+        dataset.manifest,
+        job.dataset,
+        split=job.split,
+        epoch=run.read_json(run.finished)["best_epoch"],
+        positive_classes=job.positive_classes,
     )
     if hvd.rank() == 0:
         write_predictions(run, evaluation.name, predictions)

@@ -18,6 +18,7 @@ from hvdcells.experiment.learning_rate import scaled_learning_rate
 from hvdcells.experiment.phases import Phase
 from hvdcells.rank.tensorboard import drop_later_events, write_experiment, write_figures
 from hvdcells.runs.directory import RunDirectory
+from hvdcells.scores.classification import positive_labels
 
 
 class Narrator:
@@ -60,7 +61,11 @@ class Narrator:
         """Say what is about to be done, with the numbers derived from the experiment."""
         if not self.is_root:
             return
-        self._experiment, self._class_names = experiment, dataset.manifest.class_names
+        self._experiment, self._manifest = experiment, dataset.manifest
+        in_validation = dataset.split("validation").images_per_class
+        for name in dataset.manifest.class_names:
+            if not in_validation.get(name):
+                _say(f"no validation image is of the class {name}: its scores are not defined")
         if dataset.manifest.synthetic:
             _say(SYNTHETIC_NOTICE)
         global_batch = experiment.data.batch_size * num_ranks * experiment.training.accumulation_steps
@@ -96,15 +101,20 @@ class Narrator:
             write_experiment(self._writer, self._experiment)
         rate = "–" if record["images_per_second"] is None else f"{record['images_per_second']:.0f}"
         width = len(str(self.num_epochs))
+        # Of two classes that are about as many the two say the same.
+        macro = f"macro F1 {scores['macro_f1']:.4f}  " if len(scores["per_class"]) > 2 else ""
         mark = "  best" if is_best and self._experiment.training.select == "best" else ""
         _say(
             f"epoch {epoch + 1:>{width}}/{self.num_epochs}  loss {record['loss']:.4f}  "
-            f"validation loss {scores['loss']:.4f}  weighted F1 {scores['weighted_f1']:.4f}  "
+            f"validation loss {scores['loss']:.4f}  weighted F1 {scores['weighted_f1']:.4f}  {macro}"
             f"{rate} images/s  {record['seconds']:.1f} s  [{line['split']}]{mark}"
         )
 
     def _write_curves(self, epoch: int, line: dict[str, Any], scores: dict[str, Any]) -> None:
         curves = {f"validation/{name}": value for name, value in scores.items() if isinstance(value, float)}
+        for class_name, of_class in zip(self._manifest.class_names, scores["per_class"], strict=True):
+            if of_class["f1"] is not None:
+                curves[f"validation_f1/{class_name}"] = of_class["f1"]
         for name in ("loss", "learning_rate", "images_per_second"):
             if line[name] is not None:
                 curves[f"train/{name}"] = line[name]
@@ -128,7 +138,9 @@ class Narrator:
     def _write_figures(self) -> None:
         best = next(line["epoch"] for line in reversed(self.records) if line["best"])
         try:
-            write_figures(self._writer, self.run, self._class_names, best)
+            names = self._manifest.class_names
+            watched = [*positive_labels(names, self._manifest.positive_classes), 1][0]
+            write_figures(self._writer, self.run, names, watched, best)
         except Exception as error:  # a picture must not cost the training that it shows
             _say(f"TensorBoard's figures could not be written: {type(error).__name__}: {error}")
 

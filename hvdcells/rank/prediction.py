@@ -16,13 +16,13 @@ class Predictor:
     """Applies a model to this rank's batches and gathers the logits of all ranks."""
 
     def __init__(self, model: Any) -> None:
-        model = with_converted_layers(model)
+        converted = with_converted_layers(model)
         self.forward = tf.function(
-            lambda images: model(tf.cast(images, tf.float32), training=False)[:, 0], autograph=False
+            lambda images: of_two_classes(converted(tf.cast(images, tf.float32), training=False)), autograph=False
         )
 
     def predict(self, batches: Iterator[Batch], num_steps: int, num_images: int) -> NDArray[np.float32]:
-        """Return the logits of all images of the split, on every rank: float32 (num_images,), in row order.
+        """Return the logits of all images of the split, on every rank: float32 (num_images, classes), in row order.
 
         Args:
             batches: this rank's batches; `num_steps` of them are taken.
@@ -44,16 +44,11 @@ class Predictor:
         if not np.array_equal(np.sort(rows), np.arange(num_images)):
             distinct = len(set(rows.tolist()))
             raise RuntimeError(f"{len(rows)} predictions of {distinct} images, where there are {num_images} images")
-        ordered = np.empty(num_images, np.float32)
+        ordered = np.empty((num_images, logits.shape[1]), np.float32)
         ordered[rows] = logits
         return ordered
 
 
-def probabilities_of(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the probability of cancer, float64 in 0–1, without overflow for large logits."""
-    return 0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))
-
-
-def mean_log_loss(logits: NDArray[np.float32], labels: NDArray[np.int_]) -> float:
-    """Return the mean cross-entropy of logits, computed stably for large ones."""
-    return float(np.mean(np.logaddexp(0, logits.astype(np.float64)) - labels * logits))
+def of_two_classes(logits: tf.Tensor) -> tf.Tensor:
+    """Return logits (batch, classes); the one logit z of a model that an earlier version has saved is (0, z)."""
+    return tf.pad(logits, [[0, 0], [1, 0]]) if logits.shape[-1] == 1 else logits

@@ -37,9 +37,9 @@ class TrainingStep:
 
     Args:
         experiment: what to train with.
-        model: a `tf_keras` or Keras 3 model that returns logits (batch, 1); its trainable variables are trained.
+        model: a `tf_keras` or Keras 3 model that returns logits (batch, classes); its trainable variables are trained.
         optimizer: a `tf_keras` optimizer built for them, possibly a `LossScaleOptimizer`.
-        class_weights: loss weight of label 0 and of label 1.
+        class_weights: loss weight of each class, by label.
         num_groups: groups in which Horovod reduces the gradients; 0 lets it fuse as they come.
         timed: note the times of a step's parts; without, they are zero. To measure what the noting costs.
     """
@@ -49,7 +49,7 @@ class TrainingStep:
         experiment: Experiment,
         model: Any,
         optimizer: tf_keras.optimizers.Optimizer,
-        class_weights: tuple[float, float],
+        class_weights: Sequence[float],
         num_groups: int,
         timed: bool = True,
     ) -> None:
@@ -104,8 +104,10 @@ class TrainingStep:
             images = augment(batch["image"], self.experiment.augmentation, seed)
             logits = self.forward(images, training=True)
             labels = batch["label"]
+            if logits.shape[-1] != len(self.class_weights):
+                raise ValueError(f"{logits.shape[-1]} logits an image for {len(self.class_weights)} classes")
             weights = batch["weight"] * tf.gather(self.class_weights, tf.cast(labels, tf.int32))
-            loss = tf.reduce_sum(self.image_loss(labels[:, tf.newaxis], logits) * weights)
+            loss = tf.reduce_sum(self.image_loss(labels, logits) * weights)
             target = self._scale(loss / num_images)
         return loss, [tf.convert_to_tensor(g) for g in tape.gradient(target, self.variables)]
 

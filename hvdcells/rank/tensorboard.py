@@ -13,8 +13,9 @@ from hvdcells.experiment import Experiment, flattened
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.predictions import read_predictions
 from hvdcells.scores.classification import classification_scores
+from hvdcells.scores.prediction_table import class_probabilities
 
-HPARAMS_METRICS = ("validation/weighted_f1", "validation/auroc", "validation/loss")
+HPARAMS_METRICS = ("validation/weighted_f1", "validation/macro_f1", "validation/auroc", "validation/loss")
 """Scalars by which TensorBoard's table of hyperparameters can be sorted."""
 
 
@@ -36,18 +37,22 @@ def _as_hparam(value: Any) -> bool | float | str:
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
-def write_figures(writer: tf.summary.SummaryWriter, run: RunDirectory, class_names: tuple[str, ...], step: int) -> None:
-    """Write confusion matrix and ROC curve of the validation predictions that training has left."""
+def write_figures(
+    writer: tf.summary.SummaryWriter, run: RunDirectory, class_names: tuple[str, ...], watched: int, step: int
+) -> None:
+    """Write confusion matrix and ROC curves of the validation predictions that training has left.
+
+    `watched` is, of two classes, the one whose curve is drawn.
+    """
     from hvdcells.scores import plots  # and with it matplotlib, at the end of the run and on rank 0 alone
 
     predictions = read_predictions(run, "validation")
-    labels, probabilities = predictions["label"].to_numpy(), predictions["probability"].to_numpy()
+    labels, probabilities = predictions["label"].to_numpy(), class_probabilities(predictions, class_names)
+    scores = classification_scores(labels, probabilities)
     with plots.styled():
         drawn = {
-            "confusion_matrix": plots.confusion(
-                classification_scores(labels, probabilities)["confusion_matrix"], class_names, "images"
-            ),
-            "roc": plots.roc(labels, probabilities),
+            "confusion_matrix": plots.confusion(scores["confusion_matrix"], class_names, "images"),
+            "roc": plots.roc(labels, probabilities, class_names, scores, watched=watched),
         }
         for name, figure in drawn.items():
             if figure is None:  # one class only

@@ -16,7 +16,7 @@ from hvdcells.rank.losses import class_weights
 from hvdcells.rank.models import build_model
 from hvdcells.rank.models.saved import save_model, weights_digest
 from hvdcells.rank.narrator import Narrator
-from hvdcells.rank.prediction import Predictor, mean_log_loss, probabilities_of
+from hvdcells.rank.prediction import Predictor
 from hvdcells.rank.random_layers import make_random_layers_seedable, seed_random_layers
 from hvdcells.rank.start import StartUp, broadcast, start_rank
 from hvdcells.rank.transfer import begin_phase
@@ -24,7 +24,8 @@ from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.jobs import TrainingJob
 from hvdcells.runs.predictions import PREDICTION_COLUMNS, write_predictions
 from hvdcells.runs.progress import monitored
-from hvdcells.scores.classification import classification_scores
+from hvdcells.scores.classification import classification_scores, positive_labels
+from hvdcells.scores.prediction_table import mean_log_loss, prediction_table, probabilities_of
 
 
 def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
@@ -60,6 +61,7 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
     validation_plan = plan_epoch(validation_rows, num_ranks, batch_size)
     validation_images = dataset.read_rows("validation", PREDICTION_COLUMNS)
     validation_labels = validation_images["label"].to_numpy()
+    positive = positive_labels(dataset.manifest.class_names, dataset.manifest.positive_classes)
 
     # Model, optimizer and step; every rank starts from the weights of rank 0, which alone loads any: first ones, or
     # those of the checkpoint.
@@ -68,7 +70,14 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
     channels = manifest.channel_mean, manifest.channel_std
     make_random_layers_seedable()
     loads_weights = rank == 0 and not progress.epochs_done
-    model = build_model(experiment.model, input_size, *channels, experiment.seed, load_weights=loads_weights)
+    model = build_model(
+        experiment.model,
+        input_size,
+        *channels,
+        experiment.seed,
+        num_classes=len(manifest.class_names),
+        load_weights=loads_weights,
+    )
     phases, weights_of_classes = plan_phases(experiment.transfer, num_epochs), class_weights(dataset, experiment)
     phase = phase_of(phases, max(0, progress.epochs_done - 1))  # the checkpoint's; the next epoch may begin another
     step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups)
@@ -111,12 +120,12 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
             logits = predictor.predict(batches_to_validate, validation_plan.num_steps, sum(validation_plan.images))
             # Every rank holds all logits, so every rank comes to the same scores and the same decisions.
             probabilities = probabilities_of(logits)
-            scores = classification_scores(validation_labels, probabilities)
+            scores = classification_scores(validation_labels, probabilities, positive)
             scores["loss"] = mean_log_loss(logits, validation_labels)
             is_best = progress.note(monitored(scores, experiment.training.monitor), experiment.training.select)
             narrator.epoch_done(plan.epoch, record, scores, is_best)
             if rank == 0 and is_best:
-                predictions = validation_images.assign(logit=logits, probability=probabilities)
+                predictions = prediction_table(validation_images, logits, manifest.class_names)
                 write_predictions(run, "validation", predictions)
             if rank == 0:
                 save_checkpoint(run, model, step.optimizer, progress)

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from hvdcells.errors import UserError
@@ -14,7 +15,7 @@ from hvdcells.rank.step import TrainingStep
 
 
 def begin_phase(
-    phase: Phase, model: Any, experiment: Experiment, class_weights: tuple[float, float], num_groups: int
+    phase: Phase, model: Any, experiment: Experiment, class_weights: Sequence[float], num_groups: int
 ) -> TrainingStep:
     """Freeze what the phase does not train; build its optimizer, with fresh slots, and its step.
 

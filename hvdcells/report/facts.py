@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
@@ -157,13 +159,15 @@ def _split_facts(
         evaluation = Evaluation.of_predictions(predictions, own.manifest, evaluated, split=name, epoch=epoch)
         return SplitFacts(evaluation, predictions, own)
     kept = directory.read_json(directory.evaluation(name))
-    if not isinstance(kept["dataset"], dict):
+    try:
+        evaluation = Evaluation.from_dict(kept)
+    except (KeyError, ValidationError):
+        split = kept.get("split", name)
         missing.append(
-            f"The evaluation of {name} is of an earlier version, which did not note what was evaluated: "
-            f"`hvdcells evaluate RUN --split {name}` makes it anew."
+            f"The evaluation of {name} is of an earlier version, which noted other scores: "
+            f"`hvdcells evaluate RUN --split {split}` makes it anew."
         )
         return None
-    evaluation = Evaluation.from_dict(kept)
     evaluated = evaluation.dataset
     if evaluated.digest == noted["digest"] and evaluated.location == noted["location"]:
         return SplitFacts(evaluation, predictions, own)

@@ -53,6 +53,7 @@ def render(facts: "RunFacts") -> str:
     from hvdcells.report.sections import split_section, training_pictures
     from hvdcells.scores.classification import score_label
     from hvdcells.scores.plots import styled
+    from hvdcells.scores.scorer import CLASS_SCORE_NAMES
 
     environment = Environment(
         loader=PackageLoader("hvdcells.report", "."),
@@ -68,9 +69,10 @@ def render(facts: "RunFacts") -> str:
     return environment.get_template("page.html.j2").render(
         facts=facts,
         name=facts.directory.location.rstrip("/").rpartition("/")[2],
-        monitor=score_label(facts.experiment["training"]["monitor"], ("healthy", "cancer")),
+        monitor=score_label(facts.experiment["training"]["monitor"], len(facts.run["dataset"]["class_names"])),
         notice=SYNTHETIC_NOTICE if synthetic else None,
         sections=sections,
+        class_scores=["AUROC" if name == "auroc" else name.replace("_", " ") for name in CLASS_SCORE_NAMES],
         training=training,
         missing=list(dict.fromkeys(facts.missing)),
     )

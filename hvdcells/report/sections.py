@@ -12,9 +12,11 @@ from hvdcells.report.facts import RunFacts, SplitFacts
 from hvdcells.report.pictures import Picture, picture
 from hvdcells.report.worst_images import WorstImage, worst_images
 from hvdcells.scores import plots
-from hvdcells.scores.classification import SCORE_NAMES, score_label
-from hvdcells.scores.curves import Calibration, calibration, precision_recall_points
+from hvdcells.scores.classification import positive_labels
+from hvdcells.scores.evaluation import Evaluation
 from hvdcells.scores.intervals import Interval
+from hvdcells.scores.prediction_table import class_probabilities
+from hvdcells.scores.scorer import CLASS_SCORE_NAMES
 from hvdcells.scores.subjects import subject_table
 
 MOST_SUBJECTS_DRAWN = 60
@@ -32,21 +34,32 @@ class ScoreRow:
 
 
 @dataclass(frozen=True)
+class ClassRow:
+    """One class against the rest, by image."""
+
+    name: str
+    images: int
+    num_wrong: int
+    """Images that are called another class."""
+    scores: list[tuple[float | None, Interval | None]]
+    """Of `CLASS_SCORE_NAMES`, with their intervals."""
+
+
+@dataclass(frozen=True)
 class SplitSection:
     """All about the predictions of one split."""
 
     facts: SplitFacts
     scores: list[ScoreRow]
     pictures: list[Picture]
-    calibration: Calibration
-    average_precision: float | None
+    classes: list[ClassRow]
     subjects: list[dict[Hashable, Any]]
     """The rows of `subject_table`."""
+    watched: int | None
+    """Of two classes, the one whose probability is told; None of more, where it is that of the own class."""
     subjects_picture: Picture | None
     subjects_not_drawn: int
     worst: list[WorstImage]
-    num_wrong: dict[int, int]
-    """Images called the other class, by label."""
     no_images_because: str | None
 
     @property
@@ -62,22 +75,19 @@ class SplitSection:
 def split_section(facts: SplitFacts) -> SplitSection:
     """Compute and draw everything about one split."""
     evaluation, predictions = facts.evaluation, facts.predictions
-    labels, probabilities = predictions["label"].to_numpy(), predictions["probability"].to_numpy()
-    table = subject_table(predictions) if evaluation.subjects_known else pd.DataFrame()
+    probabilities, watched = class_probabilities(predictions, evaluation.class_names), watched_class(evaluation)
+    table = subject_table(predictions, probabilities, watched) if evaluation.subjects_known else pd.DataFrame()
     worst, no_images_because = _worst(facts)
-    precision_recall = precision_recall_points(labels, probabilities)
-    (_, false_positive), (false_negative, _) = evaluation.by_image["confusion_matrix"]
     return SplitSection(
         facts=facts,
         scores=_score_rows(facts),
         pictures=_split_pictures(facts),
-        calibration=calibration(labels, probabilities),
-        average_precision=None if precision_recall is None else precision_recall[2],
+        classes=_class_rows(evaluation),
+        watched=watched,
         subjects=table.to_dict("records"),
-        subjects_picture=_subjects_picture(table, evaluation.class_names),
+        subjects_picture=_subjects_picture(table, evaluation.class_names, watched),
         subjects_not_drawn=max(0, len(table) - MOST_SUBJECTS_DRAWN),
         worst=worst,
-        num_wrong={0: false_positive, 1: false_negative},
         no_images_because=no_images_because,
     )
 
@@ -87,57 +97,85 @@ def _score_rows(facts: SplitFacts) -> list[ScoreRow]:
     by_subject = evaluation.by_subject or {}
     return [
         ScoreRow(
-            label=score_label(name, evaluation.class_names),
+            label=evaluation.label(name),
             by_image=evaluation.by_image[name],
             interval=evaluation.intervals.get(name),
             by_subject=by_subject.get(name),
             subject_interval=evaluation.subject_intervals.get(name),
         )
-        for name in SCORE_NAMES
+        for name in evaluation.score_names
+    ]
+
+
+def watched_class(evaluation: Evaluation) -> int | None:
+    """Return, of two classes, the one whose probability is told: that which counts as ill; None of more."""
+    if len(evaluation.class_names) > 2:
+        return None
+    return [*positive_labels(evaluation.class_names, evaluation.positive_classes), 1][0]
+
+
+def _class_rows(evaluation: Evaluation) -> list[ClassRow]:
+    rows = zip(
+        evaluation.class_names,
+        evaluation.by_image["per_class"],
+        evaluation.class_intervals,
+        evaluation.by_image["confusion_matrix"],
+        strict=True,
+    )
+    return [
+        ClassRow(
+            name=name,
+            images=scores["images"],
+            num_wrong=scores["images"] - counts[label],
+            scores=[(scores[word], intervals[word]) for word in CLASS_SCORE_NAMES],
+        )
+        for label, (name, scores, intervals, counts) in enumerate(rows)
     ]
 
 
 def _split_pictures(facts: SplitFacts) -> list[Picture]:
     evaluation, predictions = facts.evaluation, facts.predictions
-    labels, probabilities = predictions["label"].to_numpy(), predictions["probability"].to_numpy()
     names, split = evaluation.class_names, evaluation.split
+    labels, probabilities = predictions["label"].to_numpy(), class_probabilities(predictions, names)
+    positive, watched = positive_labels(names, evaluation.positive_classes), watched_class(evaluation)
+    of_class = 1 if watched is None else watched
     result = [_confusion_picture("images", evaluation.by_image["confusion_matrix"], names)]
     if evaluation.by_subject:
         result.append(_confusion_picture("subjects", evaluation.by_subject["confusion_matrix"], names))
-    auroc = evaluation.by_image["auroc"]
-    bins = calibration(labels, probabilities)
-    roc_words = f"ROC curve of {split}, area {auroc:.3f}" if auroc is not None else "no ROC curve: one class only"
-    reliability_words = f"Reliability diagram of {split}, calibration error {bins.expected_calibration_error:.3f}"
+    scores = evaluation.by_image
+    auroc, which = scores["auroc"], names[of_class] if watched is not None else "each class against the rest"
+    roc_words = f"ROC of {which} in {split}, area {auroc:.3f}" if auroc is not None else "no ROC curve: one class only"
+    reliability_words = f"Reliability diagram of {split}, calibration error {scores['calibration_error']:.3f}"
     return [
         *result,
-        picture("ROC by image", roc_words, plots.roc(labels, probabilities)),
+        picture("ROC by image", roc_words, plots.roc(labels, probabilities, names, scores, of_class)),
         picture(
             "Precision and recall by image",
-            f"Precision–recall curve of {split} for class {names[1]}",
-            plots.precision_recall(labels, probabilities),
+            f"Precision–recall of {which} in {split}",
+            plots.precision_recall(labels, probabilities, names, scores, of_class),
         ),
-        picture("Calibration by image", reliability_words, plots.reliability(labels, probabilities)),
+        picture("Calibration by image", reliability_words, plots.reliability(labels, probabilities, names, positive)),
     ]
 
 
 def _confusion_picture(what: str, matrix: list[list[int]], names: tuple[str, ...]) -> Picture:
-    (true_negative, false_positive), (false_negative, true_positive) = matrix
-    alt = (
-        f"Confusion matrix of {what}: of {names[1]}, {true_positive} called {names[1]} and {false_negative} "
-        f"{names[0]}; of {names[0]}, {true_negative} called {names[0]} and {false_positive} {names[1]}"
+    of_class = (
+        f"of {name}, " + " and ".join(f"{count} called {names[k]}" for k, count in enumerate(row) if count)
+        for name, row in zip(names, matrix, strict=True)
+        if any(row)
     )
+    alt = f"Confusion matrix of {what}: {'; '.join(of_class)}"
     return picture(f"Confusion of {what}", alt, plots.confusion(matrix, names, what))
 
 
-def _subjects_picture(table: pd.DataFrame, names: tuple[str, ...]) -> Picture | None:
+def _subjects_picture(table: pd.DataFrame, names: tuple[str, ...], watched: int | None) -> Picture | None:
     if table.empty:
         return None
     # Where there are many, those nearest to a wrong call are the ones to look at.
-    of_own_class = table["probability"].where(table["label"] == 1, 1 - table["probability"])
-    drawn = table.loc[of_own_class.nsmallest(MOST_SUBJECTS_DRAWN).index.sort_values()]
+    drawn = table.loc[table["own"].nsmallest(MOST_SUBJECTS_DRAWN).index.sort_values()]
     wrong = (table["called"] != table["label"]).sum()
     alt = f"Mean probability of {len(drawn)} subjects with intervals; {wrong} of {len(table)} subjects called wrong"
-    return picture("Probability by subject", alt, plots.subjects(drawn, names))
+    return picture("Probability by subject", alt, plots.subjects(drawn, names, watched))
 
 
 def _worst(facts: SplitFacts) -> tuple[list[WorstImage], str | None]:
@@ -161,8 +199,8 @@ def training_pictures(facts: RunFacts) -> list[Picture]:
         ),
         picture(
             "Validation score",
-            f"Weighted F1 and AUROC by epoch; weighted F1 {last['validation']['weighted_f1']:.3f} at the end",
-            training_figures.score_curves(epochs),
+            f"Weighted F1, macro F1 and AUROC by epoch; weighted F1 {last['validation']['weighted_f1']:.3f} at the end",
+            training_figures.score_curves(epochs, len(facts.run["dataset"]["class_names"])),
         ),
         picture("Learning rate", "Learning rate by epoch", training_figures.rate_curve(epochs)),
         picture("Speed", "Training images per second over all workers by epoch", training_figures.speed_curve(epochs)),

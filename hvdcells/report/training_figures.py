@@ -7,8 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from hvdcells.scores.plots import CANCER_COLOUR, GUIDE, MODEL, NEUTRAL, new_figure
+from hvdcells.scores.classification import score_label
+from hvdcells.scores.plots import ACCENT, GUIDE, MODEL, NEUTRAL, new_figure
 
+_THREE = (MODEL, "#0f766e", GUIDE)
 PARTS = {"input": "#f59e0b", "compute": "#1d4ed8", "communication": "#9ca3af"}
 
 
@@ -18,11 +20,11 @@ def loss_curves(epochs: Sequence[dict[str, Any]]) -> Figure:
     return _by_epoch(epochs, curves, "loss")
 
 
-def score_curves(epochs: Sequence[dict[str, Any]]) -> Figure:
-    """Weighted F1 and AUROC of validation by epoch."""
-    names = {"weighted_f1": "weighted F1", "auroc": "AUROC"}
-    curves = {words: [_number(e["validation"][name]) for e in epochs] for name, words in names.items()}
-    figure = _by_epoch(epochs, curves, "validation score", colours=(MODEL, GUIDE))
+def score_curves(epochs: Sequence[dict[str, Any]], num_classes: int) -> Figure:
+    """Weighted F1, macro F1 of more than two classes, and AUROC of validation by epoch."""
+    names = ("weighted_f1", "auroc") if num_classes == 2 else ("weighted_f1", "macro_f1", "auroc")
+    curves = {score_label(name, num_classes): [_number(e["validation"][name]) for e in epochs] for name in names}
+    figure = _by_epoch(epochs, curves, "validation score", colours=(MODEL, GUIDE) if num_classes == 2 else _THREE)
     figure.axes[0].set_ylim(top=1.0)
     return figure
 
@@ -52,7 +54,7 @@ def _by_epoch(
         axes.plot(numbers, values, color=colour, label=name, marker="o", markersize=3)
     best = [epoch["epoch"] for epoch in epochs if epoch["best"]]
     if best:
-        axes.axvline(best[-1], color=CANCER_COLOUR, linestyle=":", label="epoch kept")
+        axes.axvline(best[-1], color=ACCENT, linestyle=":", label="epoch kept")
     axes.set_xlabel("epoch")
     axes.set_ylabel(what)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

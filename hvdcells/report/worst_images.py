@@ -8,12 +8,16 @@ import numpy as np
 
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
+from hvdcells.scores.prediction_table import class_probabilities
+from hvdcells.scores.scorer import called
 
 if TYPE_CHECKING:
     import pandas as pd
 
 THUMBNAIL_SIZE = 128
 """Side of a thumbnail in pixels; smaller images keep their size."""
+MOST_THUMBNAILS = 60
+"""On a page, for one split; so many that it stays a few megabytes."""
 
 
 @dataclass(frozen=True)
@@ -23,24 +27,29 @@ class WorstImage:
     image_id: str
     subject: str
     label: int
+    called: int
+    """The label that the model calls it."""
     probability: float
-    """Of cancer."""
+    """Of its own class."""
     png_base64: str
 
     @property
     def wrong(self) -> bool:
-        """Whether it is called the other class."""
-        return (self.probability >= 0.5) != (self.label == 1)
+        """Whether it is called another class."""
+        return self.called != self.label
 
 
-def worst_images(predictions: "pd.DataFrame", dataset: Dataset, split: str, per_class: int = 12) -> list[WorstImage]:
-    """Return the images of each class with the lowest probability of their own class, worst first, cancer first.
+def worst_images(
+    predictions: "pd.DataFrame", dataset: Dataset, split: str, per_class: int | None = None
+) -> list[WorstImage]:
+    """Return the images of each class with the lowest probability of their own class, worst first, last class first.
 
     Args:
         predictions: of all images of the split, in the order of the manifest.
         dataset: where the images are.
         split: name of the split.
-        per_class: most images of each class.
+        per_class: most images of each class; None for 12, and fewer where there are so many classes that the page
+            would have more than about `MOST_THUMBNAILS`.
 
     Raises:
         UserError: the dataset does not hold the images that were predicted.
@@ -52,17 +61,23 @@ def worst_images(predictions: "pd.DataFrame", dataset: Dataset, split: str, per_
             "the dataset the predictions were made on",
             "evaluate the run again with `hvdcells evaluate`",
         )
-    of_own_class = np.where(predictions["label"] == 1, predictions["probability"], 1 - predictions["probability"])
-    ranked = predictions.assign(own=of_own_class).sort_values("own", kind="stable")
-    chosen = [ranked[ranked["label"] == label].head(per_class) for label in (1, 0)]
-    rows = [int(row) for part in chosen for row in part.index]
+    class_names = dataset.manifest.class_names
+    labels, probabilities = predictions["label"].to_numpy(), class_probabilities(predictions, class_names)
+    own, called_as = probabilities[np.arange(len(labels)), labels], called(probabilities)
+    if per_class is None:
+        per_class = max(4, min(12, MOST_THUMBNAILS // len(class_names)))
+    ranked = np.argsort(own, kind="stable")
+    rows = [
+        int(row) for label in reversed(range(len(class_names))) for row in ranked[labels[ranked] == label][:per_class]
+    ]
     thumbnails = _thumbnails(dataset, split, rows)
     return [
         WorstImage(
             image_id=predictions["image_id"][row],
             subject=predictions["subject"][row],
-            label=int(predictions["label"][row]),
-            probability=float(predictions["probability"][row]),
+            label=int(labels[row]),
+            called=int(called_as[row]),
+            probability=float(own[row]),
             png_base64=thumbnails[row],
         )
         for row in rows

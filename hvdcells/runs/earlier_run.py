@@ -12,6 +12,7 @@ from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, flattened
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.progress import Progress, last_progress
+from hvdcells.scores.classification import score_label
 
 DIGESTED = {"listing_digest", "options", "image_size", "class_names", "channel_mean", "channel_std", "splits"}
 """What of a manifest decides which images a run sees, and in which order."""
@@ -37,7 +38,7 @@ class EarlierRun:
         if not done:
             return "The run was stopped before its first checkpoint: it starts anew."
         score = self.progress.records[best - 1]["validation"][self.experiment.training.monitor]
-        monitor = self.experiment.training.monitor.replace("_f1", " F1")
+        monitor = score_label(self.experiment.training.monitor, 2)
         kept = f"best: epoch {best}, " if self.experiment.training.select == "best" else ""
         found = f"Found the checkpoint of epoch {done} of {planned} ({kept}{monitor} {score:.4f})"
         if self.progress.is_over(self.experiment):

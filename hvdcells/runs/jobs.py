@@ -28,3 +28,5 @@ class EvaluationJob:
     run: str
     split: str
     experiment: Experiment
+    positive_classes: tuple[str, ...] | None = None
+    """Classes that count as ill; None for those of the dataset's manifest."""

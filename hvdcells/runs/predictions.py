@@ -13,24 +13,27 @@ if TYPE_CHECKING:
     from hvdcells.scores.evaluation import Evaluation
 
 PREDICTION_COLUMNS = ("image_id", "subject", "label", "source", "content_hash")
+"""Of each image in a table of predictions, beside the logits and the probabilities of the classes."""
 
 
 def write_predictions(run: RunDirectory, name: str, predictions: "pd.DataFrame") -> None:
-    """Write the predictions of a split: `PREDICTION_COLUMNS`, `logit` and `probability` of cancer, a row per image."""
+    """Write the predictions of a split, as `prediction_table` makes them of `PREDICTION_COLUMNS`."""
     from hvdcells.storage import parquet
 
     parquet.write_rows(run.predictions(name), predictions)
 
 
 def read_predictions(run: RunDirectory, name: str) -> "pd.DataFrame":
-    """Return what `write_predictions` wrote.
+    """Return what `write_predictions` wrote, with the same columns where an earlier version did.
 
     Raises:
         FileNotFoundError: the split has not been predicted.
     """
+    from hvdcells.scores.prediction_table import as_of_now
     from hvdcells.storage import parquet
 
-    return parquet.read_rows(run.predictions(name))
+    class_names = run.read_json(run.run)["dataset"]["class_names"]
+    return as_of_now(parquet.read_rows(run.predictions(name)), class_names)
 
 
 def write_evaluation(run: RunDirectory, evaluation: "Evaluation") -> None:

@@ -1,10 +1,7 @@
-"""Scores of gathered predictions, on plain numbers.
+"""Scores of gathered predictions: what they are called, and one dictionary of them as JSON holds it.
 
-They are computed once from all predictions, never by averaging the scores of ranks. The challenge's metric is
-the weighted F1 (C-NMC 2019: classes weighted by their number of images).
-
-scikit-learn is imported by the functions that use it: a rank needs it after its first epoch, and its import, a
-quarter of TensorFlow's own, would delay the first step.
+They are computed once from all predictions, never by averaging the scores of ranks. The formulas and their sources are
+in `formulas.py`; tests hold them against scikit-learn.
 """
 
 from collections.abc import Sequence
@@ -13,68 +10,113 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hvdcells.data.columns import CANCER
+from hvdcells.scores.scorer import Scorer
 
 SCORE_NAMES = (
     "weighted_f1",
     "macro_f1",
-    "cancer_f1",
+    "accuracy",
+    "balanced_accuracy",
+    "kappa",
+    "matthews",
+    "auroc",
+    "average_precision",
+    "log_loss",
+    "brier_score",
+    "calibration_error",
+)
+"""Of any number of classes."""
+POSITIVE_SCORE_NAMES = (
+    "positive_f1",
     "sensitivity",
     "specificity",
     "precision",
-    "accuracy",
-    "auroc",
+    "positive_auroc",
+    "positive_average_precision",
 )
+"""Of the model as a test for illness, where some classes count as ill."""
+_SAME_OF_TWO = ("positive_auroc",)
+"""Said already by another score where there are two classes."""
+_UNBOUNDED = ("log_loss",)
+_FROM_MINUS_ONE = ("kappa", "matthews")
 
 
-def score_label(name: str, class_names: Sequence[str]) -> str:
-    """Return how a score is called where people read it."""
+def score_names(num_classes: int, positive: Sequence[Any]) -> tuple[str, ...]:
+    """Return the scores to show, in order; what counts as ill comes after the scores of all classes."""
+    of_illness = tuple(name for name in POSITIVE_SCORE_NAMES if num_classes > 2 or name not in _SAME_OF_TWO)
+    return SCORE_NAMES + (of_illness if positive else ())
+
+
+def score_range(name: str) -> tuple[float, float]:
+    """Return the least and the largest value of a score."""
+    return -1.0 if name in _FROM_MINUS_ONE else 0.0, float("inf") if name in _UNBOUNDED else 1.0
+
+
+def score_label(name: str, num_classes: int, positive: Sequence[str] = ()) -> str:
+    """Return how a score is called where people read it.
+
+    Args:
+        name: one of `SCORE_NAMES` or `POSITIVE_SCORE_NAMES`, or `loss`.
+        num_classes: of the dataset.
+        positive: names of the classes that count as ill.
+    """
+    ill, mean = " + ".join(positive), "" if num_classes == 2 else "macro "
     words = {
         "weighted_f1": "weighted F1",
         "macro_f1": "macro F1",
-        "cancer_f1": f"F1 of {class_names[CANCER]} (cancer)",
-        "auroc": "AUROC",
+        "balanced_accuracy": "balanced accuracy",
+        "kappa": "Cohen's kappa",
+        "matthews": "Matthews' coefficient",
+        "auroc": f"{mean}AUROC",
+        "average_precision": "macro average precision",
+        "log_loss": "log loss",
+        "brier_score": "Brier score",
+        "calibration_error": "calibration error",
+        "positive_f1": f"F1 of {ill}",
+        "positive_auroc": f"AUROC of {ill}",
+        "positive_average_precision": f"average precision of {ill}",
     }
     return words.get(name, name)
 
 
-def classification_scores(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, Any]:
-    """Score predictions of two classes.
+def positive_labels(class_names: Sequence[str], positive_classes: Sequence[str]) -> tuple[int, ...]:
+    """Return the labels of the classes that count as ill."""
+    return tuple(label for label, name in enumerate(class_names) if name in positive_classes)
+
+
+def classification_scores(labels: ArrayLike, probabilities: ArrayLike, positive: Sequence[int] = ()) -> dict[str, Any]:
+    """Score predictions.
 
     Args:
-        labels: int, shape (n,), values 0 (healthy) and 1 (cancer).
-        probabilities: float, shape (n,), probability of cancer in 0–1; from 0.5 on an image is called cancer.
+        labels: int, shape (n,), the class of each image.
+        probabilities: float, shape (n, classes); an image is called the class of the largest one, and counts as called
+            ill from a probability of 0.5 on that it is of a class that counts as ill.
+        positive: labels of the classes that count as ill.
 
     Returns:
-        The values of `SCORE_NAMES`, `images`, and `confusion_matrix` as [[TN, FP], [FN, TP]]. A score that is not
-        defined (AUROC, sensitivity or specificity without images of a class) is None.
+        `images`; the values of `SCORE_NAMES`, and of `POSITIVE_SCORE_NAMES` where a class counts as ill; `per_class`,
+        by label: `images` and the values of `scorer.CLASS_SCORE_NAMES`; `confusion_matrix`, by true and called label;
+        and, where a class counts as ill, `positive_confusion_matrix` as [[TN, FP], [FN, TP]]. A score that is not
+        defined, such as the AUROC of a class without images, is None.
 
     Raises:
-        ValueError: no images, other lengths, or probabilities outside 0–1 (or NaN).
+        ValueError: as `scorer.checked`.
     """
-    from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_score, roc_auc_score
-
-    labels = np.asarray(labels)
-    probabilities = np.asarray(probabilities, dtype=np.float64)
-    if labels.shape != probabilities.shape or labels.ndim != 1 or not len(labels):
-        raise ValueError(f"labels {labels.shape} and probabilities {probabilities.shape} must be one length above 0")
-    if not np.all((probabilities >= 0) & (probabilities <= 1)):
-        raise ValueError("probabilities must be between 0 and 1: the model's output is not finite")
-    if not np.all((labels == 0) | (labels == 1)):
-        raise ValueError(f"labels must be 0 or 1, not {sorted(set(labels.tolist()))}")
-    predicted = (probabilities >= 0.5).astype(labels.dtype)
-    has_cancer, has_healthy = bool(np.any(labels == CANCER)), bool(np.any(labels != CANCER))
-    # zero_division=0: a class that is never predicted has F1 0, as in the challenge's scoring.
-    options = {"zero_division": 0}
+    scorer = Scorer(labels, probabilities, positive)
+    found = scorer.scores()
+    images = found.confusion.sum(1).astype(int)
+    ill = {"positive_confusion_matrix": found.ill_confusion.astype(int).tolist()} if positive else {}
     return {
-        "images": len(labels),
-        "weighted_f1": float(f1_score(labels, predicted, average="weighted", **options)),
-        "macro_f1": float(f1_score(labels, predicted, average="macro", labels=[0, 1], **options)),
-        "cancer_f1": float(f1_score(labels, predicted, pos_label=CANCER, **options)),
-        "sensitivity": float(recall_score(labels, predicted, pos_label=CANCER)) if has_cancer else None,
-        "specificity": float(recall_score(labels, predicted, pos_label=0)) if has_healthy else None,
-        "precision": float(precision_score(labels, predicted, pos_label=CANCER, **options)),
-        "accuracy": float(np.mean(labels == predicted)),
-        "auroc": float(roc_auc_score(labels, probabilities)) if has_cancer and has_healthy else None,
-        "confusion_matrix": confusion_matrix(labels, predicted, labels=[0, 1]).tolist(),
+        "images": len(scorer.labels),
+        **{name: _defined(value) for name, value in found.overall.items()},
+        "per_class": [
+            {"images": int(images[k]), **{name: _defined(values[k]) for name, values in found.per_class.items()}}
+            for k in range(scorer.num_classes)
+        ],
+        "confusion_matrix": found.confusion.astype(int).tolist(),
+        **ill,
     }
+
+
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,79 +1,73 @@
-"""Curves of gathered predictions: ROC, precision–recall and calibration, as numbers."""
+"""Curves of gathered predictions as numbers: one class against the rest, and calibration."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import average_precision_score, brier_score_loss, precision_recall_curve, roc_curve
+from sklearn.metrics import precision_recall_curve, roc_curve
 
-from hvdcells.data.columns import CANCER
+from hvdcells.scores.formulas import Floats, bins_of, calibration_error, sums_by
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far predicted probabilities of cancer are the frequencies they claim to be.
+    """How far predicted probabilities are the frequencies they claim to be.
 
     The arrays have one entry for each bin that holds images, in order of probability.
     """
 
-    mean_probability: NDArray[np.float64]
-    cancer_share: NDArray[np.float64]
-    """Share of the bin's images that are cancer."""
+    mean_probability: Floats
+    share: Floats
+    """Share of the bin's images for which it came true."""
     images: NDArray[np.int64]
     expected_calibration_error: float
-    brier_score: float
 
 
-def roc_points(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return the false and true positive rates of all thresholds, from (0, 0) to (1, 1); None for one class only."""
-    if not has_both_classes(labels):
+def roc_points(is_class: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Floats] | None:
+    """Return the false and true positive rates of all thresholds, from (0, 0) to (1, 1).
+
+    Args:
+        is_class: whether an image is of the class, shape (n,).
+        probabilities: that it is, shape (n,).
+
+    Returns:
+        Both rates; None where all images are of the class, or none.
+    """
+    if not has_both(is_class):
         return None
-    false_positive_rate, true_positive_rate, _ = roc_curve(labels, probabilities)
+    false_positive_rate, true_positive_rate, _ = roc_curve(is_class, probabilities)
     return false_positive_rate, true_positive_rate
 
 
-def precision_recall_points(
-    labels: ArrayLike, probabilities: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float] | None:
-    """Return recall and precision of all thresholds, recall falling, and the average precision; None for one class.
-
-    The average precision is the sum of precision over steps of recall, without interpolation (scikit-learn's).
-    """
-    if not has_both_classes(labels):
+def precision_recall_points(is_class: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Floats] | None:
+    """Return recall and precision of all thresholds, recall falling; arguments and None as `roc_points`."""
+    if not has_both(is_class):
         return None
-    precision, recall, _ = precision_recall_curve(labels, probabilities)
-    return recall, precision, float(average_precision_score(labels, probabilities))
+    precision, recall, _ = precision_recall_curve(is_class, probabilities)
+    return recall, precision
 
 
-def calibration(labels: ArrayLike, probabilities: ArrayLike, num_bins: int = 10) -> Calibration:
-    """Compare predicted probabilities of cancer with the share of cancer, in bins of equal width.
-
-    The expected calibration error is the mean distance between the two, weighted by the images of the bins
-    (Naeini et al. 2015; Guo et al. 2017, arXiv 1706.04599; here of the probability of cancer, as in a reliability
-    diagram, not of the called class). The Brier score is the mean squared error of the probability.
+def calibration(came_true: ArrayLike, probabilities: ArrayLike, num_bins: int = 10) -> Calibration:
+    """Compare predicted probabilities with the share of what came true, in bins of equal width.
 
     Args:
-        labels: int, shape (n,), 1 for cancer; n > 0.
+        came_true: bool, shape (n,); n > 0. `scorer.calibrated` gives what is compared for classes.
         probabilities: float, shape (n,), in 0–1.
         num_bins: bins of equal width over 0–1; the last one holds 1.0 too.
     """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
-    bins = np.minimum((probabilities * num_bins).astype(int), num_bins - 1)
+    outcomes, probabilities = np.asarray(came_true, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
+    bins = bins_of(probabilities, num_bins)
     images = np.bincount(bins, minlength=num_bins)
+    true, sums = sums_by(bins, outcomes, num_bins), sums_by(bins, probabilities, num_bins)
     filled = images > 0
-    mean_probability = np.bincount(bins, probabilities, num_bins)[filled] / images[filled]
-    cancer_share = np.bincount(bins, labels == CANCER, num_bins)[filled] / images[filled]
-    images = images[filled]
-    error = float(np.sum(images * np.abs(mean_probability - cancer_share)) / len(labels))
     return Calibration(
-        mean_probability,
-        cancer_share,
-        images,
-        expected_calibration_error=error,
-        brier_score=float(brier_score_loss(labels, probabilities, pos_label=CANCER)),
+        sums[filled] / images[filled],
+        true[filled] / images[filled],
+        images[filled],
+        calibration_error(true, sums, images.astype(np.float64)),
     )
 
 
-def has_both_classes(labels: ArrayLike) -> bool:
-    """Whether images of both classes are there; without, ranking scores are not defined."""
-    return len(np.unique(labels)) == 2
+def has_both(is_class: ArrayLike) -> bool:
+    """Whether there are images of the class and others; without, ranking is not defined."""
+    return len(np.unique(is_class)) == 2

@@ -1,5 +1,6 @@
 """From predictions of a split to its evaluation: scores by image and by subject, with intervals."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -7,13 +8,16 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from hvdcells.data.manifest import SYNTHETIC_NOTICE, Manifest
-from hvdcells.scores.classification import classification_scores
+from hvdcells.scores.classification import classification_scores, positive_labels, score_label, score_names
 from hvdcells.scores.evaluated_dataset import EvaluatedDataset
-from hvdcells.scores.intervals import Interval, bootstrap_intervals, proportion_intervals
+from hvdcells.scores.intervals import Intervals, NamedIntervals, bootstrap_intervals, proportion_intervals
+from hvdcells.scores.prediction_table import class_probabilities
 from hvdcells.scores.subjects import subject_predictions
 
 _INTERVALS = "intervals_95_percent_of_by_image"
+_CLASS_INTERVALS = "intervals_95_percent_of_by_image_per_class"
 _SUBJECT_INTERVALS = "intervals_95_percent_of_by_subject"
+_SUBJECT_CLASS_INTERVALS = "intervals_95_percent_of_by_subject_per_class"
 _METHODS = "interval_methods"
 OVER_SUBJECTS = "bootstrap over subjects"
 OVER_IMAGES = "bootstrap over images, too narrow if images share subjects"
@@ -30,13 +34,20 @@ class Evaluation:
     synthetic: bool
     subjects_known: bool
     num_subjects: int
+    num_mixed_subjects: int
+    """Subjects with images of several classes; by subject they count as of the class of most."""
     by_image: dict[str, Any]
     by_subject: dict[str, Any] | None
-    intervals: dict[str, Interval | None]
+    intervals: NamedIntervals
     """(low, high) of the scores by image, from a bootstrap over subjects, or over images where subjects are unknown."""
-    subject_intervals: dict[str, Interval | None]
+    class_intervals: list[NamedIntervals]
+    """The same of the scores of each class, by label."""
+    subject_intervals: NamedIntervals
     """(low, high) of the scores by subject: exact of proportions, else from a bootstrap; empty without subjects."""
+    subject_class_intervals: list[NamedIntervals]
     class_names: tuple[str, ...]
+    positive_classes: tuple[str, ...]
+    """Classes that count as ill."""
 
     @classmethod
     def of_predictions(
@@ -47,8 +58,9 @@ class Evaluation:
         *,
         split: str,
         epoch: int | None,
+        positive_classes: Sequence[str] | None = None,
     ) -> "Evaluation":
-        """Evaluate predictions with the columns `subject`, `label`, `probability`, one row per image.
+        """Evaluate predictions with `subject`, `label` and the probability of each class, one row per image.
 
         Args:
             predictions: of all images of the split.
@@ -56,22 +68,25 @@ class Evaluation:
             dataset: which one that is.
             split: its name.
             epoch: of the model that made them; None where several models did.
+            positive_classes: those that count as ill; None for the manifest's.
         """
         labels = predictions["label"].to_numpy()
-        probabilities = predictions["probability"].to_numpy()
+        probabilities = class_probabilities(predictions, manifest.class_names)
         subjects = predictions["subject"].tolist()
+        chosen = manifest.positive_classes if positive_classes is None else tuple(positive_classes)
+        positive = positive_labels(manifest.class_names, chosen)
         by_subject: dict[str, Any] | None = None
-        subject_intervals: dict[str, Interval | None] = {}
+        subject_intervals, num_mixed = Intervals({}, []), 0
         if manifest.subjects_known:
-            per_subject = subject_predictions(subjects, labels, probabilities)
-            scored = per_subject["label"].to_numpy(), per_subject["probability"].to_numpy()
+            per_subject, means = subject_predictions(subjects, labels, probabilities)
+            scored = per_subject["label"].to_numpy(), means, positive
+            num_mixed = int(per_subject["mixed"].sum())
             by_subject = classification_scores(*scored)
             by_subject["subjects"] = by_subject.pop("images")
-            subject_intervals = {
-                **bootstrap_intervals(per_subject["subject"].tolist(), *scored),
-                **proportion_intervals(by_subject["confusion_matrix"]),
-            }
+            drawn = bootstrap_intervals(per_subject["subject"].tolist(), *scored)
+            subject_intervals = drawn.replaced_by(proportion_intervals(by_subject))
         drawn_with = subjects if manifest.subjects_known else range(len(predictions))
+        intervals = bootstrap_intervals(drawn_with, labels, probabilities, positive)
         return cls(
             split=split,
             epoch=epoch,
@@ -79,17 +94,30 @@ class Evaluation:
             synthetic=manifest.synthetic,
             subjects_known=manifest.subjects_known,
             num_subjects=len(set(subjects)) if manifest.subjects_known else 0,
-            by_image=classification_scores(labels, probabilities),
+            num_mixed_subjects=num_mixed,
+            by_image=classification_scores(labels, probabilities, positive),
             by_subject=by_subject,
-            intervals=bootstrap_intervals(drawn_with, labels, probabilities),
-            subject_intervals=subject_intervals,
+            intervals=intervals.overall,
+            class_intervals=intervals.per_class,
+            subject_intervals=subject_intervals.overall,
+            subject_class_intervals=subject_intervals.per_class,
             class_names=manifest.class_names,
+            positive_classes=chosen,
         )
 
     @property
     def name(self) -> str:
         """How the run calls the evaluation: by its split, with the digest of a dataset other than the run's own."""
         return f"{self.split}-{self.dataset.short_digest}" if self.dataset.other else self.split
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The scores to show, in order."""
+        return score_names(len(self.class_names), self.positive_classes)
+
+    def label(self, name: str) -> str:
+        """Return how a score is called where people read it."""
+        return score_label(name, len(self.class_names), self.positive_classes)
 
     @property
     def interval_methods(self) -> dict[str, str]:
@@ -103,12 +131,16 @@ class Evaluation:
         """Return the evaluation that `to_dict` gave.
 
         Raises:
-            KeyError: an earlier version wrote it.
+            KeyError, pydantic.ValidationError: an earlier version wrote it.
         """
         values = {
             **values,
             "intervals": values[_INTERVALS],
+            "class_intervals": values[_CLASS_INTERVALS],
             "subject_intervals": values[_SUBJECT_INTERVALS],
+            "subject_class_intervals": values[_SUBJECT_CLASS_INTERVALS],
+            "class_names": tuple(values["class_names"]),
+            "positive_classes": tuple(values["positive_classes"]),
             "dataset": TypeAdapter(EvaluatedDataset).validate_python(values["dataset"]),
         }
         return cls(**{field.name: values[field.name] for field in fields(cls)})
@@ -123,12 +155,15 @@ class Evaluation:
             "dataset": asdict(self.dataset),
             "synthetic": self.synthetic,
             "class_names": list(self.class_names),
-            "positive_class": self.class_names[1],
+            "positive_classes": list(self.positive_classes),
             "subjects_known": self.subjects_known,
             "num_subjects": self.num_subjects,
+            "num_mixed_subjects": self.num_mixed_subjects,
             "by_image": self.by_image,
             "by_subject": self.by_subject,
             _INTERVALS: self.intervals,
+            _CLASS_INTERVALS: self.class_intervals,
             _SUBJECT_INTERVALS: self.subject_intervals,
+            _SUBJECT_CLASS_INTERVALS: self.subject_class_intervals,
             _METHODS: self.interval_methods,
         }

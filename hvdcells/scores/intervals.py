@@ -1,21 +1,38 @@
 """95 % intervals of scores: exact ones of proportions over subjects, from a bootstrap for everything else."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from math import isclose
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
-from hvdcells.data.columns import CANCER
-from hvdcells.scores.classification import SCORE_NAMES
+from hvdcells.scores.classification import POSITIVE_SCORE_NAMES, SCORE_NAMES
+from hvdcells.scores.scorer import CLASS_SCORE_NAMES, Scorer, Scores
 
 Interval = tuple[float, float]
 """The two bounds, low and high."""
+NamedIntervals = dict[str, Interval | None]
+"""By the name of a score; None where there is none."""
 CONFIDENCE = 0.95
 PERCENTILES = (2.5, 97.5)
 """Of the resampled scores: the bounds of a bootstrap interval."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Of the scores of all classes together, and of each class by label."""
+
+    overall: NamedIntervals
+    per_class: list[NamedIntervals]
+
+    def replaced_by(self, other: "Intervals") -> "Intervals":
+        """Return these intervals, with those of the other in place of the same ones here."""
+        per_class = [own | more for own, more in zip(self.per_class, other.per_class, strict=True)]
+        return Intervals(self.overall | other.overall, per_class)
 
 
 def exact_interval(successes: int, trials: int) -> Interval | None:
@@ -32,99 +49,97 @@ def exact_interval(successes: int, trials: int) -> Interval | None:
     return float(bounds.low), float(bounds.high)
 
 
-def proportion_intervals(confusion_matrix: Sequence[Sequence[int]]) -> dict[str, Interval | None]:
+def proportion_intervals(scores: dict[str, Any]) -> Intervals:
     """Return exact intervals of the scores that are proportions of counted, independent things, such as subjects.
 
     Args:
-        confusion_matrix: [[TN, FP], [FN, TP]].
+        scores: as `classification_scores` returns them.
 
     Returns:
-        The interval of `sensitivity`, `specificity`, `precision` and `accuracy`; None where nothing is counted.
+        The interval of `accuracy`, of `sensitivity`, `specificity` and `precision` where a class counts as ill, and of
+        each class's `recall` and `precision`; None where nothing is counted.
     """
-    (true_negative, false_positive), (false_negative, true_positive) = confusion_matrix
-    right, wrong = true_negative + true_positive, false_negative + false_positive
-    return {
-        "sensitivity": exact_interval(true_positive, true_positive + false_negative),
-        "specificity": exact_interval(true_negative, true_negative + false_positive),
-        "precision": exact_interval(true_positive, true_positive + false_positive),
-        "accuracy": exact_interval(right, right + wrong),
-    }
+    matrix = np.array(scores["confusion_matrix"])
+    right = np.diag(matrix)
+    overall = {"accuracy": exact_interval(int(right.sum()), int(matrix.sum()))}
+    if "positive_confusion_matrix" in scores:
+        (true_negative, false_positive), (false_negative, true_positive) = scores["positive_confusion_matrix"]
+        overall |= {
+            "sensitivity": exact_interval(true_positive, true_positive + false_negative),
+            "specificity": exact_interval(true_negative, true_negative + false_positive),
+            "precision": exact_interval(true_positive, true_positive + false_positive),
+        }
+    per_class = [
+        {"recall": exact_interval(int(hits), int(true)), "precision": exact_interval(int(hits), int(called))}
+        for hits, true, called in zip(right, matrix.sum(1), matrix.sum(0), strict=True)
+    ]
+    return Intervals(overall, per_class)
 
 
 def bootstrap_intervals(
-    units: Sequence[Hashable], labels: ArrayLike, probabilities: ArrayLike, *, resamples: int = 1000, seed: int = 0
-) -> dict[str, Interval | None]:
+    units: Sequence[Hashable],
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    positive: Sequence[int] = (),
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Intervals:
     """Return percentile intervals of the scores of images (or subjects) from a bootstrap over units.
 
     Images of one subject resemble each other, so whole subjects are drawn with replacement (the cluster bootstrap,
-    Field and Welsh 2007), not images. Resamples without both classes are drawn again.
+    Field and Welsh 2007), not images. Resamples of one class alone are drawn again; where classes are more than two and
+    a resample lacks one, its scores over the classes are means over those it has, as those of a split are.
 
     Args:
         units: what each image is drawn with, length n: its subject, or itself where subjects are unknown.
-        labels: int, shape (n,), 1 for cancer.
-        probabilities: float, shape (n,), of cancer, in 0–1.
+        labels: int, shape (n,), the class of each image.
+        probabilities: float, shape (n, classes).
+        positive: labels of the classes that count as ill.
         resamples: number of draws.
         seed: of the draws.
 
     Returns:
         (low, high) by score name. None where all resamples score alike, since an interval without width would claim
-        to know a score exactly; and None for all when one class has fewer than two units.
+        to know a score exactly; of a class, or of what counts as ill or as not, that has fewer than two units; and for
+        all when fewer than two classes have as many.
     """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
+    scorer = Scorer(labels, probabilities, positive)
+    names = SCORE_NAMES + (POSITIVE_SCORE_NAMES if positive else ())
     codes, distinct = pd.factorize(np.asarray(units), sort=True)
-    if min(len(np.unique(codes[labels == label])) for label in (0, 1)) < 2:
-        return dict.fromkeys(SCORE_NAMES)
+    several = [len(np.unique(codes[scorer.labels == label])) > 1 for label in range(scorer.num_classes)]
+    nothing = dict.fromkeys(CLASS_SCORE_NAMES)
+    if sum(several) < 2:
+        return Intervals(dict.fromkeys(names), [nothing for _ in several])
     # Scores of a resample need only weights of rows: how often the row's unit was drawn.
-    num_units, levels = len(distinct), np.unique(probabilities, return_inverse=True)[1]
-    rng = np.random.default_rng(seed)
-    draws: list[dict[str, float]] = []
+    num_units, rng = len(distinct), np.random.default_rng(seed)
+    draws: list[Scores] = []
     while len(draws) < resamples:
         times = np.bincount(rng.integers(num_units, size=num_units), minlength=num_units)
         weights = times[codes]
-        if np.any(weights[labels == CANCER]) and np.any(weights[labels != CANCER]):
-            draws.append(_weighted_scores(labels, probabilities, levels, weights))
-    scores = pd.DataFrame(draws)
-    bounds = {name: np.percentile(scores[name].to_numpy(), PERCENTILES) for name in SCORE_NAMES}
-    return {
-        # The tolerance is that of sums of floats: a score that is always the same may differ in its last digit.
-        name: None if isclose(low, high, abs_tol=1e-9) else (float(low), float(high))
-        for name, (low, high) in bounds.items()
-    }
+        if len(np.unique(scorer.labels[weights > 0])) > 1:
+            draws.append(scorer.scores(weights))
+    is_ill = np.isin(scorer.labels, positive)
+    lacking = set() if min(len(np.unique(codes[side])) for side in (is_ill, ~is_ill)) > 1 else {*POSITIVE_SCORE_NAMES}
+    return Intervals(
+        {
+            name: None if name in lacking else _interval(np.array([draw.overall[name] for draw in draws]))
+            for name in names
+        },
+        [
+            {name: _interval(np.array([draw.per_class[name][k] for draw in draws])) for name in CLASS_SCORE_NAMES}
+            if several[k]
+            else nothing
+            for k in range(scorer.num_classes)
+        ],
+    )
 
 
-def _weighted_scores(
-    labels: NDArray[np.int64], probabilities: NDArray[np.float64], levels: NDArray[np.int64], weights: NDArray[np.int64]
-) -> dict[str, float]:
-    """Return the scores when row i counts weights[i] times; both classes have weight.
-
-    `levels` number the distinct probabilities from the lowest up: that of each row, int64 of shape (n,).
-    """
-    predicted = probabilities >= 0.5
-    cancer = labels == CANCER
-    true_positive, false_negative = weights[cancer & predicted].sum(), weights[cancer & ~predicted].sum()
-    false_positive, true_negative = weights[~cancer & predicted].sum(), weights[~cancer & ~predicted].sum()
-    cancer_f1 = 2 * true_positive / (2 * true_positive + false_positive + false_negative)
-    healthy_f1 = 2 * true_negative / max(2 * true_negative + false_positive + false_negative, 1)
-    num_cancer, num_healthy = true_positive + false_negative, true_negative + false_positive
-    total = num_cancer + num_healthy
-    called_cancer = true_positive + false_positive
-    return {
-        "weighted_f1": float((num_cancer * cancer_f1 + num_healthy * healthy_f1) / total),
-        "macro_f1": float((cancer_f1 + healthy_f1) / 2),
-        "cancer_f1": float(cancer_f1),
-        "sensitivity": float(true_positive / num_cancer),
-        "specificity": float(true_negative / num_healthy),
-        "precision": float(true_positive / called_cancer) if called_cancer else 0.0,
-        "accuracy": float((true_positive + true_negative) / total),
-        "auroc": _weighted_auroc(cancer, levels, weights),
-    }
-
-
-def _weighted_auroc(cancer: NDArray[np.bool_], levels: NDArray[np.int64], weights: NDArray[np.int64]) -> float:
-    """Return the share of pairs of a healthy and a cancer image in the right order (Hanley and McNeil 1982), ties half.
-
-    scikit-learn checks its arguments and sorts anew at each of a thousand resamples: 3 of an evaluation's 4 seconds.
-    """
-    positives, negatives = np.bincount(levels, weights * cancer), np.bincount(levels, weights * ~cancer)
-    lower = np.cumsum(negatives) - negatives
-    return float(positives @ (lower + negatives / 2) / (positives.sum() * negatives.sum()))
+def _interval(values: "np.ndarray[Any, np.dtype[np.float64]]") -> Interval | None:
+    """Return the percentiles of what is defined; None of what is always the same."""
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return None
+    low, high = np.percentile(defined, PERCENTILES)
+    # The tolerance is that of sums of floats: a score that is always the same may differ in its last digit.
+    return None if isclose(low, high, abs_tol=1e-9) else (float(low), float(high))

@@ -20,11 +20,19 @@ def evaluate(
         bool,
         typer.Option("--other-dataset", help="Evaluate although another dataset now lies where the run was trained."),
     ] = False,
+    positive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS,CLASS,…",
+            help="Classes that count as ill, for sensitivity and specificity; without, those of the dataset.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     master: Master = None,
     conf: Conf = None,
 ) -> None:
-    """Evaluate a run on subjects its model has not seen: F1, sensitivity, specificity and AUROC.
+    """Evaluate a run on subjects its model has not seen: F1, AUROC, each class, sensitivity and specificity.
 
     The scores are given by image and by subject, with intervals, and are kept in RUN/evaluation/SPLIT.json beside the
     prediction of every image in RUN/predictions/SPLIT.parquet. A dataset that has changed since the training is
@@ -38,7 +46,14 @@ def evaluate(
     from launch.terminal.evaluation_tables import print_evaluation
 
     evaluation = hvdcells.evaluate(
-        run, dataset, split, other_dataset=other_dataset, workers=workers, master=master, conf=parse_conf(conf)
+        run,
+        dataset,
+        split,
+        other_dataset=other_dataset,
+        positive=None if positive is None else [name.strip() for name in positive.split(",")],
+        workers=workers,
+        master=master,
+        conf=parse_conf(conf),
     )
     if as_json:
         typer.echo(json.dumps(evaluation.to_dict(), indent=1))

@@ -10,6 +10,8 @@ _EPOCH = "epoch +[0-9]+/[0-9]+ .*"
 DEFINITIONS = (
     {"Name": OBJECTIVE, "Regex": f"kept model of epoch [0-9]+: weighted F1 {NUMBER}"},
     {"Name": "validation:weighted_f1", "Regex": f"{_EPOCH}weighted F1 {NUMBER}"},
+    # Printed where there are more than two classes.
+    {"Name": "validation:macro_f1", "Regex": f"{_EPOCH}macro F1 {NUMBER}"},
     {"Name": "validation:loss", "Regex": f"{_EPOCH}validation loss {NUMBER}"},
     {"Name": "train:loss", "Regex": f"epoch +[0-9]+/[0-9]+ +loss {NUMBER}"},
     {"Name": "train:images_per_second", "Regex": f"{_EPOCH} {NUMBER} images/s"},

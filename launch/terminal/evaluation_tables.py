@@ -1,16 +1,17 @@
 """An evaluation as tables on the screen."""
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
-from hvdcells.scores.classification import SCORE_NAMES, score_label
 from hvdcells.scores.evaluation import Evaluation
 from hvdcells.scores.intervals import Interval
+from hvdcells.scores.scorer import CLASS_SCORE_NAMES
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
-    """Print scores by image and by subject with their intervals, and the two confusion matrices."""
+    """Print scores by image and by subject with their intervals, each class, and the two confusion matrices."""
     by_image, by_subject = evaluation.by_image, evaluation.by_subject
     title = f"Split {evaluation.split}: {by_image['images']} images"
     if by_subject:
@@ -22,21 +23,27 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     if by_subject:
         table.add_column("by subject", justify="right")
         table.add_column("95 % interval", justify="right")
-    for name in SCORE_NAMES:
-        row = [score_label(name, evaluation.class_names), _number(by_image[name]), _bounds(evaluation.intervals[name])]
+    for name in evaluation.score_names:
+        row = [evaluation.label(name), _number(by_image[name]), _bounds(evaluation.intervals[name])]
         if by_subject:
             row += [_number(by_subject[name]), _bounds(evaluation.subject_intervals[name])]
         table.add_row(*row)
     console.print(table)
+    console.print(_classes(evaluation))
     console.print(_confusion("images", by_image["confusion_matrix"], evaluation.class_names))
     if by_subject:
         console.print(_confusion("subjects", by_subject["confusion_matrix"], evaluation.class_names))
         methods = evaluation.interval_methods
         console.print(
-            f"Intervals by image: {methods['by_image']}. By subject, of sensitivity, specificity, precision and "
-            f"accuracy: {methods['by_subject_proportions']}; of the others: {methods['by_subject_others']}. None (–) "
+            f"Intervals by image: {methods['by_image']}. By subject, of accuracy, sensitivity, specificity and "
+            f"precision: {methods['by_subject_proportions']}; of the others: {methods['by_subject_others']}. None (–) "
             "where all resamples score alike. A subject's call is the mean of its images' probabilities."
         )
+        if evaluation.num_mixed_subjects:
+            console.print(
+                f"{evaluation.num_mixed_subjects} subjects have images of several classes: by subject they count as of "
+                "the class of most of them."
+            )
     else:
         console.print(
             "The dataset names no subjects: images of one subject may be in training and here. Intervals: "
@@ -48,6 +55,15 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         console.print(sentence, style="red" if other and other.shares_anything else "yellow", markup=False)
     if evaluation.synthetic:
         console.print(SYNTHETIC_NOTICE, style="bold yellow")
+
+
+def _classes(evaluation: Evaluation) -> Table:
+    table = Table(title="Each class against the rest, by image")
+    for name in ("class", "images", *(word.replace("_", " ") for word in CLASS_SCORE_NAMES)):
+        table.add_column(name, justify="left" if name == "class" else "right")
+    for name, scores in zip(evaluation.class_names, evaluation.by_image["per_class"], strict=True):
+        table.add_row(escape(name), str(scores["images"]), *(_number(scores[word]) for word in CLASS_SCORE_NAMES))
+    return table
 
 
 def _number(value: float | None) -> str:
@@ -62,7 +78,7 @@ def _confusion(what: str, matrix: list[list[int]], class_names: tuple[str, ...])
     table = Table(title=f"Confusion of {what}")
     table.add_column("is \\ called")
     for name in class_names:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     for name, row in zip(class_names, matrix, strict=True):
-        table.add_row(name, *map(str, row))
+        table.add_row(escape(name), *map(str, row))
     return table

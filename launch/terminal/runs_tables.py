@@ -9,7 +9,8 @@ from hvdcells.driver.sweep import CAVEAT as SWEEP_CAVEAT
 from hvdcells.driver.sweep import Sweep
 from hvdcells.runs.directory import RunDirectory
 
-_FOLD_SCORES = ("weighted_f1", "cancer_f1", "sensitivity", "specificity", "auroc")
+_FOLD_SCORES = ("weighted_f1", "macro_f1", "sensitivity", "specificity", "auroc")
+"""Of each fold; those that are not of its classes are left out."""
 _SWEEP_SCORES = ("weighted_f1", "macro_f1", "auroc", "loss")
 
 
@@ -23,24 +24,23 @@ def print_training(run: RunDirectory, console: Console) -> None:
 
 def print_cross_validation(result: CrossValidation, manifest: Manifest, console: Console) -> None:
     """Print each fold, the spread over them, and the pooled scores."""
-    from hvdcells.scores.classification import SCORE_NAMES, score_label
-
     # Two tables, each within 80 columns however many folds there are.
-    labels = {name: score_label(name, manifest.class_names) for name in SCORE_NAMES}
+    shown = result.pooled.score_names
+    of_fold = [name for name in _FOLD_SCORES if name in shown]
     folds = Table(title=f"{len(result.per_fold)} folds, {result.pooled.by_image['images']} images")
     folds.add_column("fold")
-    for name in _FOLD_SCORES:
-        folds.add_column(labels[name], justify="right")
+    for name in of_fold:
+        folds.add_column(result.pooled.label(name), justify="right")
     for scores in result.per_fold:
-        folds.add_row(str(scores["fold"]), *(_number(scores[name]) for name in _FOLD_SCORES))
+        folds.add_row(str(scores["fold"]), *(_number(scores[name]) for name in of_fold))
     console.print(folds)
     table = Table("score", title="Over the folds")
     for name in ("mean", "deviation", "95 % interval", "pooled"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in SCORE_NAMES:
+    for name in shown:
         spread = result.spread[name]
         table.add_row(
-            labels[name],
+            result.pooled.label(name),
             _number(spread.mean),
             _number(spread.std),
             f"{spread.low:.3f}–{spread.high:.3f}" if spread.low is not None else "–",
@@ -69,11 +69,10 @@ def print_sweep(result: Sweep, manifest: Manifest, console: Console) -> None:
 
     fields = list(result.trials[0].values)
     scores = [result.monitor, *(name for name in _SWEEP_SCORES if name != result.monitor)]
-    table = Table(
-        title=f"{len(result.trials)} trials by validation {score_label(result.monitor, manifest.class_names)}"
-    )
+    num_classes = len(manifest.class_names)
+    table = Table(title=f"{len(result.trials)} trials by validation {score_label(result.monitor, num_classes)}")
     table.add_column("trial")
-    for name in (*fields, *(score_label(name, manifest.class_names) for name in scores), "best epoch"):
+    for name in (*fields, *(score_label(name, num_classes) for name in scores), "best epoch"):
         table.add_column(name, justify="right")
     for trial in result.trials:
         cells = [f"[red]{trial.state}[/]"] + [""] * len(scores)

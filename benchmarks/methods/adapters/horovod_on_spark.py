@@ -15,11 +15,14 @@ def main(task: Task, outcome: Outcome) -> None:
 
     import hvdcells
     from benchmarks.methods.preparing import experiment_of
+    from hvdcells.data.dataset import Dataset
+    from hvdcells.scores.prediction_table import probability_column
 
+    second = Dataset.open(task.dataset).manifest.class_names[1]
     run = hvdcells.train(task.dataset, Path(outcome.folder) / RUN, experiment_of(task), workers=task.workers)
     hvdcells.evaluate(run, split="test")
     predicted = pd.read_parquet(run.predictions("test")).set_index("source", verify_integrity=True)
-    outcome.finish(predicted["probability"].loc[task.sources("test")].to_numpy())
+    outcome.finish(predicted[probability_column(second)].loc[task.sources("test")].to_numpy())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The classifiers: `tf_keras` or Keras 3 models that take images (RGB, 0–255) and return one logit of cancer."""
+"""The classifiers: `tf_keras` or Keras 3 models that take images (RGB, 0–255) and return a logit for each class."""
 
 from hvdcells.rank.models.classifier import build_model
 

@@ -25,6 +25,7 @@ def build_model(
     channel_std: Sequence[float],
     seed: int,
     *,
+    num_classes: int = 2,
     load_weights: bool = True,
 ) -> Any:
     """Build the classifier. A saved one takes images as they are: its first layer prepares them.
@@ -35,11 +36,12 @@ def build_model(
         channel_mean: mean of R, G and B over the training split, in 0–255.
         channel_std: standard deviation of the same.
         seed: of the initial weights.
+        num_classes: logits it is to give.
         load_weights: False on ranks that get their weights from rank 0: they need no download.
 
     Returns:
-        A `tf_keras` or Keras 3 model from (batch, input_size, input_size, 3) to float32 logits of shape (batch, 1).
-        Its parts are the models `preprocess` and the backbone, then `dropout` and `logit`.
+        A `tf_keras` or Keras 3 model from (batch, input_size, input_size, 3) to float32 logits of shape (batch,
+        num_classes). Its parts are the models `preprocess` and the backbone, then `dropout` and `logit`.
 
     Raises:
         UserError: the backbone does not fit the input, or the weights do not fit the backbone or are not to be had.
@@ -53,7 +55,9 @@ def build_model(
     inputs = keras.layers.Input((input_size, input_size, 3), name="image")
     try:
         features = backbone(prepare(inputs))
-        model = keras.Model(inputs, _head(keras, features, options), name=re.sub(r"\W", "_", options.backbone))
+        model = keras.Model(
+            inputs, _head(keras, features, options, num_classes), name=re.sub(r"\W", "_", options.backbone)
+        )
     except (ValueError, TypeError) as error:
         raise UserError(
             f"{options.backbone} does not take images of {input_size}×{input_size}: {error}",
@@ -63,7 +67,9 @@ def build_model(
     if load_weights and kind == "backbone":
         load_backbone_weights(backbone, weights)
     if source is not None:
-        copy_weights(source, model, weights)
+        told = copy_weights(source, model, weights)
+        if told and load_weights:  # on rank 0 alone
+            print(told, flush=True)  # noqa: T201 - a rank's stdout is what Horovod hands to the driver
     return model
 
 
@@ -75,11 +81,23 @@ def _backbone(options: Model, input_size: int, imagenet: bool) -> Any:
     return application(options, input_size, imagenet)
 
 
-def _head(keras: Any, features: Any, options: Model) -> Any:
-    """From features to the logit, which is float32 under mixed precision too: a float16 loss overflows."""
+def _head(keras: Any, features: Any, options: Model, num_classes: int) -> Any:
+    """From features to the logits, which are float32 under mixed precision too: a float16 loss overflows."""
+    is_whole = is_function(options.backbone) and (features.shape[-1] == 1 or features.shape[1:] == (num_classes,))
     if len(features.shape) == 4:
         features = keras.layers.GlobalAveragePooling2D(name="average")(features)
-    if is_function(options.backbone) and features.shape[-1] == 1:  # a whole classifier
+    if not is_whole:
+        features = keras.layers.Dropout(options.dropout, name="dropout")(features)
+        return keras.layers.Dense(num_classes, dtype="float32", name="logit")(features)
+    if features.shape[-1] == num_classes:
         return keras.layers.Activation("linear", dtype="float32", name="logit")(features)
-    features = keras.layers.Dropout(options.dropout, name="dropout")(features)
-    return keras.layers.Dense(1, dtype="float32", name="logit")(features)
+    if num_classes > 2:
+        raise UserError(
+            f"{options.backbone} gives one logit, where there are {num_classes} classes",
+            EXPECTED,
+            "correct the function",
+        )
+    # One logit z tells two classes apart as the logits (0, z) do.
+    single = keras.layers.Reshape((1, 1), dtype="float32", name="single")(features)
+    padded = keras.layers.ZeroPadding1D((1, 0), dtype="float32", name="padded")(single)
+    return keras.layers.Reshape((2,), dtype="float32", name="logit")(padded)

@@ -13,7 +13,8 @@ from hvdcells.rank.models.either_keras import keras_of
 
 EXPECTED = (
     "a function of the input size that returns a tf_keras or Keras 3 model from (batch, size, size, 3) to features "
-    "(batch, channels) or (batch, height, width, channels), or to one logit (batch, 1)"
+    "(batch, channels) or (batch, height, width, channels), or to logits: one for each class (batch, classes), or a "
+    "single one (batch, 1) where there are two"
 )
 
 
@@ -36,10 +37,11 @@ def model_of_function(name: str, input_size: int) -> Any:
             f"{name} returns a model of inputs {taken}", f"inputs {given}: {EXPECTED}", "use the input size it is given"
         )
     last = model.layers[-1]
-    if getattr(getattr(last, "activation", None), "__name__", None) == "sigmoid" and last.output.shape[-1] == 1:
+    activation = getattr(getattr(last, "activation", None), "__name__", None)
+    if activation == "softmax" or (activation == "sigmoid" and last.output.shape[-1] == 1):
         raise UserError(
-            f"{name} ends in a sigmoid, in the layer {last.name!r}",
-            "one logit: the loss is computed from it, and probabilities where they are needed",
+            f"{name} ends in a {activation}, in the layer {last.name!r}",
+            "logits: the loss is computed from them, and probabilities where they are needed",
             "leave the activation of the last layer out",
         )
     return model

@@ -32,8 +32,11 @@ def backbone_of(model: Any) -> Any:
     return next(layer for layer in model.layers if hasattr(layer, "layers") and layer.name != "preprocess")
 
 
-def copy_weights(source: Any, model: Any, location: str) -> None:
+def copy_weights(source: Any, model: Any, location: str) -> str | None:
     """Copy the backbone and, if it has the same shape, the head of one classifier to another.
+
+    Returns:
+        What the user should know of a head that begins anew, because it is for another number of classes.
 
     Raises:
         UserError: the backbones differ.
@@ -43,6 +46,12 @@ def copy_weights(source: Any, model: Any, location: str) -> None:
     heads = [each.get_layer("logit") for each in (source, model)]
     if [w.shape for w in heads[0].get_weights()] == [w.shape for w in heads[1].get_weights()]:
         heads[1].set_weights(heads[0].get_weights())
+        return None
+    given, wanted = (each.output_shape[-1] for each in (source, model))
+    return (
+        f"The model of {location} gives {given} logit(s) an image, this one {wanted}, one for each class: the backbone "
+        "goes on from its weights, the head begins anew."
+    )
 
 
 def _check_shapes(source: Any, target: Any, location: str) -> None:

@@ -64,7 +64,7 @@ def test_figures_of_a_run(tmp_path, task):
 def test_f1_is_that_of_the_projects_metrics(tmp_path, task):
     mixed = [0.9, 0.1, 0.2, 0.8, 0.3, 0.9, 0.4, 0.7]
     figures = figures_of(write(tmp_path / "run", [(1.0, 101.0, mixed)], mixed), task, ENDING)
-    expected = classification_scores(LABELS, np.array(mixed))
+    expected = classification_scores(LABELS.astype(int), np.column_stack([1 - np.array(mixed), mixed]))
     assert figures["weighted_f1"] == figures["validation_f1"][0] == expected["weighted_f1"]
     assert figures["auroc"] == expected["auroc"]
 

@@ -8,6 +8,7 @@ import pytest
 import hvdcells
 from hvdcells.driver.cross_validation import spread
 from hvdcells.scores.classification import classification_scores
+from hvdcells.scores.prediction_table import class_probabilities
 from hvdcells.spark.backends import InProcess
 from tests.hvdcells.driver.interrupted import Interrupted
 from tests.small_dataset import write_small_dataset
@@ -15,6 +16,7 @@ from tests.small_dataset import write_small_dataset
 EXPERIMENT = hvdcells.recipes.small_cnn().override(
     {"training.epochs": 1, "data.input_size": 24, "data.batch_size": 8, "model.width": 0.2}
 )
+NAMES = ("hem", "all")
 FILES = [[8, 4], [6], [8], [4, 4], [10], [5]]
 
 
@@ -48,10 +50,10 @@ def test_scores_are_those_of_the_predictions(validated):
     pooled = pd.read_parquet(result.predictions)
     for scores in result.per_fold:
         part = pooled[pooled["fold"] == scores["fold"]]
-        expected = classification_scores(part["label"].to_numpy(), part["probability"].to_numpy())
+        expected = classification_scores(part["label"].to_numpy(), class_probabilities(part, NAMES), (1,))
         assert scores["weighted_f1"] == expected["weighted_f1"]
         assert scores["auroc"] == pytest.approx(expected["auroc"])
-    expected = classification_scores(pooled["label"].to_numpy(), pooled["probability"].to_numpy())
+    expected = classification_scores(pooled["label"].to_numpy(), class_probabilities(pooled, NAMES), (1,))
     assert result.pooled.by_image["confusion_matrix"] == expected["confusion_matrix"]
     values = [scores["weighted_f1"] for scores in result.per_fold]
     assert result.spread["weighted_f1"].mean == pytest.approx(np.mean(values))

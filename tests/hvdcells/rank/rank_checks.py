@@ -36,6 +36,7 @@ class Updates:
     """Images of weight one; the rest of the global batch is padding."""
     num_groups: int = 1
     """In which Horovod reduces the gradients."""
+    num_classes: int = 2
 
 
 def plain_experiment(changes: dict[str, Any]) -> Experiment:
@@ -53,9 +54,10 @@ def weights_after_updates(job: Updates) -> dict[str, Any]:
     start_rank(experiment.communication, experiment.training.mixed_precision)
     mixed = experiment.training.mixed_precision
     # Other first weights on every rank: the broadcast has something to do.
-    model = build_model(experiment.model, SIZE, (100.0,) * 3, (50.0,) * 3, seed=hvd.rank())
+    classes = job.num_classes
+    model = build_model(experiment.model, SIZE, (100.0,) * 3, (50.0,) * 3, seed=hvd.rank(), num_classes=classes)
     optimizer = build_optimizer(experiment.optimizer, mixed, raw_variables(model.trainable_variables))
-    step = TrainingStep(experiment, model, optimizer, (1.5, 0.75), job.num_groups)
+    step = TrainingStep(experiment, model, optimizer, np.linspace(1.5, 0.75, classes).tolist(), job.num_groups)
     hvd.broadcast_variables(raw_variables(model.variables) + step.optimizer.variables, root_rank=0)
     before = np.concatenate([weight.ravel() for weight in model.get_weights()])
 
@@ -65,7 +67,9 @@ def weights_after_updates(job: Updates) -> dict[str, Any]:
     losses = []
     for _ in range(job.num_updates):
         images = rng.integers(0, 256, (GLOBAL_BATCH, SIZE, SIZE, 3), dtype=np.uint8)
-        labels = (images.mean((1, 2, 3)) > np.median(images.mean((1, 2, 3)))).astype(np.float32)
+        # By brightness, as many of each class.
+        brightness = images.mean((1, 2, 3)).argsort().argsort()
+        labels = (brightness * classes // GLOBAL_BATCH).astype(np.float32)
         weights = (np.arange(GLOBAL_BATCH) < job.real_images).astype(np.float32)
         for part in range(accumulation):
             first = (hvd.rank() * accumulation + part) * batch_size

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hvdcells.errors import UserError
-from hvdcells.rank.prediction import probabilities_of
 from hvdcells.scores.classification import classification_scores
+from hvdcells.scores.prediction_table import probabilities_of
 from hvdcells.spark.backends import HorovodOnSpark, RankFailedError
 from tests.hvdcells.rank.rank_checks import Updates
 from tests.small_dataset import write_small_dataset
@@ -24,6 +24,12 @@ JOBS = {
     "decayed": Updates({"optimizer.name": "adamw", "optimizer.weight_decay": 0.1}),
     "focal": Updates({"training.loss": "focal", "training.label_smoothing": 0.1}),
     "keras 3": Updates({"model.backbone": "tests.hvdcells.rank.models.functions:keras3_classifier"}),
+    "four classes": Updates(num_classes=4),
+    "four classes, padded, focal": Updates(
+        {"training.loss": "focal", "training.label_smoothing": 0.1}, real_images=11, num_classes=4
+    ),
+    "four classes, accumulated": Updates({"training.accumulation_steps": 2}, num_classes=4),
+    "four classes, mixed": Updates({"training.mixed_precision": True}, num_updates=8, num_classes=4),
     "two groups": Updates(num_groups=2),
     "no groups": Updates(num_groups=0),
     "compressed": Updates({"communication.compression": "fp16"}),
@@ -49,7 +55,7 @@ def updates(results, world, name):
     return [by_rank[0][list(JOBS).index(name)] for by_rank in results[world]]
 
 
-@pytest.mark.parametrize("name", [name for name in JOBS if name not in ("compressed", "mixed")])
+@pytest.mark.parametrize("name", [name for name in JOBS if name != "compressed" and "mixed" not in name])
 def test_two_ranks_step_as_one_does_with_the_same_global_batch(results, name):
     (one,), two = updates(results, 1, name), updates(results, 2, name)
     assert not np.array_equal(one["before"], one["after"])
@@ -67,6 +73,8 @@ def test_weights_are_identical_on_all_ranks_after_every_update(results, name):
 def test_accumulated_batches_are_one_large_batch(results):
     (plain,), (accumulated,) = updates(results, 1, "plain"), updates(results, 1, "accumulated")
     np.testing.assert_allclose(accumulated["after"], plain["after"], rtol=1e-4, atol=1e-6)
+    (plain,), (accumulated,) = updates(results, 1, "four classes"), updates(results, 1, "four classes, accumulated")
+    np.testing.assert_allclose(accumulated["after"], plain["after"], rtol=1e-4, atol=1e-6)
 
 
 def test_clipping_bounds_the_norm_of_the_update(results):
@@ -83,8 +91,9 @@ def test_compressed_gradients_are_close_and_not_the_same(results):
     assert np.linalg.norm(compressed["after"] - plain["after"]) < 0.05 * change
 
 
-def test_mixed_precision_computes_in_float16_on_float32_weights(results):
-    mixed, plain = updates(results, 2, "mixed")[0], updates(results, 2, "plain")[0]
+@pytest.mark.parametrize(("name", "plain"), [("mixed", "plain"), ("four classes, mixed", "four classes")])
+def test_mixed_precision_computes_in_float16_on_float32_weights(results, name, plain):
+    mixed, plain = updates(results, 2, name)[0], updates(results, 2, plain)[0]
     assert mixed["compute"] == "float16"
     assert plain["compute"] == "float32"
     assert mixed["after"].dtype == np.float32
@@ -119,7 +128,8 @@ def test_f1_of_one_worker_equals_f1_of_two_for_the_same_weights(results, dataset
     one, two = results[1][0][1]["logits"], results[2][0][1]["logits"]
     np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
     # A model at its first weights calls all images alike; shifted by the median, both classes occur.
-    shifted = [probabilities_of(logits - np.median(one) - 1e-3) for logits in (one, two)]
+    middle = np.median(one[:, 1] - one[:, 0]) + 1e-3
+    shifted = [probabilities_of(logits - [0, middle]) for logits in (one, two)]
     scores = [classification_scores(labels, probabilities) for probabilities in shifted]
     assert 0 < scores[0]["weighted_f1"] < 1
     assert scores[0]["weighted_f1"] == scores[1]["weighted_f1"]

@@ -28,7 +28,8 @@ def test_a_layer_with_control_flow_on_tensors_can_be_trained():
     hvd.init()
     inputs = tf_keras.Input((8, 8, 3))
     features = tf_keras.layers.GlobalAveragePooling2D()(Brighten()(inputs))
-    model = tf_keras.Model(inputs, tf_keras.layers.Dense(1, kernel_initializer="ones")(features))
+    single = tf_keras.layers.Reshape((1, 1))(tf_keras.layers.Dense(1, kernel_initializer="ones")(features))
+    model = tf_keras.Model(inputs, tf_keras.layers.Reshape((2,))(tf_keras.layers.ZeroPadding1D((1, 0))(single)))
     experiment = Experiment(
         augmentation=Augmentation(flips=False, quarter_turns=False), optimizer=Optimizer(name="sgd", momentum=0.0)
     )
@@ -40,7 +41,8 @@ def test_a_layer_with_control_flow_on_tensors_can_be_trained():
         images = tf.fill((4, 8, 8, 3), tf.constant(value, tf.uint8))
         batch = {"image": images, "label": tf.zeros(4), "weight": tf.ones(4)}
         losses.append(float(step.update(batch, tf.constant([0, 0]), tf.constant(4.0), tf.constant(0.0)).loss))
-    # Logit of a dark image: 3 · 50 · 2 = 300; of a bright one: 3 · 200 = 600. The loss of label 0 is the logit.
+    # The second logit of a dark image: 3 · 50 · 2 = 300; of a bright one: 3 · 200 = 600. The first is 0,
+    # and the loss of label 0 is the second.
     assert losses == pytest.approx([4 * 300, 4 * 600])
 
 

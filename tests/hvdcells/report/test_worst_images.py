@@ -16,7 +16,7 @@ def dataset(tmp_path, request):
 
 def predictions_of(dataset, probabilities):
     rows = dataset.read_rows("test", ["image_id", "subject", "label", "content_hash"])
-    return rows.assign(probability=probabilities)
+    return rows.assign(probability_hem=1 - probabilities, probability_all=probabilities)
 
 
 def row_in(png_base64):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import auc, roc_auc_score
+from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
 from hvdcells.scores.curves import calibration, precision_recall_points, roc_points
 
@@ -18,13 +18,12 @@ def columns(rows):
 
 
 def test_calibration_worked_out_by_hand():
-    # Two bins: (0.05, 0.45) with a cancer share of 1/2, (0.75, 0.55, 0.85, 0.95) with 3/4.
+    # Two bins: (0.05, 0.45) with a share of 1/2, (0.75, 0.55, 0.85, 0.95) with 3/4.
     bins = calibration(LABELS, PROBABILITIES, num_bins=2)
     assert bins.images.tolist() == [2, 4]
     assert bins.mean_probability == pytest.approx([0.25, 0.775])
-    assert bins.cancer_share == pytest.approx([0.5, 0.75])
+    assert bins.share == pytest.approx([0.5, 0.75])
     assert bins.expected_calibration_error == pytest.approx((2 * 0.25 + 4 * 0.025) / 6)
-    assert bins.brier_score == pytest.approx(np.mean((PROBABILITIES - LABELS) ** 2))
 
 
 def test_a_sure_and_right_model_has_no_calibration_error_and_a_sure_and_wrong_one_has_all():
@@ -39,8 +38,8 @@ def test_calibration_bins_are_those_of_scikit_learn(rows):
     # On an edge the two differ by definition; scikit-learn's bins are closed above, ours below.
     probabilities = np.clip(np.floor(probabilities * 100) / 100 + 0.005, 0, 1)
     bins = calibration(labels, probabilities)
-    share, mean = calibration_curve(labels, probabilities, n_bins=10, pos_label=1)
-    assert bins.cancer_share == pytest.approx(share)
+    expected, mean = calibration_curve(labels, probabilities, n_bins=10, pos_label=1)
+    assert bins.share == pytest.approx(expected)
     assert bins.mean_probability == pytest.approx(mean)
     assert bins.images.sum() == len(rows)
     assert 0 <= bins.expected_calibration_error <= 1
@@ -55,6 +54,6 @@ def test_roc_has_the_area_of_the_score_and_curves_of_one_class_are_none(rows):
         assert precision_recall is None
         return
     assert auc(*roc) == pytest.approx(roc_auc_score(labels, probabilities))
-    recall, precision, average = precision_recall
+    recall, precision = precision_recall
     assert (recall[0], recall[-1], precision[-1]) == (1, 0, 1)
-    assert average == pytest.approx(-np.sum(np.diff(recall) * precision[:-1]))
+    assert average_precision_score(labels, probabilities) == pytest.approx(-np.sum(np.diff(recall) * precision[:-1]))

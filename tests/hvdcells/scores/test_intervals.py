@@ -6,22 +6,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from hvdcells.scores.classification import SCORE_NAMES, classification_scores
-from hvdcells.scores.intervals import _weighted_scores, bootstrap_intervals, exact_interval, proportion_intervals
+from hvdcells.scores.classification import POSITIVE_SCORE_NAMES, SCORE_NAMES, classification_scores, score_range
+from hvdcells.scores.intervals import bootstrap_intervals, exact_interval, proportion_intervals
+from hvdcells.scores.scorer import CLASS_SCORE_NAMES, Scorer
 
 
-@settings(deadline=None)  # the first call imports scikit-learn
-@given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1), st.integers(0, 3)), min_size=2, max_size=30))
-def test_weighted_scores_are_those_of_repeated_rows(rows):
-    labels, probabilities, weights = (np.array(column) for column in zip(*rows, strict=True))
-    repeated, repeated_probabilities = np.repeat(labels, weights), np.repeat(probabilities, weights)
-    if len(set(repeated.tolist())) < 2:
-        return
-    expected = classification_scores(repeated, repeated_probabilities)
-    levels = np.unique(probabilities, return_inverse=True)[1]
-    scores = _weighted_scores(labels, probabilities, levels, weights)
-    for name in SCORE_NAMES:
-        assert scores[name] == pytest.approx(expected[name]), name
+def of_two(second):
+    """Probabilities of two classes from that of the second."""
+    return np.column_stack([1 - np.asarray(second), second])
+
+
+def intervals_of_two(units, labels, second, **options):
+    return bootstrap_intervals(units, labels, of_two(second), (1,), **options).overall
+
+
+NAMES = {*SCORE_NAMES, *POSITIVE_SCORE_NAMES}
+
+
+@given(st.data(), st.integers(2, 5))
+def test_weighted_scores_are_those_of_repeated_rows(data, num_classes):
+    amounts = st.lists(st.integers(0, 3), min_size=num_classes, max_size=num_classes).filter(any)
+    row = st.tuples(st.integers(0, num_classes - 1), amounts, st.integers(0, 3))
+    rows = data.draw(st.lists(row, min_size=2, max_size=30).filter(lambda rows: any(times for *_, times in rows)))
+    labels, amounts, weights = (np.array(column) for column in zip(*rows, strict=True))
+    probabilities = amounts / amounts.sum(1, keepdims=True)
+    expected = Scorer(np.repeat(labels, weights), np.repeat(probabilities, weights, axis=0), (1,)).scores()
+    found = Scorer(labels, probabilities, (1,)).scores(weights)
+    assert found.overall == pytest.approx(expected.overall, nan_ok=True)
+    np.testing.assert_array_equal(found.confusion, expected.confusion)
+    for name in CLASS_SCORE_NAMES:
+        np.testing.assert_allclose(found.per_class[name], expected.per_class[name])
 
 
 def test_intervals_come_from_subjects_not_images():
@@ -31,16 +45,16 @@ def test_intervals_come_from_subjects_not_images():
     labels = np.repeat([0, 1] * 5, 50)
     right = np.repeat([1, 1, 1, 0, 1, 1, 0, 1, 1, 1], 50)
     probabilities = np.where(right == labels, 0.9, 0.1) * 0.99 + 0.01 * rng.random(500)
-    low, high = bootstrap_intervals(subjects.tolist(), labels, probabilities)["accuracy"]
-    by_image = bootstrap_intervals([str(i) for i in range(500)], labels, probabilities)["accuracy"]
+    low, high = intervals_of_two(subjects.tolist(), labels, probabilities)["accuracy"]
+    by_image = intervals_of_two([str(i) for i in range(500)], labels, probabilities)["accuracy"]
     assert high - low > 3 * (by_image[1] - by_image[0])
     accuracy = np.mean((probabilities >= 0.5) == labels)
     assert low <= accuracy <= high
 
 
 def test_no_intervals_where_a_class_has_one_subject():
-    intervals = bootstrap_intervals(["a", "b", "c"], np.array([0, 0, 1]), np.array([0.1, 0.2, 0.9]))
-    assert set(intervals) == set(SCORE_NAMES)
+    intervals = intervals_of_two(["a", "b", "c"], np.array([0, 0, 1]), np.array([0.1, 0.2, 0.9]))
+    assert set(intervals) == NAMES
     assert all(value is None for value in intervals.values())
 
 
@@ -58,10 +72,11 @@ few_subjects = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 1)), min_siz
 def test_a_bootstrap_interval_lies_in_0_to_1_and_has_a_width(rows, probabilities):
     sizes, labels = zip(*rows, strict=True)
     subjects, labels, probabilities = rows_of_subjects(sizes, labels, probabilities)
-    intervals = bootstrap_intervals(subjects, labels, probabilities, resamples=40)
-    assert set(intervals) == set(SCORE_NAMES)
-    for interval in intervals.values():
-        assert interval is None or 0 <= interval[0] < interval[1] <= 1
+    intervals = intervals_of_two(subjects, labels, probabilities, resamples=40)
+    assert set(intervals) == NAMES
+    for name, interval in intervals.items():
+        least, largest = score_range(name)
+        assert interval is None or least - 1e-9 <= interval[0] < interval[1] <= largest + 1e-9
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -70,16 +85,22 @@ def test_a_bootstrap_interval_holds_the_score(seed):
     sizes, labels = rng.integers(1, 9, 12), np.arange(12) % 2
     probabilities = np.clip(0.3 * np.repeat(labels, sizes) + rng.normal(0.35, 0.2, sizes.sum()), 0, 1)
     subjects, labels, probabilities = rows_of_subjects(sizes, labels, probabilities)
-    scores = classification_scores(labels, probabilities)
-    for name, interval in bootstrap_intervals(subjects, labels, probabilities).items():
-        assert interval is None or interval[0] <= scores[name] <= interval[1], name
+    scores = classification_scores(labels, of_two(probabilities), (1,))
+    for name, interval in intervals_of_two(subjects, labels, probabilities).items():
+        assert interval is None or interval[0] - 1e-9 <= scores[name] <= interval[1] + 1e-9, name
+
+
+def exact_intervals_of_two(matrix):
+    return proportion_intervals({"confusion_matrix": matrix, "positive_confusion_matrix": matrix}).overall
 
 
 def test_no_error_leaves_doubt_by_subject_and_no_interval_of_a_bootstrap():
     subjects, labels, probabilities = [*"aabbccddeeff"], np.repeat([0, 1], 6), np.repeat([0.1, 0.9], 6)
-    assert all(interval is None for interval in bootstrap_intervals(subjects, labels, probabilities).values())
+    intervals = intervals_of_two(subjects, labels, probabilities)
+    right = {*NAMES} - {"log_loss", "brier_score", "calibration_error"}
+    assert all(intervals[name] is None for name in right)
     # Three of three: the lower bound p solves p³ = 0.025.
-    intervals = proportion_intervals([[3, 0], [0, 3]])
+    intervals = exact_intervals_of_two([[3, 0], [0, 3]])
     assert intervals["sensitivity"] == intervals["specificity"] == intervals["precision"]
     assert intervals["sensitivity"] == pytest.approx((0.025 ** (1 / 3), 1))
     assert intervals["accuracy"] == pytest.approx((0.025 ** (1 / 6), 1))
@@ -89,7 +110,7 @@ def test_a_score_that_is_the_same_in_all_resamples_has_no_interval_although_it_i
     # Of every subject one image of three is wrong.
     subjects, labels = [*"aaabbbcccddd"], np.repeat([0, 1], 6)
     probabilities = np.array([0.1, 0.1, 0.9] * 2 + [0.9, 0.9, 0.1] * 2)
-    intervals = bootstrap_intervals(subjects, labels, probabilities)
+    intervals = intervals_of_two(subjects, labels, probabilities)
     assert intervals["accuracy"] is None
     assert intervals["sensitivity"] is None
     assert intervals["macro_f1"] is not None  # what is called cancer also depends on how many are healthy
@@ -126,7 +147,7 @@ def test_whatever_the_true_proportion_an_exact_interval_holds_it_in_95_percent_o
 
 def test_what_is_not_counted_has_no_interval():
     assert exact_interval(0, 0) is None
-    intervals = proportion_intervals([[2, 0], [0, 0]])
+    intervals = exact_intervals_of_two([[2, 0], [0, 0]])
     assert intervals["sensitivity"] is None
     assert intervals["precision"] is None
     assert intervals["accuracy"][1] == 1
@@ -138,8 +159,29 @@ def test_images_drawn_one_by_one_give_narrower_intervals_the_more_there_are():
     def width(images):
         labels = np.arange(images) % 2
         probabilities = np.clip(0.3 * labels + rng.normal(0.35, 0.2, images), 0, 1)
-        low, high = bootstrap_intervals(range(images), labels, probabilities)["accuracy"]
+        low, high = intervals_of_two(range(images), labels, probabilities)["accuracy"]
         return high - low
 
     # Standard error √(p(1 − p)/n): four times the images, half the width.
     assert width(400) == pytest.approx(width(1600) * 2, rel=0.15)
+
+
+def test_a_class_of_one_subject_has_no_interval_and_takes_none_from_the_others():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 0, 0, 1, 1, 1, 2], 8)
+    subjects = np.repeat([*"abcdefg"], 8).tolist()
+    probabilities = rng.dirichlet([1, 1, 1], len(labels)) * 0.5 + 0.5 * np.eye(3)[labels]
+    found = bootstrap_intervals(subjects, labels, probabilities, (2,))
+    assert all(interval is None for interval in found.per_class[2].values())
+    assert all(found.overall[name] is None for name in POSITIVE_SCORE_NAMES), "one subject counts as ill"
+    low, high = found.per_class[0]["average_precision"]
+    assert 0 <= low < high <= 1
+    scores = classification_scores(labels, probabilities)
+    assert found.overall["log_loss"][0] < scores["log_loss"] < found.overall["log_loss"][1]
+
+
+def test_exact_intervals_of_each_class_are_those_of_its_own_counts():
+    matrix = [[3, 1, 0], [0, 2, 0], [1, 0, 0]]
+    per_class = proportion_intervals({"confusion_matrix": matrix}).per_class
+    assert [each["recall"] for each in per_class] == [exact_interval(3, 4), exact_interval(2, 2), exact_interval(0, 1)]
+    assert [each["precision"] for each in per_class] == [exact_interval(3, 4), exact_interval(2, 3), None]

@@ -23,6 +23,26 @@ def keras3_classifier(input_size):
     return keras.Model(inputs, keras.layers.Dense(1)(features))
 
 
+def tf_keras_classifier(input_size):
+    import tf_keras
+
+    inputs = tf_keras.Input((input_size, input_size, 3))
+    features = tf_keras.layers.GlobalAveragePooling2D()(tf_keras.layers.Conv2D(4, 3)(inputs))
+    return tf_keras.Model(inputs, tf_keras.layers.Dense(1)(features))
+
+
+def classifier_of_three(input_size, activation=None):
+    import tf_keras
+
+    inputs = tf_keras.Input((input_size, input_size, 3))
+    features = tf_keras.layers.GlobalAveragePooling2D()(inputs)
+    return tf_keras.Model(inputs, tf_keras.layers.Dense(3, activation)(features))
+
+
+def ends_in_softmax(input_size):
+    return classifier_of_three(input_size, "softmax")
+
+
 def tf_keras_features(input_size):
     import tf_keras
 

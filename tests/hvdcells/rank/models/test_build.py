@@ -48,17 +48,40 @@ def test_all_applications_are_known_by_their_names():
         assert name in application_names()
 
 
+@pytest.mark.parametrize("num_classes", [2, 4])
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_a_model_gives_one_logit_an_image_and_is_saved_whole(backbone, tmp_path):
-    model = build(backbone)
+def test_a_model_gives_a_logit_for_each_class_and_is_saved_whole(backbone, num_classes, tmp_path):
+    if num_classes == 4 and "classifier" in backbone:
+        with pytest.raises(UserError, match="gives one logit, where there are 4 classes"):
+            build_model(Model(backbone=backbone), SIZE, MEAN, STD, seed=0, num_classes=4)
+        return
+    model = build_model(Model(backbone=backbone), SIZE, MEAN, STD, seed=0, num_classes=num_classes)
     logits = model(tf.constant(images()), training=False)
-    assert logits.shape == (2, 1)
+    assert logits.shape == (2, num_classes)
     assert logits.dtype == tf.float32
     save_model(model, str(tmp_path / "model.keras"))
     loaded = load_model(str(tmp_path / "model.keras"))
     assert keras_of(loaded) is keras_of(model) is (keras if "keras3" in backbone else tf_keras)
     assert loaded.input_shape == (None, SIZE, SIZE, 3)
     np.testing.assert_allclose(loaded(tf.constant(images()), training=False), logits, atol=1e-6)
+
+
+@pytest.mark.parametrize("function", ["keras3_classifier", "tf_keras_classifier"])
+def test_the_one_logit_z_of_a_users_function_is_taken_as_nothing_and_z(function):
+    model = build(f"{FUNCTIONS}:{function}")
+    inside = next(layer for layer in model.layers if hasattr(layer, "layers") and layer.name != "preprocess")
+    z = inside(model.get_layer("preprocess")(tf.constant(images())))
+    logits = np.asarray(model(tf.constant(images()), training=False))
+    np.testing.assert_allclose(logits, np.column_stack([np.zeros(2), np.asarray(z)[:, 0]]), atol=1e-5)
+
+
+def test_a_users_function_may_give_the_logits_of_all_classes():
+    backbone = f"{FUNCTIONS}:classifier_of_three"
+    model = build_model(Model(backbone=backbone), SIZE, MEAN, STD, seed=0, num_classes=3)
+    assert model.output_shape == (None, 3)
+    assert model.get_layer("logit").count_params() == 0
+    # For another number of classes they are features like others.
+    assert build(backbone).get_layer("logit").count_params() == 3 * 2 + 2
 
 
 @pytest.mark.parametrize("backbone", ["small_cnn", f"{FUNCTIONS}:keras3_features"])
@@ -151,6 +174,7 @@ def test_preprocessing_none_hands_images_on_and_rescaling_backbones_always_get_t
     ("backbone", "words"),
     [
         (f"{FUNCTIONS}:ends_in_sigmoid", "ends in a sigmoid"),
+        (f"{FUNCTIONS}:ends_in_softmax", "ends in a softmax"),
         (f"{FUNCTIONS}:for_other_sizes", r"inputs \(None, 99, 99, 3\)"),
         (f"{FUNCTIONS}:no_model", "int is no Keras model"),
         (f"{FUNCTIONS}:nothing", "nothing"),

@@ -24,6 +24,8 @@ class Machines:
     """Disk of each."""
     hours: float | None = None
     """How long they run, where it is not the whole time."""
+    alternatives: tuple[str, ...] = ()
+    """Other types that may come instead."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,10 @@ class EstimateRow:
     market: str
     hours: float
     usd_per_hour: float
-    """All of them together, disks included; of spot machines the most."""
+    """All of them together, disks included; the most, of spot machines and of several types."""
     usd: float
     usd_least: float
-    """What spot machines may cost instead."""
+    """What spot machines, or the cheapest of several types, may cost instead."""
 
 
 @dataclass(frozen=True)
@@ -89,28 +91,32 @@ def estimate(machines: Sequence[Machines], hours: float, prices: Catalogue) -> E
         usd_per_hour=round(sum(row.usd_per_hour for row in rows), 4),
         usd=round(sum(row.usd for row in rows), 4),
         usd_least=round(sum(row.usd_least for row in rows), 4),
-        missing=tuple(dict.fromkeys(each for group in machines for each in _price(group, prices).missing)),
+        missing=tuple(
+            dict.fromkeys(each for group in machines for found in _found(group, prices) for each in found.missing)
+        ),
         as_of=prices.as_of,
         region=prices.region,
         note=prices.note,
     )
 
 
-def _price(group: Machines, prices: Catalogue) -> HourlyPrice:
-    return prices.known_usd_per_hour(group.instance_type, group.service, group.spot)
+def _found(group: Machines, prices: Catalogue) -> list[HourlyPrice]:
+    types = (group.instance_type, *group.alternatives)
+    return [prices.known_usd_per_hour(name, group.service, group.spot) for name in types]
 
 
 def _row(group: Machines, hours: float, prices: Catalogue) -> EstimateRow:
-    machine = _price(group, prices)
+    found = _found(group, prices)
+    least, most = min(price.least for price in found), max(price.most for price in found)
     disk = group.ebs_gib * prices.ebs_gib_month_usd / HOURS_IN_A_MONTH
-    per_hour = group.count * (machine.most + disk)
+    per_hour = group.count * (most + disk)
     return EstimateRow(
         role=group.role,
-        instance_type=group.instance_type,
+        instance_type=" or ".join((group.instance_type, *group.alternatives)),
         count=group.count,
         market="spot" if group.spot else "on demand",
         hours=hours,
         usd_per_hour=round(per_hour, 4),
         usd=round(per_hour * hours, 4),
-        usd_least=round(group.count * (machine.least + disk) * hours, 4),
+        usd_least=round(group.count * (least + disk) * hours, 4),
     )

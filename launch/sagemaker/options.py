@@ -19,6 +19,10 @@ JobStage = Literal["etl", "train", "tune"]
 STAGES: tuple[JobStage, ...] = ("etl", "train", "tune")
 LONGEST_HOURS = 28 * 24
 LONGEST_PROCESSING_HOURS = 9 * 24
+LONGEST_WARM_MINUTES = 360
+"""Of `KeepAlivePeriodInSeconds`, in botocore's model."""
+MOST_TYPES = 5
+"""Of `InstancePreferences`, in botocore's model."""
 _ECR = re.compile(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?/\S+")
 
 _PLACE = typer.Option(rich_help_panel=PLACES)
@@ -39,8 +43,10 @@ class Tuning(BaseModel):
     """Trainings in all."""
     parallel: Annotated[int, Field(ge=1), _TUNING] = 2
     """Trainings at once."""
-    strategy: Annotated[Literal["Bayesian", "Random", "Grid"], _TUNING] = "Bayesian"
-    """How SageMaker chooses the next values."""
+    strategy: Annotated[Literal["Bayesian", "Random", "Grid", "Hyperband"], _TUNING] = "Bayesian"
+    """How SageMaker chooses the next values. Hyperband also stops trainings whose epochs lag behind."""
+    min_epochs: Annotated[int, Field(ge=1), _TUNING] = 1
+    """With Hyperband: no training is stopped before."""
 
     @property
     def num_trainings(self) -> int:
@@ -88,8 +94,12 @@ class AskedSageMaker(BaseModel):
     """Copy the dataset to each machine first, or read as it goes."""
     instance: Annotated[str, _MACHINES] = "ml.g4dn.xlarge"
     """Type of the trainings' machines; ranks are as many as their GPUs."""
+    or_instances: Annotated[tuple[str, ...], typer.Option("--or-instance", rich_help_panel="Machines")] = ()
+    """Taken where there is none of --instance, in this order; may be repeated. Not with --spot, nor for tunings."""
     machines: Annotated[int, Field(ge=1), _MACHINES] = 1
     """Machines of a training."""
+    keep_warm_minutes: Annotated[int, Field(ge=0), _MACHINES] = 0
+    """Keep a training's machines for the next one so long, paid for; not with --spot or --or-instance."""
     etl_instance: Annotated[str, _MACHINES] = "ml.m5.2xlarge"
     """Type of the ETL's machines."""
     etl_machines: Annotated[int, Field(ge=1), _MACHINES] = 1
@@ -151,6 +161,11 @@ class SageMakerLaunch(AskedSageMaker):
     tuning: Tuning = Tuning()
 
     @property
+    def epochs(self) -> int:
+        """How many a training of this experiment takes at most."""
+        return recipes.by_name(self.pipeline.recipe).override(self.pipeline.settings).training.epochs
+
+    @property
     def wait_hours(self) -> float:
         """How long a job on spot machines may take with all its waiting."""
         return 2 * self.max_hours if self.max_wait_hours is None else self.max_wait_hours
@@ -203,6 +218,7 @@ class SageMakerLaunch(AskedSageMaker):
                     "correct --max-wait-hours",
                 )
             )
+        problems += self._wrong_machines()
         if "tune" in self.stages and not 1 <= self.tuning.parallel <= self.tuning.num_trainings:
             problems.append(
                 UserError(
@@ -211,6 +227,29 @@ class SageMakerLaunch(AskedSageMaker):
                     "correct them",
                 )
             )
+        return problems
+
+    def _wrong_machines(self) -> list[UserError]:
+        """Look at what SageMaker's model does not say: what excludes what."""
+        problems, expected = [], "one of them"
+        if self.or_instances and self.spot:
+            given = "--or-instance with --spot, which SageMaker does not take together"
+            problems.append(UserError(given, expected, "leave one of them out"))
+        if self.or_instances and len({self.instance, *self.or_instances}) < 1 + len(self.or_instances):
+            given = f"--instance {self.instance} and --or-instance {', '.join(self.or_instances)}"
+            problems.append(UserError(given, "each type once", "correct them"))
+        if len(self.or_instances) >= MOST_TYPES:
+            given = f"{1 + len(self.or_instances)} types of machines"
+            problems.append(UserError(given, f"at most {MOST_TYPES}", "leave some --or-instance out"))
+        if self.or_instances and "tune" in self.stages:
+            given = "--or-instance for a tuning"
+            problems.append(UserError(given, "one type for its trainings", "leave --or-instance or the tuning out"))
+        if self.keep_warm_minutes > LONGEST_WARM_MINUTES:
+            given = f"--keep-warm-minutes {self.keep_warm_minutes}"
+            problems.append(UserError(given, f"at most {LONGEST_WARM_MINUTES}", "correct it"))
+        if self.keep_warm_minutes and (self.spot or self.or_instances or "tune" in self.stages):
+            given = "--keep-warm-minutes with --spot, --or-instance or a tuning"
+            problems.append(UserError(given, "trainings on demand, on one type", "leave one of them out"))
         return problems
 
     def _wrong_experiment(self) -> list[UserError]:
@@ -228,6 +267,9 @@ class SageMakerLaunch(AskedSageMaker):
                         experiment.override({name: value})
                     if name in settings:
                         raise UserError(f"--vary {name} and --set {name}", "one of them", "leave one of them out")
+                if self.tuning.strategy == "Hyperband" and not self.tuning.min_epochs < self.epochs:
+                    given = f"--min-epochs {self.tuning.min_epochs} of trainings of {self.epochs} epochs"
+                    raise UserError(given, "fewer than all", "lower --min-epochs, or raise training.epochs")
         except UserError as error:
             return list(problems_in(error))
         return []

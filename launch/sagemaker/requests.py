@@ -8,7 +8,7 @@ from hvdcells import storage
 from launch.aws.buckets import encryption
 from launch.aws.estimate import Machines
 from launch.sagemaker.container.jobs import DATASET
-from launch.sagemaker.metrics import DEFINITIONS, OBJECTIVE
+from launch.sagemaker.metrics import DEFINITIONS, EACH_EPOCH, OBJECTIVE
 from launch.sagemaker.options import SageMakerLaunch
 from launch.sagemaker.tuning import parameter_ranges
 from launch.stages import SPLIT
@@ -57,16 +57,21 @@ def tuning_request(launch: SageMakerLaunch, name: str) -> dict[str, Any]:
     limits = {"MaxParallelTrainingJobs": tuning.parallel}
     if tuning.strategy != "Grid":  # a grid has as many as it has
         limits["MaxNumberOfTrainingJobs"] = tuning.jobs
+    # Of all strategies but Hyperband the objective is printed once, at the end of a run: nothing stops one early by it.
+    objective = EACH_EPOCH if tuning.strategy == "Hyperband" else OBJECTIVE
+    config: dict[str, Any] = {
+        "Strategy": tuning.strategy,
+        "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": objective},
+        "ResourceLimits": limits,
+        "ParameterRanges": parameter_ranges(tuning.vary),
+        "TrainingJobEarlyStoppingType": "Off",
+    }
+    if tuning.strategy == "Hyperband":
+        resources = {"MinResource": tuning.min_epochs, "MaxResource": launch.epochs}
+        config["StrategyConfig"] = {"HyperbandStrategyConfig": resources}
     return {
         "HyperParameterTuningJobName": name,
-        "HyperParameterTuningJobConfig": {
-            "Strategy": tuning.strategy,
-            "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": OBJECTIVE},
-            "ResourceLimits": limits,
-            "ParameterRanges": parameter_ranges(tuning.vary),
-            # The objective is printed once, at the end of a run: there is nothing to stop it early by.
-            "TrainingJobEarlyStoppingType": "Off",
-        },
+        "HyperParameterTuningJobConfig": config,
         "TrainingJobDefinition": {"StaticHyperParameters": values, **_training(launch)},
         "Tags": _tags(launch),
     }
@@ -81,13 +86,14 @@ def machines(launch: SageMakerLaunch, hours: float, etl_hours: float) -> list[Ma
         etl_hours: the same of the ETL.
     """
     count, spot, disk = launch.machines, launch.spot, launch.volume_gib
-    trained = instance_name(launch.instance)
+    trained, others = instance_name(launch.instance), tuple(map(instance_name, launch.or_instances))
+    warm = launch.keep_warm_minutes / 60  # paid for like the training, unless the next one comes
     all_trainings = hours * math.ceil(launch.tuning.num_trainings / max(1, launch.tuning.parallel))
     rows = {
         "etl": Machines(
             "etl", instance_name(launch.etl_instance), launch.etl_machines, "sagemaker", False, disk, etl_hours
         ),
-        "train": Machines("training", trained, count, "sagemaker", spot, disk, hours),
+        "train": Machines("training", trained, count, "sagemaker", spot, disk, hours + warm, others),
         "tune": Machines("tuning", trained, count * launch.tuning.parallel, "sagemaker", spot, disk, all_trainings),
     }
     return [rows[stage] for stage in launch.stages]
@@ -132,11 +138,7 @@ def _training(launch: SageMakerLaunch) -> dict[str, Any]:
         "RoleArn": launch.role,
         "InputDataConfig": [{"ChannelName": DATASET, "DataSource": {"S3DataSource": source}}],
         "OutputDataConfig": {"S3OutputPath": launch.output} | ({"KmsKeyId": launch.kms_key} if launch.kms_key else {}),
-        "ResourceConfig": {
-            "InstanceType": instance_name(launch.instance),
-            "InstanceCount": launch.machines,
-            "VolumeSizeInGB": launch.volume_gib,
-        },
+        "ResourceConfig": _resources(launch),
         "StoppingCondition": stopping,
         "EnableManagedSpotTraining": launch.spot,
         "EnableNetworkIsolation": False,  # the run goes to S3 by itself, and the ranks talk to each other
@@ -144,6 +146,16 @@ def _training(launch: SageMakerLaunch) -> dict[str, Any]:
         "Environment": environment(launch),
     }
     return definition | ({"VpcConfig": _vpc(launch)} if launch.subnets else {})
+
+
+def _resources(launch: SageMakerLaunch) -> dict[str, Any]:
+    """Return a training's machines: of one type, or of the first type in a list that there are enough of."""
+    wanted = [{"InstanceType": instance_name(name)} for name in (launch.instance, *launch.or_instances)]
+    resources: dict[str, Any] = {"InstancePreferences": wanted} if launch.or_instances else dict(wanted[0])
+    resources |= {"InstanceCount": launch.machines, "VolumeSizeInGB": launch.volume_gib}
+    if launch.keep_warm_minutes:
+        resources["KeepAlivePeriodInSeconds"] = 60 * launch.keep_warm_minutes
+    return resources
 
 
 def _vpc(launch: SageMakerLaunch) -> dict[str, list[str]]:

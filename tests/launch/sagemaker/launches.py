@@ -60,6 +60,19 @@ LAUNCHES = {
         ),
         "tune",
     ),
+    "train_on_one_of_three": (
+        launch(stages=("train",), instance="ml.g6.xlarge", or_instances=("g5.xlarge", "ml.g4dn.xlarge"), machines=2),
+        "train",
+    ),
+    "train_and_stay_warm": (launch(stages=("train",), keep_warm_minutes=30), "train"),
+    "tune_by_hyperband": (
+        launch(
+            stages=("tune",),
+            pipeline=pipeline(settings={"training.epochs": "9"}),
+            tuning=Tuning(vary=("optimizer.learning_rate=0.001..0.1:log",), strategy="Hyperband", min_epochs=2),
+        ),
+        "tune",
+    ),
     "tune_on_a_grid": (
         launch(stages=("tune",), tuning=Tuning(vary=("optimizer.learning_rate=0.01,0.1",), jobs=2, strategy="Grid")),
         "tune",

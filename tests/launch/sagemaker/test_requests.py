@@ -10,7 +10,7 @@ from launch.aws.estimate import estimate
 from launch.clusters.instances import catalogue
 from launch.sagemaker.kinds import KINDS, new_name
 from launch.sagemaker.options import STAGES, Tuning
-from launch.sagemaker.requests import machines
+from launch.sagemaker.requests import machines, training_request, tuning_request
 from launch.sagemaker.submission import planned_requests
 from launch.sagemaker.tuning import parameter_ranges
 from tests.launch.sagemaker.conftest import ARGUMENTS
@@ -182,3 +182,54 @@ def test_what_is_missing_is_told_together(hvdcells):
     assert isinstance(done.exception, UserError)
     for words in ("--source", "--dataset", "--run", "--image", "--role", "--stages etl,trian"):
         assert words in str(done.exception)
+
+
+def test_a_list_of_types_stands_in_place_of_one_type_and_of_spot():
+    """InstancePreferences excludes InstanceType and managed spot training, in the words of botocore's model."""
+    resources = training_request(LAUNCHES["train_on_one_of_three"][0], "x")["ResourceConfig"]
+    types = [each["InstanceType"] for each in resources["InstancePreferences"]]
+    assert types == ["ml.g6.xlarge", "ml.g5.xlarge", "ml.g4dn.xlarge"]
+    assert "InstanceType" not in resources
+    assert resources["InstanceCount"] == 2
+
+
+def test_hyperband_stops_trainings_by_a_score_of_every_epoch():
+    config = tuning_request(LAUNCHES["tune_by_hyperband"][0], "x")["HyperParameterTuningJobConfig"]
+    assert config["HyperParameterTuningJobObjective"]["MetricName"] == "validation:weighted_f1"
+    assert config["StrategyConfig"] == {"HyperbandStrategyConfig": {"MinResource": 2, "MaxResource": 9}}
+    assert config["TrainingJobEarlyStoppingType"] == "Off"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"or_instances": ("ml.g5.xlarge",), "spot": True}, "--or-instance with --spot"),
+        ({"or_instances": ("ml.g4dn.xlarge",)}, "each type once"),
+        ({"or_instances": ("a", "b", "c", "d", "e")}, "at most 5"),
+        ({"keep_warm_minutes": 400}, "at most 360"),
+        ({"keep_warm_minutes": 5, "spot": True}, "trainings on demand"),
+        (
+            {"stages": ("tune",), "tuning": Tuning(vary=("model.dropout=0,0.2",), strategy="Hyperband", min_epochs=99)},
+            "--min-epochs 99",
+        ),
+        (
+            {"stages": ("tune",), "or_instances": ("ml.g5.xlarge",), "tuning": Tuning(vary=("model.dropout=0,0.2",))},
+            "for a tuning",
+        ),
+    ],
+)
+def test_what_excludes_each_other_is_refused(options, words):
+    with pytest.raises(UserError, match=words):
+        launch(**{"stages": ("train",), **options}).check()
+
+
+def test_the_cost_of_several_types_is_a_range_and_warm_machines_are_paid_for():
+    prices = catalogue()
+    types = {"instance": "ml.g4dn.xlarge", "or_instances": ("ml.g5.xlarge",)}
+    [row] = estimate(machines(launch(stages=("train",), **types), 2.0, 0.5), 2.0, prices).rows
+    disk = 100 * prices.ebs_gib_month_usd / 730
+    assert row.usd_least == pytest.approx(2 * (prices.named("g4dn.xlarge").sagemaker_usd + disk), abs=1e-3)
+    assert row.usd == pytest.approx(2 * (prices.named("g5.xlarge").sagemaker_usd + disk), abs=1e-3)
+    assert row.instance_type == "ml.g4dn.xlarge or ml.g5.xlarge"
+    [warm] = estimate(machines(launch(stages=("train",), keep_warm_minutes=30), 2.0, 0.5), 2.0, prices).rows
+    assert warm.hours == 2.5

@@ -8,20 +8,24 @@ Importing this package loads neither TensorFlow nor Spark; they come with the wo
 from hvdcells.data.dataset import Dataset
 from hvdcells.driver.cross_validation import cross_validate
 from hvdcells.driver.evaluate import evaluate
+from hvdcells.driver.predict import predict
 from hvdcells.driver.sweep import sweep
 from hvdcells.driver.train import train
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment, recipes
+from hvdcells.inference.classifier import Classifier
 from hvdcells.report import write_report
 from hvdcells.runs.directory import RunDirectory
 
 __all__ = [
+    "Classifier",
     "Dataset",
     "Experiment",
     "RunDirectory",
     "UserError",
     "cross_validate",
     "evaluate",
+    "predict",
     "recipes",
     "sweep",
     "train",

@@ -24,6 +24,7 @@ from launch.commands.launch_emr import emr
 from launch.commands.launch_environment import environment
 from launch.commands.launch_local import local
 from launch.commands.launch_sagemaker import sagemaker
+from launch.commands.predict import predict
 from launch.commands.report import report
 from launch.commands.sagemaker import sagemaker as sagemaker_commands
 from launch.commands.show import show
@@ -73,6 +74,7 @@ for command in (
     find_rate,
     train,
     evaluate,
+    predict,
     report,
     cross_validate,
     sweep,

@@ -1,12 +1,18 @@
-"""File names and folders of C-NMC 2019, read without looking at any image."""
+"""File names, folders and the labels CSV of C-NMC 2019, read without looking at any image."""
 
+import csv
+import io
 import posixpath
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from hvdcells import storage
 from hvdcells.data.columns import CNMC_CLASS_NAMES
 
+LABEL_COLUMNS = ("Patient_ID", "new_names", "labels")
+"""Of the labels CSV of the preliminary test."""
 _UID = re.compile(r"UID_(?P<subject>H?\d+)_(?P<image>\d+)_(?P<cell>\d+)_(?P<class_name>all|hem)", re.IGNORECASE)
 _FOLD = re.compile(r"fold_(\d+)", re.IGNORECASE)
 # A million images lie in a handful of folders: what a folder says is found out once.
@@ -61,3 +67,19 @@ def is_preliminary_test(path: str) -> bool:
 def is_final_test(path: str) -> bool:
     """Whether the path lies in the folder of the final test set (it has no labels)."""
     return "test_final" in posixpath.dirname(path).lower()
+
+
+def labels_in(source: str, tables: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Read the labels CSVs of the preliminary test: new file name (lower case) → (original name, label text)."""
+    labels = {}
+    for path in tables:
+        if not path.lower().endswith(".csv"):
+            continue
+        text = storage.read_bytes(storage.join(source, path)).decode("utf-8-sig", "replace")
+        reader = csv.DictReader(io.StringIO(text))
+        if not set(LABEL_COLUMNS) <= set(reader.fieldnames or ()):
+            continue
+        for line in reader:
+            original, new, label = (line[column].strip() for column in LABEL_COLUMNS)
+            labels[new.lower()] = (original, label)
+    return labels

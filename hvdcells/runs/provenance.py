@@ -29,6 +29,7 @@ def describe(dataset: Dataset, backend: str, num_workers: int) -> dict[str, Any]
             "synthetic": dataset.manifest.synthetic,
             "validation_fold": dataset.validation_fold,
             "class_names": list(dataset.manifest.class_names),
+            "positive_classes": list(dataset.manifest.positive_classes),
             "image_size": dataset.manifest.image_size,
             "subjects_known": dataset.manifest.subjects_known,
             "images": {name: split.images for name, split in dataset.manifest.splits.items()},

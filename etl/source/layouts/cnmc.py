@@ -1,7 +1,5 @@
 """The layouts of C-NMC 2019: training folds by folder, preliminary test by its labels CSV, final test unlabelled."""
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
@@ -10,12 +8,11 @@ from etl.source.files import Inventory
 from etl.source.layouts import Layout
 from etl.source.layouts.classes import Classes, settle_classes
 from etl.source.rows import LISTED, REJECTED, UNLABELLED, ImageRow
-from hvdcells import storage
 from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD
 from hvdcells.images import cell_names as names
+from hvdcells.images.cell_names import labels_in
 from hvdcells.images.files import SourceFile
 
-LABEL_COLUMNS = ("Patient_ID", "new_names", "labels")
 OFFICIAL_SPLIT_BY_FOLD = {0: "train", 1: "train", 2: "validation"}
 _CLASS_BY_LABEL_TEXT = {"0": "hem", "1": "all"}
 
@@ -31,7 +28,7 @@ def layout(source: str, inventory: Inventory, options: EtlOptions) -> Layout:
     Raises:
         UserError: an option names a class that it does not have.
     """
-    labels = read_labels(source, inventory.tables)
+    labels = labels_in(source, inventory.tables)
     classes = settle_classes(dict.fromkeys(CNMC_CLASS_NAMES, 0), options, f"the C-NMC source {source}")
     return Layout(
         name="cnmc",
@@ -43,22 +40,6 @@ def layout(source: str, inventory: Inventory, options: EtlOptions) -> Layout:
         subjects_known=True,
         default_crop=CNMC_CROP,
     )
-
-
-def read_labels(source: str, tables: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Read the labels CSVs of the preliminary test: new file name (lower case) → (original name, label text)."""
-    labels = {}
-    for path in tables:
-        if not path.lower().endswith(".csv"):
-            continue
-        text = storage.read_bytes(storage.join(source, path)).decode("utf-8-sig", "replace")
-        reader = csv.DictReader(io.StringIO(text))
-        if not set(LABEL_COLUMNS) <= set(reader.fieldnames or ()):
-            continue
-        for line in reader:
-            original, new, label = (line[column].strip() for column in LABEL_COLUMNS)
-            labels[new.lower()] = (original, label)
-    return labels
 
 
 def _classed(row: ImageRow, classes: Classes) -> ImageRow:

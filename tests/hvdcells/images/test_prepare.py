@@ -19,8 +19,9 @@ from tests.etl.cells import cell
 from tests.small_dataset import write_small_dataset
 
 DECIDE_NO_PIXEL = {
-    *("layout", "encoding", "split", "proportions", "num_folds", "cancer_class", "subject_pattern"),
-    *("near_duplicates", "near_duplicate_bits", "keep_leaks", "max_rejects", "row_group_rows", "seed"),
+    *("layout", "encoding", "split", "proportions", "num_folds", "subject_pattern"),
+    *("classes", "map_class", "ignore_class", "class_level", "positive", "cancer_class"),
+    *("near_duplicates", "near_duplicate_bits", "keep_leaks", "max_rejects", "row_group_rows", "seed", "pseudonyms"),
 }
 """Options of the ETL that decide which images are stored, and how, but not what their pixels are."""
 

@@ -1,0 +1,1 @@
+"""A finished run in use: images without labels in, probabilities out. On this machine, or from tasks of Spark."""

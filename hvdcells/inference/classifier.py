@@ -1,0 +1,201 @@
+"""The classifier of a finished run. It prepares images by the functions that the ETL and the ranks' reader use."""
+
+import hashlib
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hvdcells import storage
+from hvdcells.data.manifest import default_positive_classes
+from hvdcells.errors import UserError
+from hvdcells.images.decode import Pixels, Unreadable, read_image
+from hvdcells.images.prepare import ImagePreparation, use_one_thread
+from hvdcells.inference.reading import prefetched
+from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.preparation import read_preparation
+from hvdcells.spark.backends.entry import import_tensorflow
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import DataFrame
+
+    from hvdcells.inference.transformer import CellTransformer
+
+Image = str | os.PathLike[str] | bytes | NDArray[np.uint8]
+"""A path or address, the bytes of a file, or pixels (RGB uint8, shape (height, width, 3))."""
+
+
+class Batch(NamedTuple):
+    """Images on their way into the model, prepared; some may not be usable."""
+
+    images: Pixels
+    """RGB uint8 of shape (batch size, input size, input size, 3); what is beyond the usable images is any of them."""
+    reasons: list[str]
+    """By image given: empty, or why it cannot be used."""
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Booleans by image given."""
+        return np.array([not reason for reason in self.reasons], bool)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model in use. Make one with `Classifier.load`."""
+
+    run: str
+    class_names: tuple[str, ...]
+    positive_classes: tuple[str, ...]
+    """Classes that count as ill."""
+    preparation: ImagePreparation
+    batch_size: int
+    """Images that go into the model at once, as in `evaluate`: short batches are filled up."""
+    model_digest: str
+    """SHA-256 of the run's model file."""
+    synthetic: bool
+    """It was trained on demonstration cells."""
+    forward: Callable[[Pixels], NDArray[np.float32]]
+    """From images (batch size, input size, input size, 3), RGB uint8, to logits (batch size, K)."""
+
+    @classmethod
+    def load(cls, run: RunDirectory | str | os.PathLike[str], threads: int | None = None) -> Self:
+        """Load the best model of a finished run. TensorFlow is imported now.
+
+        Args:
+            run: the run directory, local or at an address.
+            threads: of TensorFlow, where it has not been used yet in this process; None for one a core.
+
+        Raises:
+            UserError: there is no finished run, or it does not say how its images were prepared.
+        """
+        directory = run if isinstance(run, RunDirectory) else RunDirectory.at(run)
+        experiment, preparation = directory.read_experiment(), read_preparation(directory)
+        noted = directory.read_json(directory.run)["dataset"]
+        names = tuple(noted["class_names"])
+        import_tensorflow()
+        from hvdcells.inference.loading import load_forward
+
+        return cls(
+            run=directory.location,
+            class_names=names,
+            positive_classes=tuple(noted.get("positive_classes", default_positive_classes(names))),
+            preparation=preparation,
+            batch_size=experiment.data.batch_size,
+            model_digest=model_digest(directory),
+            synthetic=noted["synthetic"],
+            forward=load_forward(directory, experiment, threads),
+        )
+
+    def predict(self, images: Sequence[Image]) -> "pd.DataFrame":
+        """Predict some images, in memory or by their paths.
+
+        Returns:
+            One row an image, in order: `path` (empty where none was given), `logit_<class>` and `probability_<class>`
+            by class, `called` (a class name) and `reason`: why an image that cannot be used has no probabilities (NaN)
+            and is called nothing.
+        """
+        import pandas as pd
+
+        given = [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
+        columns = [self.columns(batch) for batch in self._batches(given, self._load)]
+        merged = {name: np.concatenate([each[name] for each in columns]) for name in columns[0]} if columns else {}
+        paths = [os.fspath(each) if isinstance(each, str | os.PathLike) else "" for each in images]
+        return pd.DataFrame({"path": paths, **merged}, columns=["path", *self.column_names])
+
+    def transform(self, df: "DataFrame") -> "DataFrame":
+        """Predict the images of a Spark DataFrame with a column `content` (as of `binaryFile`) or `path`."""
+        return self.transformer().transform(df)
+
+    def transformer(self) -> "CellTransformer":
+        """Return a Spark ML Transformer of the run, which can stand in a Pipeline and be saved with it."""
+        from hvdcells.inference.transformer import CellTransformer
+
+        return CellTransformer(run=self.run)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns that `columns` returns, in order."""
+        return output_columns(self.class_names)
+
+    def predict_files(
+        self, batches: Iterable[Sequence[str]], source: str
+    ) -> Generator[dict[str, NDArray[Any]], None, None]:
+        """Yield what `columns` returns for one batch of files after another; reading goes on meanwhile.
+
+        Args:
+            batches: paths below the source, absolute ones or addresses; at most `batch_size` a batch.
+            source: location of the source.
+        """
+        for batch in self._batches(batches, lambda path: read_image(path, source), storage.is_local(source)):
+            yield self.columns(batch)
+
+    def columns(self, batch: Batch) -> dict[str, NDArray[Any]]:
+        """Predict a batch: `logit_…`, `probability_…` float by class (NaN where unusable), `called` and `reason`."""
+        # Here and not above: `import hvdcells` is to be quick.
+        from hvdcells.scores.prediction_table import probabilities_of
+        from hvdcells.scores.scorer import called
+
+        usable = batch.usable
+        num_usable, num_classes = int(usable.sum()), len(self.class_names)
+        logits = np.full((len(usable), num_classes), np.nan, np.float32)
+        probabilities = np.full((len(usable), num_classes), np.nan)
+        calls = np.full(len(usable), "", object)
+        if num_usable:
+            logits[usable] = self.forward(batch.images)[:num_usable]
+            probabilities[usable] = probabilities_of(logits[usable])
+            calls[usable] = np.array(self.class_names, object)[called(probabilities[usable])]
+        return {
+            **{f"logit_{name}": logits[:, label] for label, name in enumerate(self.class_names)},
+            **{f"probability_{name}": probabilities[:, label] for label, name in enumerate(self.class_names)},
+            "called": calls,
+            "reason": np.array(batch.reasons, object),
+        }
+
+    def _batches(
+        self, batches: Iterable[Sequence[Any]], read: Callable[[Any], bytes | str | Pixels], local: bool = True
+    ) -> Iterator[Batch]:
+        use_one_thread()
+        return prefetched(lambda members: self._prepare(map(read, members)), batches, local)
+
+    def _prepare(self, contents: Iterable[bytes | str | Pixels]) -> Batch:
+        side = self.preparation.input_size
+        images, reasons, num_usable = np.zeros((self.batch_size, side, side, 3), np.uint8), [], 0
+        for content in contents:
+            try:
+                if isinstance(content, str):
+                    raise Unreadable(content)
+                if isinstance(content, bytes):
+                    images[num_usable] = self.preparation.of_content(content)
+                else:
+                    images[num_usable] = self.preparation.of_pixels(content)
+                num_usable += 1
+                reasons.append("")
+            except Unreadable as verdict:
+                reasons.append(str(verdict))
+        return Batch(images, reasons)
+
+    def _load(self, image: Image) -> bytes | str | Pixels:
+        if isinstance(image, str | os.PathLike):
+            return read_image(storage.absolute(image), "")
+        if isinstance(image, np.ndarray) and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3):
+            raise UserError(
+                f"an image that is {image.dtype} of shape {image.shape}",
+                "RGB uint8 of shape (height, width, 3), as `hvdcells.images.decode.decode` returns",
+                "convert it, or give the file's path or bytes",
+            )
+        return image
+
+
+def output_columns(class_names: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of predictions: logits and probabilities by class, `called`, `reason`."""
+    by_class = [f"{kind}_{name}" for kind in ("logit", "probability") for name in class_names]
+    return (*by_class, "called", "reason")
+
+
+def model_digest(run: RunDirectory) -> str:
+    """Return the SHA-256 of a run's model file."""
+    return hashlib.sha256(storage.read_bytes(run.model)).hexdigest()

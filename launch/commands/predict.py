@@ -1,0 +1,76 @@
+"""`hvdcells predict`: images without labels → probabilities."""
+
+from typing import Annotated
+
+import typer
+
+from launch.terminal.arguments import Conf, Master, parse_conf
+
+
+def predict(
+    run: Annotated[str, typer.Argument(help="A finished run directory.")],
+    source: Annotated[
+        str,
+        typer.Argument(help="Folder of images, C-NMC's or any other, or a table with a column path; labelled or not."),
+    ],
+    out: Annotated[str, typer.Argument(help="Where predictions go: a new or empty folder.")],
+    csv: Annotated[bool, typer.Option("--csv", help="Write OUT/predictions.csv too.")] = False,
+    challenge: Annotated[
+        bool, typer.Option("--challenge", help="Write C-NMC's submission too: OUT/isbi_valid.zip.")
+    ] = False,
+    subject_pattern: Annotated[
+        str | None,
+        typer.Option(
+            help="Regular expression that finds the subject in a path (its first group), where nothing else tells it.",
+            show_default=False,
+        ),
+    ] = None,
+    spark: Annotated[
+        bool | None,
+        typer.Option(
+            "--spark/--no-spark",
+            help="Predict on Spark, or in this process. Left out: on Spark with --master, unless the images are few.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier prediction at that place.")] = False,
+    master: Master = None,
+    conf: Conf = None,
+) -> None:
+    """Predict every image of a source once, prepared exactly as those that the run was trained on.
+
+    OUT/predictions.parquet holds the probability of each class and the class called, OUT/subjects.parquet the means by
+    subject, OUT/rejects what could not be read, with the reason. A prediction that was interrupted is completed by the
+    same command; a finished one is left alone.
+    """
+    from rich.console import Console
+
+    import hvdcells
+    from hvdcells.data.manifest import SYNTHETIC_NOTICE
+    from launch.terminal.progress_bars import ProgressBars
+
+    console = Console(soft_wrap=True, highlight=False)
+    with ProgressBars(console) as listener:
+        found = hvdcells.predict(
+            run,
+            source,
+            out,
+            subject_pattern=subject_pattern,
+            csv=csv,
+            challenge=challenge,
+            master=master,
+            use_spark=spark,
+            conf=parse_conf(conf),
+            overwrite=overwrite,
+            listener=listener,
+        )
+    calls = ", ".join(f"{num} {name}" for name, num in found["called"].items())
+    num_rejected = sum(found["rejected"].values())
+    console.print(
+        f"{found['listed']} images: {found['predicted']} predicted ({calls}), {num_rejected} rejected.", markup=False
+    )
+    for reason, num in found["rejected"].items():
+        console.print(f"  {num} × {reason}", style="yellow", markup=False)
+    console.print(f"Predictions: {out.rstrip('/')}/predictions.parquet", markup=False)
+    if found["synthetic"]:
+        console.print(SYNTHETIC_NOTICE, style="bold yellow")

@@ -1,0 +1,215 @@
+"""`predict` with a real model: the bits of `evaluate`, in one process, on Spark, and after a kill."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import hvdcells
+from etl.options import EtlOptions
+from etl.pipeline import run_etl
+from hvdcells.driver import predict as driver
+from hvdcells.errors import UserError
+from hvdcells.runs.predictions import read_predictions
+from hvdcells.spark.backends import InProcess
+from hvdcells.spark.listener import Listener
+from hvdcells.storage import names_in, parquet
+from launch.cli import app
+from tests.etl.cells import cell, write_cnmc, write_image
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.spark]
+
+EXPERIMENT = hvdcells.recipes.small_cnn().override(
+    {"training.epochs": 1, "data.input_size": 24, "data.batch_size": 8, "model.width": 0.2}
+)
+LOGITS = ["logit_hem", "logit_all"]
+
+
+class Told(Listener):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.said, self.stages = [], []
+
+    def say(self, text):
+        self.said.append(text)
+
+    def stage(self, name, num_images):
+        self.stages.append((name, num_images))
+
+
+@pytest.fixture(scope="module")
+def made(spark, tmp_path_factory):
+    """Cells of other sizes than the dataset's, a run trained on them that stores 32 pixels and takes 24, evaluated."""
+    folder = tmp_path_factory.mktemp("predict")
+    write_cnmc(folder / "cells")
+    run_etl(spark, folder / "cells", folder / "dataset", EtlOptions(layout="cnmc", image_size=32, crop=40))
+    run = hvdcells.train(folder / "dataset", folder / "run", EXPERIMENT, backend=InProcess())
+    hvdcells.evaluate(run)
+    shutil.rmtree(folder / "dataset")  # the run knows by itself
+    return folder, run
+
+
+def by_path(predictions, name="path"):
+    return predictions.set_index(name).sort_index()
+
+
+def test_a_file_has_the_bits_of_etl_and_evaluate_here_on_spark_and_in_a_dataframe(made, spark, tmp_path):
+    folder, run = made
+    evaluated = by_path(read_predictions(run, "test"), "source")
+    here = hvdcells.predict(run, folder / "cells", tmp_path / "here")
+    there = hvdcells.predict(run, folder / "cells", tmp_path / "spark", use_spark=True)
+    assert here["listed"] == here["predicted"] == there["predicted"] == 64
+    predicted = by_path(parquet.read_rows(f"{tmp_path}/here/predictions.parquet"))
+    of_test = predicted.loc[evaluated.index]
+    assert len(of_test) == 16
+    assert of_test["probability_all"].nunique() > 8
+    probabilities = ["probability_hem", "probability_all"]
+    np.testing.assert_array_equal(of_test[[*LOGITS, *probabilities]], evaluated[[*LOGITS, *probabilities]])
+    assert of_test["subject"].tolist() == evaluated["subject"].tolist()
+    for name in ("predictions", "subjects", "rejects/rejects"):
+        files = [Path(tmp_path, place, f"{name}.parquet").read_bytes() for place in ("here", "spark")]
+        assert files[0] == files[1]
+
+    classifier = hvdcells.Classifier.load(run)
+    paths = [str(folder / "cells" / path) for path in of_test.index]
+    np.testing.assert_array_equal(classifier.predict(paths)[LOGITS], of_test[LOGITS])
+
+    images = spark.read.format("binaryFile").option("recursiveFileLookup", "true").option("pathGlobFilter", "*.bmp")
+    content = images.load(str(folder / "cells")).select("path", "content")
+    frames = {"content": content, "path": content.select("path")}
+    for name, frame in frames.items():
+        rows = classifier.transform(frame).drop("content").toPandas()
+        rows["path"] = rows["path"].str.rpartition("/cells/")[2]
+        np.testing.assert_array_equal(by_path(rows).loc[predicted.index, LOGITS], predicted[LOGITS], err_msg=name)
+
+
+def test_the_transformer_stands_in_a_pipeline_and_is_saved_with_it(made, spark, tmp_path):
+    from pyspark.ml import Pipeline, PipelineModel
+    from pyspark.ml.feature import SQLTransformer
+
+    folder, run = made
+    is_ill = SQLTransformer(statement="SELECT path, called = 'all' AS ill, reason FROM __THIS__")
+    paths = [str(next(folder.rglob("*.bmp"))), f"{folder}/none.bmp", None]
+    frame = spark.createDataFrame([(path,) for path in paths], "path string")
+    fitted = Pipeline(stages=[hvdcells.Classifier.load(run).transformer(), is_ill]).fit(frame)
+    fitted.write().overwrite().save(str(tmp_path / "pipeline"))
+    rows = PipelineModel.load(str(tmp_path / "pipeline")).transform(frame).collect()
+    assert [row.reason for row in rows][:2] == ["", "file not found"]
+    assert rows[2].reason
+    assert rows == fitted.transform(frame).collect()
+    with pytest.raises(UserError, match="one of content and path"):
+        fitted.stages[0].transform(frame.withColumnRenamed("path", "place"))
+    with pytest.raises(UserError, match="called"):
+        fitted.stages[0].transform(frame.selectExpr("path", "path AS called"))
+
+
+KILLED = """
+import os, signal, sys
+import hvdcells
+from hvdcells.spark.listener import Listener
+
+class Killer(Listener):
+    def advance(self, done, rejected):
+        if done > 1100:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+hvdcells.predict(*sys.argv[1:], listener=Killer())
+"""
+
+
+def test_one_that_was_killed_is_gone_on_with_and_every_image_is_predicted_once(made, tmp_path):
+    _, run = made
+    (tmp_path / "images").mkdir()
+    for number in range(1400):
+        (tmp_path / f"images/{number}.png").write_bytes(cv2.imencode(".png", cell(number, 16))[1].tobytes())
+    (tmp_path / "images/700.png").write_bytes(b"no image")
+    arguments = [str(run.location), str(tmp_path / "images"), str(tmp_path / "out")]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    parts = names_in(tmp_path / "out/work/parts")
+    assert parts == ["part-000000.parquet", "part-000001.parquet"]
+
+    told = Told()
+    found = hvdcells.predict(*arguments, listener=told)
+    assert told.stages == [("predicting", 1400 - 2 * 512)]
+    assert (found["listed"], found["predicted"], sum(found["rejected"].values())) == (1400, 1399, 1)
+    whole = hvdcells.predict(run, tmp_path / "images", tmp_path / "whole")
+    for name in ("predictions", "rejects/rejects"):
+        files = [Path(tmp_path, place, f"{name}.parquet").read_bytes() for place in ("out", "whole")]
+        assert files[0] == files[1]
+    assert whole["called"] == found["called"]
+    assert names_in(tmp_path / "out") == ["finished.json", "prediction.json", "predictions.parquet", "rejects"]
+
+    assert hvdcells.predict(*arguments, listener=told) == found
+    assert "nothing left" in told.said[-1]
+
+
+def test_a_prediction_of_something_else_is_refused_and_may_be_overwritten(made, tmp_path):
+    folder, run = made
+    shutil.copytree(folder / "cells" / "training_data" / "fold_0", tmp_path / "cells")
+    first = hvdcells.predict(run, tmp_path / "cells", tmp_path / "out")
+    before = Path(tmp_path, "out/predictions.parquet").read_bytes()
+    write_image(tmp_path / "cells/more.bmp", cell(1))
+    with pytest.raises(UserError, match="other images or subjects"):
+        hvdcells.predict(run, tmp_path / "cells", tmp_path / "out")
+    assert Path(tmp_path, "out/predictions.parquet").read_bytes() == before
+    assert not Path(tmp_path, "out/work").exists()
+    assert hvdcells.predict(run, tmp_path / "cells", tmp_path / "out", overwrite=True)["listed"] == first["listed"] + 1
+
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used/thesis.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match="other files"):
+            hvdcells.predict(run, tmp_path / "cells", tmp_path / "used", overwrite=overwrite)
+    assert names_in(tmp_path / "used") == ["thesis.txt"]
+    with pytest.raises(UserError, match="one within the other"):
+        hvdcells.predict(run, tmp_path / "cells", tmp_path / "cells/out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no image"):
+        hvdcells.predict(run, tmp_path / "empty", tmp_path / "of-none")
+    assert not (tmp_path / "of-none").exists()
+
+
+def test_the_command_makes_a_submission_and_tells_rejects_with_exit_codes(made, tmp_path):
+    _, run = made
+    (tmp_path / "final").mkdir()
+    kinds = [cv2.imencode(".bmp", cell(number, 12))[1].tobytes() for number in range(5)]
+    for number in range(1, 1868):
+        (tmp_path / f"final/{number}.bmp").write_bytes(kinds[number % 5])
+    given = ["predict", run.location, str(tmp_path / "final"), str(tmp_path / "out"), "--challenge", "--csv"]
+    shown = CliRunner().invoke(app, given, catch_exceptions=False)
+    assert shown.exit_code == 0
+    assert "1867 images: 1867 predicted" in shown.stdout
+    with zipfile.ZipFile(tmp_path / "out/isbi_valid.zip") as archive:
+        lines = archive.read("isbi_valid.predict").decode().split()
+    calls = by_path(parquet.read_rows(f"{tmp_path}/out/predictions.parquet"))["called"]
+    assert lines == [str(int(calls[f"{number}.bmp"] == "all")) for number in range(1, 1868)]
+
+    (tmp_path / "final/5.bmp").write_bytes(kinds[0][:100])
+    with pytest.raises(UserError, match=r"no prediction of 5\.bmp"):
+        hvdcells.predict(run, tmp_path / "final", tmp_path / "gap", challenge=True)
+    assert not (tmp_path / "gap/isbi_valid.zip").exists()
+    assert json.loads((tmp_path / "gap/finished.json").read_text())["rejected"] == {
+        f"truncated BMP: 100 bytes of {len(kinds[0])}": 1
+    }
+
+
+def test_spark_is_started_for_many_images_alone(monkeypatch):
+    monkeypatch.delenv("SPARK_ENV_LOADED", raising=False)
+    few, many, told = driver.FEWEST_FOR_SPARK - 1, driver.FEWEST_FOR_SPARK, Told()
+    chosen = [driver.chooses_spark(None, master, num, told) for master in (None, "yarn") for num in (few, many)]
+    assert chosen == [False, False, False, True]
+    assert len(told.said) == 1
+    assert driver.chooses_spark(True, None, 1, told)
+    assert not driver.chooses_spark(False, "yarn", many, told)
+    monkeypatch.setenv("SPARK_ENV_LOADED", "1")
+    assert driver.chooses_spark(None, None, many, told)

@@ -57,8 +57,8 @@ def plain_step(workload: Workload, strategy: Any = None) -> Callable[[], Any]:
 
     def replica_step() -> tf.Tensor:
         with tf.GradientTape() as tape:
-            logits = model(tf.cast(images, tf.float32), training=True)[:, 0]
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+            logits = model(tf.cast(images, tf.float32), training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(labels, tf.int32), logits)
             loss = tf.reduce_sum(losses) / BATCH_PER_RANK
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))

@@ -58,6 +58,7 @@ def measure_on_rank(job: RankJob, called: float) -> dict[str, Any]:
     import horovod.tensorflow as hvd
     import tensorflow as tf
 
+    from hvdcells.data.dataset import Dataset
     from hvdcells.rank.checkpoint import state_variables
     from hvdcells.rank.epoch import train_epoch
     from hvdcells.rank.models import build_model
@@ -78,13 +79,16 @@ def measure_on_rank(job: RankJob, called: float) -> dict[str, Any]:
     start_up.done("horovod")
     phase = Phase("all", 0, experiment.training.epochs, SMALL_RATE)
     input_size, channels = input_size_of(experiment), ((100.0,) * 3, (50.0,) * 3)
-    model = build_model(experiment.model, input_size, *channels, experiment.seed, load_weights=rank == 0)
-    step = begin_phase(phase, model, experiment, (1.0, 1.0), settings.num_groups)
+    num_classes = 2 if job.dataset is None else len(Dataset.open(job.dataset).manifest.class_names)
+    model = build_model(
+        experiment.model, input_size, *channels, experiment.seed, num_classes=num_classes, load_weights=rank == 0
+    )
+    step = begin_phase(phase, model, experiment, (1.0,) * num_classes, settings.num_groups)
     broadcast(state_variables(model, step.optimizer))
     start_up.done("model")
     steps = [step]
     if num_ranks > 1:
-        steps.append(StepWithoutCommunication(experiment, model, step.optimizer, (1.0, 1.0), 0))
+        steps.append(StepWithoutCommunication(experiment, model, step.optimizer, (1.0,) * num_classes, 0))
     num_steps = [job.warmup_steps, *[job.steps] * job.blocks]
     measured: list[list[dict[str, Any]]] = [[] for _ in steps]
     with _batches(job, rank, num_ranks, sum(num_steps) * len(steps)) as (batches, images_in_steps):

@@ -18,6 +18,9 @@ Interval = tuple[float, float]
 NamedIntervals = dict[str, Interval | None]
 """By the name of a score; None where there is none."""
 CONFIDENCE = 0.95
+WITHOUT_INTERVAL = ("calibration_error",)
+"""Scores whose resamples lie above the score itself: over bins the error is biased upward, the fewer distinct images
+the more (Kumar et al. 2019, arXiv 1909.10155), and a resample has fewer. Percentiles would be no interval of it."""
 PERCENTILES = (2.5, 97.5)
 """Of the resampled scores: the bounds of a bootstrap interval."""
 
@@ -101,8 +104,8 @@ def bootstrap_intervals(
 
     Returns:
         (low, high) by score name. None where all resamples score alike, since an interval without width would claim
-        to know a score exactly; of a class, or of what counts as ill or as not, that has fewer than two units; and for
-        all when fewer than two classes have as many.
+        to know a score exactly; of the scores `WITHOUT_INTERVAL`; of a class, or of what counts as ill or as not, that
+        has fewer than two units; and for all when fewer than two classes have as many.
     """
     scorer = Scorer(labels, probabilities, positive)
     names = SCORE_NAMES + (POSITIVE_SCORE_NAMES if positive else ())
@@ -120,7 +123,9 @@ def bootstrap_intervals(
         if len(np.unique(scorer.labels[weights > 0])) > 1:
             draws.append(scorer.scores(weights))
     is_ill = np.isin(scorer.labels, positive)
-    lacking = set() if min(len(np.unique(codes[side])) for side in (is_ill, ~is_ill)) > 1 else {*POSITIVE_SCORE_NAMES}
+    lacking = {*WITHOUT_INTERVAL}
+    if min(len(np.unique(codes[side])) for side in (is_ill, ~is_ill)) < 2:
+        lacking |= {*POSITIVE_SCORE_NAMES}
     return Intervals(
         {
             name: None if name in lacking else _interval(np.array([draw.overall[name] for draw in draws]))

@@ -27,7 +27,7 @@ import typer
 from benchmarks.cluster_supervisor import STATE, take_down, take_lock
 from benchmarks.namespaces import DRIVER, why_not_allowed
 from hvdcells.errors import UserError
-from launch.cli import _print_error
+from launch.terminal.messages import print_error
 
 ROOT = Path(__file__).resolve().parent.parent
 MASTER_VARIABLE = "SPARK_MASTER"
@@ -175,5 +175,5 @@ if __name__ == "__main__":
     try:
         app()
     except UserError as error:
-        _print_error(f"error: {error}")
+        print_error(f"error: {error}")
         sys.exit(2)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from hvdcells.secrets import without_secrets
 from hvdcells.spark.backends import RankFailedError
 from hvdcells.storage import as_user_error
 from launch.clusters.wheel import version_line
@@ -31,6 +30,7 @@ from launch.commands.show import show
 from launch.commands.sweep import sweep
 from launch.commands.synthesize import synthesize
 from launch.commands.train import train
+from launch.terminal.messages import print_error
 
 app = typer.Typer(
     name="hvdcells",
@@ -100,20 +100,12 @@ def main() -> None:
         app()
     except RankFailedError as error:
         # The rank's own trace is in the message; the driver's says nothing more.
-        _print_error(f"error: {error}")
+        print_error(f"error: {error}")
         sys.exit(1)
     except Exception as error:
         told = as_user_error(error)
-        _print_error(f"error: {told}" if told else traceback.format_exc())
+        print_error(f"error: {told}" if told else traceback.format_exc())
         sys.exit(2 if told else 1)
-
-
-def _print_error(text: str) -> None:
-    """Print to standard error; what it holds ends up in the logs of whoever started the command."""
-    from rich.console import Console
-
-    console = Console(stderr=True, soft_wrap=True)
-    console.print(without_secrets(text), style="red", markup=False, highlight=False)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import tf_keras
 from hvdcells.experiment import Communication
 from hvdcells.experiment.horovod_settings import THREADS_VARIABLE, CommunicationSettings, Hardware, decide
 from hvdcells.rank.gpu import UUID_PREFIXES, assigned_gpus, position_of_gpu
+
+NCCL_INTERFACES = "NCCL_SOCKET_IFNAME"
+"""What Horovod gives each rank: the interfaces of one name over which all ranks and the driver reach each other."""
 
 
 @dataclass
@@ -96,9 +100,20 @@ def broadcast(variables: list[tf.Variable]) -> None:
 def init_horovod() -> list[int]:
     """Initialise Horovod and return the ids of the threads that gloo started for it; none where that is not known."""
     before = _thread_ids()
+    os.environ.update(exact_interfaces(os.environ))
     hvd.init()
     # The first is Horovod's own, which sleeps between cycles and must wake on time; it has started those of gloo.
     return sorted(_thread_ids() - before)[1:]
+
+
+def exact_interfaces(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return NCCL's variable for the interfaces that Horovod has found all ranks to share, and no others.
+
+    NCCL takes names for beginnings of names, `eth1` for `eth10` too, unless `=` is in front of them
+    (https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html).
+    """
+    shared = environ.get(NCCL_INTERFACES, "")
+    return {NCCL_INTERFACES: f"={shared}"} if shared and shared[0] not in "=^" else {}
 
 
 def give_way(threads: list[int]) -> None:

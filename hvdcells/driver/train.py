@@ -23,6 +23,7 @@ from hvdcells.runs.progress import Progress
 from hvdcells.runs.provenance import describe, environment
 from hvdcells.runs.training_images import keep_training_images
 from hvdcells.spark.backends import Backend, HorovodOnSpark
+from hvdcells.spark.backends.horovod_on_spark import STALL_SECONDS
 
 START_TIMEOUT_SECONDS = 600
 
@@ -38,6 +39,7 @@ def train(
     backend: Backend | None = None,
     conf: Mapping[str, str] | None = None,
     start_timeout_seconds: int = START_TIMEOUT_SECONDS,
+    stall_seconds: float = STALL_SECONDS,
     overwrite: bool = False,
     resume: bool = False,
     began: float | None = None,
@@ -54,6 +56,7 @@ def train(
         backend: another way to run the ranks; `workers`, `master` and `conf` are then not used.
         conf: Spark settings of a session that is started here.
         start_timeout_seconds: how long to wait for a task slot for each worker, and for the ranks to find each other.
+        stall_seconds: ends a run whose ranks stand still, or one of which says nothing, for so long; 0 for never.
         overwrite: delete an earlier run at that place.
         resume: go on from the last whole checkpoint of the run at that place, as if it had never been stopped. A run
             stopped before its first checkpoint, or none at all, begins anew; a finished one is left as it is.
@@ -82,7 +85,9 @@ def train(
             if earlier.is_finished:
                 return directory
             workers = earlier.workers
-        backend = backend or HorovodOnSpark(workers or 2, master, experiment.communication, start_timeout_seconds, conf)
+        backend = backend or HorovodOnSpark(
+            workers or 2, master, experiment.communication, start_timeout_seconds, conf, stall_seconds
+        )
         check_trainable(dataset, backend.num_workers)
         with backend.ready(dataset, directory.location):
             if earlier:

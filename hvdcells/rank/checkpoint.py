@@ -12,6 +12,7 @@ from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.rank.models.either_keras import raw_variables
 from hvdcells.rank.models.keras_internals import loss_scale_variables
+from hvdcells.runs import heartbeat
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.progress import Progress, remove_checkpoints, write_progress
 
@@ -29,6 +30,7 @@ def save_checkpoint(
     The variables are written first. The file of the progress, written after them, makes the checkpoint whole; what
     was there before is removed after that.
     """
+    heartbeat.at("writing a checkpoint", epoch=progress.epochs_done, may_be_long=True)
     arrays = {_key(number, v): v.numpy() for number, v in enumerate(state_variables(model, optimizer))}
     with storage.new_file(run.checkpoint_variables(progress.epochs_done)) as file:
         np.savez(file, **arrays)

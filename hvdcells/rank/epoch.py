@@ -16,6 +16,7 @@ from hvdcells.rank.input.batches import Batch
 from hvdcells.rank.models.either_keras import moving_statistics
 from hvdcells.rank.start import StartUp
 from hvdcells.rank.step import TrainingStep
+from hvdcells.runs import heartbeat
 
 
 def train_epoch(
@@ -44,6 +45,7 @@ def train_epoch(
     timed_images, began = 0, time.perf_counter()
     for number in range(plan.num_steps):
         is_first = number == 0 and step.num_traces == 0
+        heartbeat.at("reading a batch", epoch=epoch + 1, step=number + 1, may_be_long=is_first)
         waited = time.perf_counter()
         batch = next(batches)
         input_seconds += time.perf_counter() - waited
@@ -55,8 +57,10 @@ def train_epoch(
         if number == group[-1]:
             progress = epoch + (number + 1) / plan.num_steps
             rate = phase.learning_rate_at(experiment.optimizer, progress, global_batch)
+            heartbeat.at("step", epoch=epoch + 1, step=number + 1, tensor="gradients", may_be_long=is_first)
             result = step.update(batch, tf.constant(seed), num_images, tf.constant(rate, tf.float32))
         else:
+            heartbeat.at("step", epoch=epoch + 1, step=number + 1, may_be_long=is_first)
             result = step.accumulate(batch, tf.constant(seed), num_images)
         loss += float(result.loss)
         begin, gradient, reduced = result.times.numpy()
@@ -70,6 +74,7 @@ def train_epoch(
             timed_images += plan.images_in_step(number)
     seconds = time.perf_counter() - began
     local = tf.constant([[loss, seconds, input_seconds, compute_seconds, communication_seconds]], tf.float64)
+    heartbeat.at("end of steps", epoch=epoch + 1, tensor="epoch_record")
     gathered = hvd.allgather(local, name="epoch_record").numpy()
     mean_loss = float(gathered[:, 0].sum() / sum(plan.images))
     if not np.isfinite(mean_loss):
@@ -99,6 +104,7 @@ def average_moving_statistics(model: Any) -> None:
     """Average the moving statistics of batch normalisation over the ranks, so that all hold the same weights."""
     statistics = moving_statistics(model)
     if statistics and hvd.size() > 1:
+        heartbeat.at("end of steps", tensor="moving_statistics")
         averages = hvd.grouped_allreduce([v.read_value() for v in statistics], op=hvd.Average, name="moving_statistics")
         for variable, average in zip(statistics, averages, strict=True):
             variable.assign(average)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hvdcells.rank.input.batches import PADDING_ROW, Batch
 from hvdcells.rank.models.keras_internals import with_converted_layers
+from hvdcells.runs import heartbeat
 
 
 class Predictor:
@@ -33,17 +34,20 @@ class Predictor:
             RuntimeError: an image was predicted twice or not at all.
         """
         rows, logits = [], []
-        for _ in range(num_steps):
+        for number in range(num_steps):
+            heartbeat.at("predicting", step=number + 1, may_be_long=number == 0)
             batch = next(batches)
             rows.append(batch["row"])
             logits.append(self.forward(batch["image"]))
         rows, logits = tf.concat(rows, 0), tf.concat(logits, 0)
         real = rows != PADDING_ROW
+        heartbeat.at("gathering predictions", tensor="predicted_rows, predicted_logits")
         rows = hvd.allgather(rows[real], name="predicted_rows").numpy()
         logits = hvd.allgather(logits[real], name="predicted_logits").numpy()
         if not np.array_equal(np.sort(rows), np.arange(num_images)):
             distinct = len(set(rows.tolist()))
             raise RuntimeError(f"{len(rows)} predictions of {distinct} images, where there are {num_images} images")
+        heartbeat.at("scoring predictions", may_be_long=True)
         ordered = np.empty((num_images, logits.shape[1]), np.float32)
         ordered[rows] = logits
         return ordered

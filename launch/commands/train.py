@@ -46,6 +46,14 @@ def train(
         int,
         typer.Option(min=1, help="Seconds to wait for a task slot for each worker, and for all to find each other."),
     ] = 600,
+    stall_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="End the run when its workers stand still, or one says nothing, for so many seconds; say which and "
+            "where (RUN/logs/stall.txt). 0: wait.",
+        ),
+    ] = 60,
 ) -> None:
     """Train a classifier on a dataset: one ring-allreduce TensorFlow worker per Spark task.
 
@@ -80,6 +88,7 @@ def train(
             master=master,
             conf=settings_of_spark,
             start_timeout_seconds=start_timeout,
+            stall_seconds=stall_seconds,
             overwrite=overwrite,
             resume=resume,
             began=psutil.Process().create_time(),

@@ -7,10 +7,12 @@ from typing import Any
 
 from hvdcells import storage
 from hvdcells.rank.models.either_keras import keras_that_saved
+from hvdcells.runs import heartbeat
 
 
 def save_model(model: Any, location: str) -> None:
     """Save a model in Keras' own format, aside and renamed."""
+    heartbeat.at("saving the model", may_be_long=True)
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder) / "model.keras"
         model.save(aside)

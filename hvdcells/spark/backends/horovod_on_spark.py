@@ -12,10 +12,13 @@ from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.experiment import Communication
 from hvdcells.experiment.horovod_settings import THREADS_VARIABLE, decide
+from hvdcells.runs import heartbeat
+from hvdcells.runs.heartbeat import VARIABLE
 from hvdcells.spark.backends.base import forget_failures, note_failure, raise_noted_failure
 from hvdcells.spark.backends.entry import call_entry
 from hvdcells.spark.backends.rank_server import rank_executable
-from hvdcells.spark.horovod_changes import WorkerOutput, applied, refuse_other_release
+from hvdcells.spark.backends.stall import WatchedRanks, stall_environment
+from hvdcells.spark.horovod_changes import WorkerOutput, applied, refuse_other_release, run_supervised
 from hvdcells.spark.preflight.readiness import refuse_executors, refuse_settings
 from hvdcells.spark.session import local_slots, master_of, spark_session
 from hvdcells.spark.slots import wait_for_slots
@@ -28,9 +31,6 @@ RANK_ENVIRONMENT = {
     # TensorFlow imports the Keras it is told to use. Our models are tf_keras models; Keras 3 would add its own
     # import and those of scikit-learn, matplotlib and pandas, together half of the whole (measured).
     "TF_USE_LEGACY_KERAS": "1",
-    # Horovod's 30 s end a run whose rank 0 takes longer to upload a model, or whose host pauses. A rank that has
-    # failed is noticed by its connections, not by this.
-    "HOROVOD_GLOO_TIMEOUT_SECONDS": "300",
 }
 """What a rank's process starts with, unless the driver's environment says otherwise."""
 FORWARDED_PREFIXES = ("HOROVOD_", "NCCL_", "TF_", "HVDCELLS_")
@@ -39,6 +39,8 @@ RANK_MODULES = ("hvdcells.rank.train", "hvdcells.rank.evaluate", "horovod.spark.
 """What ranks import before they work; the rank server does it for them."""
 RANK_SERVER_VARIABLE = "HVDCELLS_RANK_SERVER"
 """Set to 0, ranks on this machine are started by Horovod alone, as on a cluster."""
+STALL_SECONDS = 60
+"""After which ranks that stand still, or one that says nothing, end a job."""
 SHORTEST_START_SECONDS = 60
 """What Horovod has at least for its own start, however long Spark's slots have taken."""
 
@@ -63,6 +65,7 @@ class HorovodOnSpark:
         communication: Horovod options of the experiment.
         start_timeout_seconds: how long to wait for Spark to give all slots and for the ranks to find each other.
         conf: Spark settings for a session made here.
+        stall_seconds: after which a job ends whose ranks do not move, or one of which says nothing; 0 for never.
     """
 
     def __init__(
@@ -72,7 +75,9 @@ class HorovodOnSpark:
         communication: Communication | None = None,
         start_timeout_seconds: int = 600,
         conf: Mapping[str, str] | None = None,
+        stall_seconds: float = STALL_SECONDS,
     ) -> None:
+        self.stall_seconds = stall_seconds
         self.num_workers = num_workers
         self.master = master
         self.communication = communication or Communication()
@@ -146,21 +151,29 @@ class HorovodOnSpark:
         task_cpus = conf.get("spark.task.cpus")
         if task_cpus is not None:
             environment[THREADS_VARIABLE] = task_cpus
-        worker_log = WorkerOutput(shown=False)
+        spoken = stall_environment(self.stall_seconds)
+        environment = {**spoken, **environment, VARIABLE: spoken[VARIABLE]}
+        watched = WatchedRanks(self.num_workers, self.stall_seconds)
+        worker_log = WorkerOutput(shown=False, heard=watched.hear)
+        options = {
+            "args": (entry, argument, logs),
+            "num_proc": self.num_workers,
+            "env": environment,
+            # What Spark's own Python workers run: the driver's path is not that of another machine.
+            "executable": ready.executable or spark.sparkContext.pythonExec,
+            "use_gloo": True,
+            "start_timeout": max(SHORTEST_START_SECONDS, int(self.start_timeout_seconds - waited)),
+            "stdout": WorkerOutput(shown=True),
+            "stderr": worker_log,
+            "verbose": 0,
+        }
         try:
             with applied() as ending:
-                results: list[Any] = horovod.spark.run(
-                    _run_noting_failure,
-                    args=(entry, argument, logs),
-                    num_proc=self.num_workers,
-                    env=environment,
-                    # What Spark's own Python workers run: the driver's path is not that of another machine.
-                    executable=ready.executable or spark.sparkContext.pythonExec,
-                    use_gloo=True,
-                    start_timeout=max(SHORTEST_START_SECONDS, int(self.start_timeout_seconds - waited)),
-                    stdout=WorkerOutput(shown=True),
-                    stderr=worker_log,
-                    verbose=0,
+                results: list[Any] = run_supervised(
+                    lambda: horovod.spark.run(_run_noting_failure, **options),
+                    ending,
+                    cancel=spark.sparkContext.cancelJobGroup,
+                    look=lambda: watched.look(ending, worker_log),
                 )
             return results
         except Exception as error:
@@ -168,6 +181,7 @@ class HorovodOnSpark:
                 raise KeyboardInterrupt(ending.signal) from None
             with suppress(OSError):
                 storage.write_text(storage.join(logs, "workers.log"), worker_log.text())
+            watched.raise_stall(logs, error)
             raise_noted_failure(logs, ending.describe(), error)
 
 
@@ -182,6 +196,7 @@ def rank_environment(environ: Mapping[str, str], is_local: bool) -> dict[str, st
 
 def _run_noting_failure(entry: str, argument: Any, logs: str) -> Any:
     """What every rank runs."""
+    heartbeat.begin()
     try:
         return call_entry(entry, argument)
     except BaseException as error:

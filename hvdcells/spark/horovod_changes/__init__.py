@@ -11,11 +11,17 @@ task_lifetime.tasks_end_with_their_rank
     upstream  `SparkTaskService._run_command` starts its clock before the command.
     why       Tasks hold semaphores for up to a second after their command; Python reports them as leaked.
     upstream  `safe_shell_exec.execute` ends and joins the threads it has started.
+    why       Threads that read a rank's streams die with a trace when it speaks while it is ended.
+    upstream  `prefix_connection` ends when its stream is closed.
 termination.ranks_end_together
     why       A rank that waits for a first connection from one that has failed waits for minutes.
     upstream  `horovod.spark.gloo_run` sets an event for all when one fails, as `horovod.runner.gloo_run` does.
     why       SIGINT and SIGTERM are never the driver's own again.
     upstream  `launch_gloo` puts the handlers back.
+supervision.job_in_sight
+    why       A job that is to end waits for what may never answer: a stopped task, a host that is cut off, a Spark job
+              that is cancelled before Spark knows it.
+    upstream  `run` cancels until the job has ended, and requests of its clients have time limits.
 termination.no_trace_of_cancelled_job
     why       The trace of the Spark job that Horovod itself cancels hides the reason from the screen.
     upstream  `run_spark` hands its exception to `run`.
@@ -31,11 +37,12 @@ from contextlib import contextmanager
 
 from hvdcells.spark.horovod_changes.patching import refuse_other_release
 from hvdcells.spark.horovod_changes.rendezvous import gloo_not_probed, reachable_interfaces
+from hvdcells.spark.horovod_changes.supervision import job_in_sight, run_supervised
 from hvdcells.spark.horovod_changes.task_lifetime import tasks_end_with_their_rank
 from hvdcells.spark.horovod_changes.termination import Ending, no_trace_of_cancelled_job, ranks_end_together
 from hvdcells.spark.horovod_changes.worker_output import WorkerOutput, unbuffered_output
 
-__all__ = ["Ending", "WorkerOutput", "applied", "refuse_other_release"]
+__all__ = ["Ending", "WorkerOutput", "applied", "refuse_other_release", "run_supervised"]
 
 
 @contextmanager
@@ -56,5 +63,6 @@ def applied() -> Iterator[Ending]:
         unbuffered_output(),
         no_trace_of_cancelled_job(),
         ranks_end_together() as ending,
+        job_in_sight(ending),
     ):
         yield ending

@@ -8,6 +8,9 @@ Watchers: the threads that wait for the order to abort a command look up once a 
 a `multiprocessing.Event` until then. The Python of a Spark task does not exit, it is killed, and where that second is
 not over, Python's resource tracker prints "There appear to be 5 leaked semaphore objects". Upstream,
 `safe_shell_exec.execute` would have to end and join the threads it has started.
+
+Streams: where a rank is ended, Horovod closes its streams first, and the threads that read them die with a trace when
+the rank says one thing more. Upstream, `prefix_connection` would have to end when its stream is closed.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,6 +42,8 @@ def ending_with_its_rank(mapper: Mapper) -> Mapper:
     """
 
     def run_task(index: int, rows: Any) -> Iterator[Any]:
+        import threading
+
         from horovod.runner.common.service.task_service import BasicTaskService
         from horovod.runner.common.util import safe_shell_exec
         from horovod.runner.common.util.timeout import Timeout
@@ -61,10 +66,18 @@ def ending_with_its_rank(mapper: Mapper) -> Mapper:
                 for watcher in watchers:
                     watcher.join()
 
+        original_excepthook = threading.excepthook
+
+        def excepthook(caught: Any) -> None:
+            if str(caught.exc_value) != "Pipe is closed":
+                original_excepthook(caught)
+
         safe_shell_exec.on_event, SparkTaskService._run_command = on_event, run_command
+        threading.excepthook = excepthook
         try:
             yield from mapper(index, rows)
         finally:
             safe_shell_exec.on_event, SparkTaskService._run_command = original_on_event, original_run_command
+            threading.excepthook = original_excepthook
 
     return run_task

@@ -4,7 +4,8 @@ Ranks: Horovod waits for the other ranks when one has failed. Most of them fail 
 that waits for a first connection, or whose peers were suspended, may wait for minutes. Upstream,
 `horovod.spark.gloo_run` would have to set an event for all when one fails, as `horovod.runner.gloo_run` does.
 
-Signals: it replaces the driver's handlers for good. Upstream, `launch_gloo` would have to put them back.
+Signals: it replaces the driver's handlers for good, and only once its ranks are launched. Upstream, `launch_gloo` would
+have to put them back, and `run` to set them.
 
 Trace: the thread in which it runs the Spark job dies of its own cancelling of that job, with a trace of Spark's on the
 screen; the failure itself comes back as an exception. Upstream, `run_spark` would have to hand its exception to `run`.
@@ -12,16 +13,17 @@ screen; the failure itself comes back as an exception. Upstream, `run_spark` wou
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hvdcells.spark.horovod_changes.patching import replaced
 
 GRACE_SECONDS = 3.0
 """Ranks that notice the failure of another at their exchange end by themselves in this time, with their own words."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 JOB_THREAD = "run_spark"
 """In the name of the thread in which Horovod runs the Spark job."""
 
@@ -39,6 +41,26 @@ class Ending:
     """Its exit code: 128 and more for a signal, None where its task was lost."""
     signal: int | None = None
     """The signal that the driver got."""
+    since: float | None = field(default=None, compare=False)
+    """`time.monotonic()` at which the end began."""
+    is_stopped: bool = False
+    """Whether the driver wants the end: a signal, or what watches the ranks."""
+    is_launched: bool = field(default=False, compare=False)
+    """Whether ranks have been asked for; before, there is only the Spark job that will hold them."""
+    group: str | None = field(default=None, compare=False)
+    """Of Horovod's Spark job, once it is about to be submitted."""
+    driver: Any = field(default=None, compare=False, repr=False)
+    """Horovod's driver service."""
+    _shutdown: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+
+    def stop(self) -> None:
+        """End all ranks."""
+        self.is_stopped = True
+        self._begin()
+        self._shutdown.set()
+
+    def _begin(self) -> None:
+        self.since = self.since or time.monotonic()
 
     def describe(self) -> str:
         """Say how the first failing process ended."""
@@ -70,12 +92,14 @@ def ranks_end_together() -> Iterator[Ending]:
     original = spark_launcher._exec_command_fn
     is_main_thread = threading.current_thread() is threading.main_thread()  # Python handles signals nowhere else
     handlers = {number: signal.getsignal(number) for number in SIGNALS} if is_main_thread else {}
+    # What is ignored stays so: `nohup` lets a terminal close.
+    handlers = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
 
     def exec_command_fn(*of_job: Any) -> RunRank:
         execute: RunRank = original(*of_job)
 
         def execute_rank(command: str, slot: Any, events: list[threading.Event]) -> tuple[int | None, float]:
-            exit_code = None
+            exit_code, ending.is_launched = None, True
             try:
                 exit_code, when = execute(command, slot, events)
                 return exit_code, when
@@ -86,28 +110,25 @@ def ranks_end_together() -> Iterator[Ending]:
                     ended_by_itself = not any(event.is_set() for event in events)
                     if ending.rank is None or (is_first_killed and ended_by_itself):
                         ending.rank, ending.exit_code = slot.rank, exit_code
+                    ending._begin()
                     timers.extend(threading.Timer(GRACE_SECONDS, event.set) for event in events)
                     for timer in timers[-len(events) :]:
                         timer.start()
 
         return execute_rank
 
-    def register_shutdown_event() -> threading.Event:
-        event = threading.Event()
-
-        def end(number: int, frame: object) -> None:
-            ending.signal = number
-            event.set()
-
-        for number in handlers:
-            signal.signal(number, end)
-        return event
+    def end(number: int, frame: object) -> None:
+        ending.signal = number
+        ending.stop()
 
     try:
         with (
             replaced(spark_launcher, "_exec_command_fn", exec_command_fn),
-            replaced(launcher, "register_shutdown_event", register_shutdown_event),
+            replaced(launcher, "register_shutdown_event", lambda: ending._shutdown),
         ):
+            # From here on, not only once ranks are launched: the start, too, is ended by a signal.
+            for number in handlers:
+                signal.signal(number, end)
             yield ending
     finally:
         for timer in timers:

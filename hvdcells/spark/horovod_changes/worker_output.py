@@ -1,11 +1,14 @@
 """What the ranks print, on its way to the driver's screen.
 
 Horovod reads it in blocks of 64 KB: hundreds of epochs before the first line is seen. Upstream,
-`network.BasicClient` would have to hand on what `read1` gives.
+`network.BasicClient` would have to hand on what `read1` gives. It is handed on line by line, since all ranks write to
+one stream.
 """
 
 import codecs
 import re
+import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any
@@ -17,17 +20,30 @@ RANK_PREFIX = re.compile(r"^\[(\d+)\]<(stdout|stderr)>:")
 
 
 class WorkerOutput:
-    """A stream for what the ranks print: line by line without Horovod's prefix, shown or kept."""
+    """A stream for what the ranks print: line by line without Horovod's prefix, shown or kept.
+
+    Args:
+        shown: on the screen; otherwise kept.
+        heard: is given what has come, and returns what of it is for a reader.
+    """
 
     KEPT_CHARACTERS = 200_000
 
-    def __init__(self, shown: bool) -> None:
+    def __init__(self, shown: bool, heard: Callable[[str], str] | None = None) -> None:
         self._shown = shown
+        self._heard = heard
         self._kept = ""
         self._line = ""
+        self._lock = threading.Lock()
 
     def write(self, text: str) -> int:
-        """Take what has come."""
+        """Take what has come; called by a thread for each rank."""
+        with self._lock:
+            return self._write(text)
+
+    def _write(self, text: str) -> int:
+        if self._heard:
+            text = self._heard(text)
         if not self._shown:
             self._kept = (self._kept + text)[-self.KEPT_CHARACTERS :]
             return len(text)
@@ -54,6 +70,10 @@ def unbuffered_output() -> AbstractContextManager[None]:
 
 def _copy_as_it_comes(source: Any, target: Any) -> None:
     """Take the place of `shutil.copyfileobj`; `source` is a UTF-8 `StreamReader` over a socket's buffered file."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    decoder, begun = codecs.getincrementaldecoder("utf-8")(errors="replace"), ""
     while chunk := source.stream.read1():
-        target.write(decoder.decode(chunk))
+        whole, newline, begun = (begun + decoder.decode(chunk)).rpartition("\n")
+        if newline:
+            target.write(whole + newline)
+    if begun:
+        target.write(begun)

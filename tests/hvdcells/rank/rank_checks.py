@@ -22,6 +22,7 @@ from hvdcells.rank.optimizer import build_optimizer
 from hvdcells.rank.prediction import Predictor
 from hvdcells.rank.start import start_rank
 from hvdcells.rank.step import TrainingStep
+from hvdcells.runs import heartbeat
 
 SIZE, GLOBAL_BATCH = 24, 16
 
@@ -126,6 +127,20 @@ def fail_on_rank_1(how: str, _called: float) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
     hvd.allreduce(tf.ones(1), name="waits")
     return "reached"
+
+
+def stand_still_on_rank_1(how: str, _called: float) -> None:
+    """Rank 1 stops, or loops for ever, at its second step; rank 0 waits for it in an allreduce, as in training."""
+    hvd.init()
+    for step in (1, 2):
+        heartbeat.at("reading a batch", epoch=3, step=step)
+        if hvd.rank() == 1 and step == 2:
+            if how == "stopped":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            while True:
+                time.sleep(0.01)
+        heartbeat.at("step", epoch=3, step=step, tensor="gradients")
+        hvd.allreduce(tf.ones(1), name=f"gradients_{step}")
 
 
 def fail_before_horovod_starts(_: None, _called: float) -> None:

@@ -1,5 +1,6 @@
 """Real ranks: what N of them compute is what one computes."""
 
+import re
 import signal
 
 import numpy as np
@@ -155,6 +156,26 @@ def test_a_rank_that_waits_for_one_that_failed_is_ended(spark, tmp_path):
         HorovodOnSpark(2).run(f"{CHECKS}:fail_before_horovod_starts", None, str(tmp_path))
     assert [path.name for path in tmp_path.glob("failure*")] == ["failure-of-rank-1.json"], "rank 0 was ended"
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "state"), [("stopped", "silent for"), ("looping", "answers: reading a batch, step 2 of epoch 3")]
+)
+def test_a_rank_that_stands_still_is_named_with_its_step_and_all_stacks_are_kept(spark, tmp_path, how, state):
+    with pytest.raises(RankFailedError) as caught:
+        HorovodOnSpark(2, stall_seconds=8).run(f"{CHECKS}:stand_still_on_rank_1", how, str(tmp_path))
+    message, stacks = str(caught.value), (tmp_path / "stall.txt").read_text()
+    assert re.search(r"the ranks stand still for \d+ s; missing: rank 1; the others wait at gradients", message)
+    assert re.search(rf"rank 1 \(process \d+ on .*\) {state}", message)
+    assert re.search(r"rank 0 \(process \d+ on .*\) answers: step, step 2 of epoch 3", message)
+    assert len(message.splitlines()) <= 10
+    assert f"Stacks of the ranks: {tmp_path / 'stall.txt'}" in message
+    of_rank_0, of_rank_1 = stacks.split("--- rank ")[1:]
+    assert "in stand_still_on_rank_1" in of_rank_0
+    assert "in synchronize" in of_rank_0 or "in allreduce" in of_rank_0 or "tensorflow" in of_rank_0
+    assert ("it does not answer" in of_rank_1) == (how == "stopped")
+    assert ("in stand_still_on_rank_1" in of_rank_1) == (how == "looping")
 
 
 def test_more_workers_than_slots_is_refused_before_anything_starts(spark, tmp_path):

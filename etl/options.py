@@ -1,5 +1,6 @@
 """Options of the ETL stage, validated once."""
 
+import codecs
 import hashlib
 import json
 from typing import Annotated, Any, Literal
@@ -31,6 +32,11 @@ def _apart(given: Any) -> Any:
 
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_apart)]
+
+
+def _mark(given: Any) -> Any:
+    """Take what people write for a tab."""
+    return {"tab": "\t", "\\t": "\t"}.get(given, given) if isinstance(given, str) else given
 
 
 class EtlOptions(BaseModel):
@@ -70,8 +76,25 @@ class EtlOptions(BaseModel):
     whose name tells, else the last; with more, none."""
     cancer_class: str | None = None
     """The same as --positive, for one class."""
+    include: tuple[str, ...] = ()
+    """Take only images whose path below the source is like this, as '*/20x/*'; others are left aside and counted."""
+    exclude: tuple[str, ...] = ()
+    """Leave images aside whose path below the source is like this, as '*_overlay.*'; they are counted."""
+    path_column: str | None = None
+    """Column of a table that names the image: a path, or a file name that only one image has."""
+    label_column: str | None = None
+    """Column of a table that names the class."""
+    subject_column: str | None = None
+    """Column of a table that names the subject."""
+    delimiter: Annotated[str, BeforeValidator(_mark), Field(max_length=1)] = ""
+    """What stands between the columns of a CSV. Left out: comma, semicolon, tab or bar, found out."""
+    table_encoding: str = ""
+    """Encoding of a CSV, such as cp1252. Left out: found out."""
     subject_pattern: str | None = None
-    """Regular expression that finds the subject in a path (its first group); for folders."""
+    """Regular expression that finds the subject in a path: the group named subject, else the first group, else all
+    that it matches; for folders."""
+    subjects: Literal["fold", "exact"] = "fold"
+    """fold: names that differ in case, blanks, or a spreadsheet's zeros only are one subject; exact: they are not."""
     near_duplicates: Literal["report", "join"] = "report"
     """join: keep subjects of look-alike images on one side; report only names them."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=3)] = 2
@@ -115,6 +138,15 @@ class EtlOptions(BaseModel):
         """
         with fields_refused("the ETL option ", "correct it, or leave it out"):
             return cls(**values)
+
+    @field_validator("table_encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            codecs.lookup(value or "utf-8")
+        except LookupError:
+            raise ValueError("expected an encoding that Python knows, such as utf-8, utf-16 or cp1252") from None
+        return value
 
     def decoding_digest(self) -> str:
         """Digest of the options that decide the pixels written: shards decoded under the same one are reusable."""

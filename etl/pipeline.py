@@ -180,6 +180,8 @@ def describe(
         dropped=len(dropped),
         unlabelled=listing.num_unlabelled,
         left_aside=dict(sorted(listing.left_aside.items())),
+        other_files=dict(layout.other_files)
+        | ({"image that the table does not name": listing.num_unnamed} if listing.num_unnamed else {}),
         shards=tuple(sorted(shard.name for shard in shards)),
     )
 

@@ -86,6 +86,8 @@ def plan_etl(
     refuse_unusable(layout, listing, resolved)
     for note in layout.notes:
         listener.say(note)
+    if layout.subjects_known:
+        listener.say(listing.subjects_told())
     has_validation = listing.num_per_official_split()["validation"] > 0
     if resolved.split == "official" and not has_validation:
         listener.say(NO_VALIDATION)

@@ -53,6 +53,9 @@ class Listing:
         """Images left aside on purpose, by reason."""
         self.rejected: Counter[str] = Counter()
         """Images that cannot be used by what their listing says, by reason."""
+        self.left_aside.update(layout.left_aside)
+        self.num_per_status[LEFT_ASIDE] = self.left_aside.total()
+        num_found = 0
         digest = hashlib.sha256()
         ids = [np.empty(0, np.uint64)]
         rows = layout.rows()
@@ -67,6 +70,7 @@ class Listing:
                 for row in chunk:
                     digest.update(row.text())
                 self.num_per_status.update(row.status for row in chunk)
+                num_found += sum(row.fingerprint != "" for row in chunk)
                 self.left_aside.update(row.reason for row in chunk if row.status == LEFT_ASIDE)
                 self.rejected.update(row.reason for row in chunk if row.status == REJECTED)
                 ids.append(np.fromiter((_hash(row.image_id) for row in chunk if row.status == LISTED), np.uint64))
@@ -75,6 +79,10 @@ class Listing:
                 mapped.listing_digest = digest.hexdigest()
         self.digest = digest.hexdigest()
         """SHA-256 over all that is known of the images, paths and fingerprints included."""
+        self.num_unnamed = 0
+        """Images of the source that a table in it does not name."""
+        if layout.num_images_there is not None:
+            self.num_unnamed = max(0, layout.num_images_there - num_found)
         self._repeated_ids = _repeated(np.concatenate(ids))
         self.num_per_kind: Counter[Kind] = Counter()
         """Listed images of each kind; the driver holds one entry per subject, or per image where none is known."""
@@ -109,6 +117,15 @@ class Listing:
         for kind, num in self.num_per_kind.items():
             summed[kind.label] += num
         return summed
+
+    def subjects_told(self) -> str:
+        """Return how many subjects there are, with examples, for a look at whether they are those that were meant."""
+        images: Counter[str] = Counter()
+        for kind, num in self.num_per_kind.items():
+            images[kind.subject] += num
+        examples = ", ".join(f"{name} ({num} images)" for name, num in images.most_common(3))
+        fewest = f", … {min(images, key=lambda name: images[name])} ({min(images.values())})" if len(images) > 3 else ""
+        return f"{len(images)} subjects: {examples}{fewest}"
 
     def num_per_official_split(self) -> Counter[str]:
         """Return the listed images of each side the source itself puts them on."""

@@ -133,6 +133,8 @@ class Manifest(_Frozen):
     """Images the source gives no label for: counted, and not used."""
     left_aside: dict[str, int] = {}
     """Number of images left aside on purpose by reason, such as a class that is ignored."""
+    other_files: dict[str, int] = {}
+    """Whatever else was found in the source, by what it is: with `listed`, every file that lies there."""
     shards: tuple[str, ...] = ()
     """The ETL stage's units of decoding, from which `--update` starts."""
 

@@ -1,7 +1,7 @@
 """Files of a source, on disk, in S3 or at any fsspec address: listed folder by folder, never all in memory."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,10 +9,18 @@ from hvdcells import storage
 from hvdcells.storage import retries
 
 IMAGE_SUFFIXES = frozenset(
-    (".bmp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm", ".pnm", ".dib")
+    (
+        *(".bmp", ".dib", ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".jp2"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".pxm", ".ras", ".sr"),
+    )
 )
 """What OpenCV reads; other files are not images of the source."""
-TABLE_SUFFIXES = (".csv", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
+NOTHING_THERE = "link to nothing"
+"""The fingerprint of a link that leads nowhere."""
+
+PassedOver = Callable[[str], None]
+"""Told why something that lies in a source is not listed."""
 
 
 class SourceFile(NamedTuple):
@@ -29,33 +37,43 @@ class SourceFile(NamedTuple):
         return os.path.splitext(self.path)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122  (a hot path)
 
 
-def list_files(source: str) -> Iterator[SourceFile]:
+def list_files(source: str, passed_over: PassedOver = lambda reason: None) -> Iterator[SourceFile]:
     """Yield every file below a source, folder by folder in the order of names; hidden files are left out.
 
-    At most one folder's listing is in memory.
+    At most one folder's listing is in memory. A link that leads nowhere is a file of no bytes. What is left out is
+    told to `passed_over`, one call each.
     """
-    return _list_local(source) if storage.is_local(source) else _list_remote(source)
+    return _list_local(source, passed_over) if storage.is_local(source) else _list_remote(source, passed_over)
 
 
-def _list_local(source: str) -> Iterator[SourceFile]:
+def _list_local(source: str, passed_over: PassedOver) -> Iterator[SourceFile]:
     root = str(Path(storage.absolute(source)))
-    for folder, subfolders, names in os.walk(root, followlinks=True):
+
+    def unreadable(error: OSError) -> None:
+        passed_over(f"folder that cannot be read ({error.strerror})")
+
+    for folder, subfolders, names in os.walk(root, onerror=unreadable, followlinks=True):
+        for name in subfolders:
+            if name.startswith("."):
+                passed_over("hidden folder, not looked into")
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         prefix = os.path.relpath(folder, root).replace(os.sep, "/")
         for name in sorted(names):
             if name.startswith("."):
+                passed_over("hidden file")
                 continue
             try:
                 status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  (a hot path)
+                size_bytes, fingerprint = status.st_size, str(status.st_mtime_ns)
             except FileNotFoundError:
-                continue  # a dangling link
+                size_bytes, fingerprint = 0, NOTHING_THERE
             path = name if prefix == "." else f"{prefix}/{name}"
             # A name that is no UTF-8 cannot stand in Parquet; escaped, it is not found and so rejected and counted.
             path = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            yield SourceFile(path, status.st_size, str(status.st_mtime_ns))
+            yield SourceFile(path, size_bytes, fingerprint)
 
 
-def _list_remote(source: str) -> Iterator[SourceFile]:
+def _list_remote(source: str, passed_over: PassedOver) -> Iterator[SourceFile]:
     fs, root = storage.filesystem(source)
     fs.invalidate_cache()
     pending = [root.rstrip("/")]
@@ -68,11 +86,16 @@ def _list_remote(source: str) -> Iterator[SourceFile]:
         subfolders = []
         for entry in entries:
             path = entry["name"].removeprefix(root).lstrip("/")
-            if not path or path.rsplit("/", 1)[-1].startswith("."):
+            if path.rsplit("/", 1)[-1].startswith("."):
+                passed_over("hidden file" if entry["type"] != "directory" else "hidden folder, not looked into")
                 continue
             if entry["type"] == "directory":
                 if entry["name"].rstrip("/") != folder:
                     subfolders.append(entry["name"].rstrip("/"))
+                elif entry["name"] != folder:
+                    passed_over("folder without a name (keys with //), not looked into")
+            elif not path or path.endswith("/"):
+                passed_over("mark of a folder, no file")
             else:
                 yield SourceFile(path, entry["size"], _fingerprint(entry))
         pending += reversed(subfolders)

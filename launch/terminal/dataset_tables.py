@@ -89,7 +89,7 @@ def _subjects(splits: dict[str, SplitSummary]) -> Table:
 
 def _accounts(dataset: Dataset) -> Table:
     manifest = dataset.manifest
-    table = Table(title="Every image of the source")
+    table = Table(title="Every file of the source")
     table.add_column("")
     table.add_column("images", justify="right")
     table.add_column("")
@@ -102,6 +102,8 @@ def _accounts(dataset: Dataset) -> Table:
     table.add_row("unlabelled", str(manifest.unlabelled), "the source gives no label")
     for reason, number in sorted(manifest.left_aside.items(), key=lambda item: -item[1]):
         table.add_row("left aside", str(number), reason)
+    for kind, number in sorted(manifest.other_files.items(), key=lambda item: -item[1]):
+        table.add_row("no image", str(number), kind)
     return table
 
 

@@ -1,6 +1,6 @@
 """Layouts of sources: how labels, subjects and official splits are found for the images of a folder or table."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from etl.source.rows import ImageRow
@@ -23,3 +23,9 @@ class Layout:
     subjects_known: bool
     default_crop: int
     notes: tuple[str, ...] = field(default=())
+    left_aside: Mapping[str, int] = field(default_factory=dict)
+    """Images of the source that are no rows, by why they were left aside."""
+    num_images_there: int | None = None
+    """Images that lie in the source, where a table names those that are used."""
+    other_files: Mapping[str, int] = field(default_factory=dict)
+    """What else lies in the source, by what it is."""

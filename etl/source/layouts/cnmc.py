@@ -29,6 +29,7 @@ def layout(source: str, inventory: Inventory, options: EtlOptions) -> Layout:
         UserError: an option names a class that it does not have.
     """
     labels = labels_in(source, inventory.tables)
+    used = [path for path in inventory.tables if path.lower().endswith(".csv")] if labels else []
     classes = settle_classes(dict.fromkeys(CNMC_CLASS_NAMES, 0), options, f"the C-NMC source {source}")
     return Layout(
         name="cnmc",
@@ -39,6 +40,9 @@ def layout(source: str, inventory: Inventory, options: EtlOptions) -> Layout:
         has_official_split=True,
         subjects_known=True,
         default_crop=CNMC_CROP,
+        notes=(*inventory.notes, *classes.notes),
+        left_aside=inventory.left_aside,
+        other_files=inventory.everything_else("table of labels", used),
     )
 
 

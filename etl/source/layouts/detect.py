@@ -1,10 +1,13 @@
 """Finding out which layout a source has, or holding it to the one that was named."""
 
+from collections import Counter
+from dataclasses import replace
+
 from etl.options import EtlOptions
 from etl.source.files import Inventory
 from etl.source.layouts import Layout, cnmc, folders, table
 from hvdcells import storage
-from hvdcells.errors import UserError
+from hvdcells.errors import UserError, raise_together
 from hvdcells.images.files import TABLE_SUFFIXES, list_files
 
 
@@ -23,19 +26,25 @@ def understand(source: str, options: EtlOptions) -> Layout:
         )
     if storage.is_file(source):
         return _of_file(source, options)
-    inventory = Inventory(list_files(source))
+    inventory = take_inventory(source, options)
     listed_in = [storage.join(source, name) for name in inventory.tables if "/" not in name]
-    tables = [name for name in listed_in if table.is_table(name)]
+    tables = [name for name in listed_in if table.is_table(name, options)]
     if options.layout == "table" or (options.layout == "auto" and tables and not cnmc.recognises(inventory)):
-        return table.layout(_only_table(source, tables), source, options)
+        refuse_inapplicable("table", options)
+        only = _only_table(source, tables, listed_in)
+        found = table.layout(only, source, options)
+        rest = inventory.everything_else("table of images", [only.rsplit("/", 1)[-1]])
+        return replace(found, other_files={**rest, **inventory.left_aside}, num_images_there=inventory.num_images)
+    inventory.leave_companions_aside(lambda path: storage.read_bytes(storage.join(source, path)))
     if inventory.num_images == 0:
-        others = inventory.num_other_files + len(inventory.tables)
+        others = inventory.other_files.total() + len(inventory.tables) + inventory.left_aside.total()
         raise UserError(
             f"the source {source} holds no cell image ({f'{others} other files' if others else 'it is empty'})",
             "images such as .bmp, .png, .jpg or .tif in the folder or below it",
             "name the folder that holds the images",
         )
     if cnmc.recognises(inventory) and options.layout != "folders":
+        refuse_inapplicable("cnmc", options)
         return cnmc.layout(source, inventory, options)
     if options.layout == "cnmc":
         raise UserError(
@@ -43,7 +52,50 @@ def understand(source: str, options: EtlOptions) -> Layout:
             "files named UID_<subject>_<image>_<cell>_{all,hem}, or the folder of the preliminary test with its CSV",
             "name the root of the data set, or use --layout folders or --layout table",
         )
+    refuse_inapplicable("folders", options)
     return folders.layout(source, inventory, options)
+
+
+_APPLIES_TO = {
+    "subject_pattern": ("folders",),
+    "class_level": ("folders",),
+    "include": ("folders", "cnmc"),
+    "exclude": ("folders", "cnmc"),
+    "path_column": ("table", "folders"),
+    "subject_column": ("table", "folders"),
+    "label_column": ("table",),
+    "delimiter": ("table", "folders"),
+    "table_encoding": ("table", "folders"),
+}
+"""Layouts that an option is for, of those that are not for all."""
+
+
+def refuse_inapplicable(layout: str, options: EtlOptions) -> None:
+    """Refuse options that the layout would swallow.
+
+    Raises:
+        UserError: there are some; all of them are told.
+    """
+    defaults = EtlOptions()
+    raise_together(
+        UserError(
+            f"--{name.replace('_', '-')}, but the source has the layout {layout}",
+            f"it with the layout {' or '.join(layouts)}",
+            f"leave it out, or say --layout {layouts[0]} if the source is that",
+        )
+        for name, layouts in _APPLIES_TO.items()
+        if layout not in layouts and getattr(options, name) != getattr(defaults, name)
+    )
+
+
+def take_inventory(source: str, options: EtlOptions) -> Inventory:
+    """Look at every file of a source: what it is, and what is left aside."""
+    passed_over: Counter[str] = Counter()
+    inventory = Inventory(
+        list_files(source, lambda reason: passed_over.update((reason,))), options.include, options.exclude
+    )
+    inventory.other_files.update(passed_over)
+    return inventory
 
 
 def _of_file(source: str, options: EtlOptions) -> Layout:
@@ -53,10 +105,13 @@ def _of_file(source: str, options: EtlOptions) -> Layout:
             "a folder of images, or a table: CSV or Parquet with the columns path and label",
             "name the folder that holds the images",
         )
+    refuse_inapplicable("table", options)
     return table.layout(source, source.rsplit("/", 1)[0], options)
 
 
-def _only_table(source: str, tables: list[str]) -> str:
+def _only_table(source: str, tables: list[str], all_tables: list[str]) -> str:
+    if not tables and len(all_tables) == 1:
+        return all_tables[0]
     if len(tables) != 1:
         raise UserError(
             f"{len(tables)} tables with the columns path and label are in {source}",

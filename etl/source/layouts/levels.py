@@ -24,6 +24,11 @@ class Levels:
     """Split of each folder name of that level."""
     notes: tuple[str, ...] = ()
 
+    def class_of(self, folder: str) -> str | None:
+        """Return the source's own name of the class of a folder's images; None where it lies above that level."""
+        parts = PurePosixPath(folder).parts
+        return parts[self.of_classes] if len(parts) > self.of_classes else None
+
     def split_of(self, parts: tuple[str, ...]) -> str | None:
         """Return the split that the folders of an image say; None where it lies beside the splits' folders."""
         if self.of_splits is None:

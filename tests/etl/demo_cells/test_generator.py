@@ -238,7 +238,8 @@ def test_mean_colour_and_area_do_not_tell_four_classes_of_unseen_subjects():
             rows.append((*image[cell].mean(axis=0), cell.sum(), picture.label))
         table = np.array(rows)
         features, labels = table[:, :4], table[:, 4].astype(int)
-        unseen = np.array([int(picture.subject.name[1:]) % 3 == 0 for picture in cells.pictures])
+        # Not every third: main stages go round by three.
+        unseen = np.array([int(picture.subject.name[1:]) % 5 == 0 for picture in cells.pictures])
         assert set(labels[unseen]) == set(labels[~unseen]) == {0, 1, 2, 3}
         model = make_pipeline(StandardScaler(), LogisticRegression()).fit(features[~unseen], labels[~unseen])
         scores.append(f1_score(labels[unseen], model.predict(features[unseen]), average="macro"))

@@ -323,7 +323,7 @@ def test_tables(table, form):
 
 
 def test_a_table_with_missing_columns(tmp_path):
-    (tmp_path / "t.csv").write_text("file,class\na.png,1\n")
+    (tmp_path / "t.csv").write_text("what,kind\na.png,1\n")
     with pytest.raises(UserError, match="no column path and no column label"):
         understand(str(tmp_path / "t.csv"), AUTO)
 

@@ -83,3 +83,14 @@ def labels_in(source: str, tables: Iterable[str]) -> dict[str, tuple[str, str]]:
             original, new, label = (line[column].strip() for column in LABEL_COLUMNS)
             labels[new.lower()] = (original, label)
     return labels
+
+
+def subject_in_path(path: str, pattern: re.Pattern[str] | None) -> str:
+    """Return the subject that a pattern finds in a path: its group named subject, else its first, else all of it.
+
+    Empty where it finds none.
+    """
+    match = pattern.search(path) if pattern else None
+    if pattern is None or match is None:
+        return ""
+    return str(match["subject" if "subject" in pattern.groupindex else min(pattern.groups, 1)] or "")

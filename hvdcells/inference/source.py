@@ -13,7 +13,7 @@ import xxhash
 
 from hvdcells import storage
 from hvdcells.errors import UserError
-from hvdcells.images.cell_names import is_preliminary_test, labels_in, parse_cell_name
+from hvdcells.images.cell_names import is_preliminary_test, labels_in, parse_cell_name, subject_in_path
 from hvdcells.images.files import TABLE_SUFFIXES, list_files
 from hvdcells.images.tables import columns_of, lines_of
 
@@ -106,7 +106,7 @@ class Source:
             folders = [part for part in PurePosixPath(file.path).parts[:-1] if part in class_names]
             yield ListedImage(
                 file.path,
-                cell.subject if cell else _subject(file.path, pattern),
+                cell.subject if cell else subject_in_path(file.path, pattern),
                 cell.class_name if cell else (folders or [""])[-1],
                 f"{file.size_bytes}-{file.fingerprint}",
             )
@@ -128,9 +128,4 @@ class Source:
                     "remove the line",
                 )
             seen.add(known)
-            yield ListedImage(path, line.get("subject") or _subject(path, pattern), line.get("label", ""))
-
-
-def _subject(path: str, pattern: "re.Pattern[str] | None") -> str:
-    match = pattern.search(path) if pattern else None
-    return match[match.lastindex or 0] if match else ""
+            yield ListedImage(path, line.get("subject") or subject_in_path(path, pattern), line.get("label", ""))

@@ -15,6 +15,7 @@ from etl.source.layouts.levels import Levels, find_levels
 from etl.source.layouts.side_tables import SideTables, read_side_tables
 from etl.source.rows import REJECTED, UNLABELLED, ImageRow
 from hvdcells.errors import UserError
+from hvdcells.images.cell_names import subject_in_path
 from hvdcells.images.files import NOTHING_THERE, SourceFile
 
 UNKNOWN_SUBJECTS = (
@@ -64,13 +65,7 @@ def _subject_of(options: EtlOptions, tables: SideTables) -> Callable[[str], str 
     """Return what tells the subject of a path; None where nothing does."""
     if options.subject_pattern is not None:
         pattern = re.compile(options.subject_pattern)
-        group: str | int = "subject" if "subject" in pattern.groupindex else min(pattern.groups, 1)
-
-        def by_pattern(path: str) -> str | None:
-            match = pattern.search(path)
-            return match[group] if match else None
-
-        return by_pattern
+        return lambda path: subject_in_path(path, pattern)
     told, key = tables.subject_of, tables.key
     return None if told is None else lambda path: told.get(key(path))
 

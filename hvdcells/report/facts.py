@@ -44,6 +44,8 @@ class RunFacts:
     dataset: Dataset | None
     """The one trained on; None where it is not to be had any more."""
     splits: list[SplitFacts]
+    cost: dict[str, Any] | None = None
+    """What its machines have cost: `usd_least`, `usd`, `as_of`, `missing`; None where nobody has written it."""
     missing: list[str] = field(default_factory=list)
     """What the reader might look for and does not find, in words."""
 
@@ -91,6 +93,7 @@ def gather(directory: RunDirectory) -> RunFacts:
         finished=finished,
         dataset=dataset,
         splits=[split for split in found if split is not None],
+        cost=directory.read_json(directory.cost) if storage.exists(directory.cost) else None,
         missing=missing,
     )
     if not storage.exists(directory.evaluation("test")):

@@ -87,6 +87,11 @@ class RunDirectory:
         return self.path("report.html")
 
     @property
+    def cost(self) -> str:
+        """What the machines have cost (JSON), written by who rented them."""
+        return self.path("cost.json")
+
+    @property
     def finished(self) -> str:
         """Summary written last (JSON)."""
         return self.path("finished.json")

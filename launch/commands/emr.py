@@ -1,6 +1,6 @@
 """`hvdcells emr`: what follows a cluster that runs."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -112,3 +112,43 @@ def terminate(cluster_id: ClusterId, region: Region = None) -> None:
 
     end(client("emr", region), cluster_id)
     typer.echo(f"{cluster_id} is ending")
+
+
+@emr.command()
+def cost(
+    cluster_id: ClusterId,
+    run: Annotated[
+        str | None,
+        typer.Option(help="Write it into this run directory, and its report anew.", show_default=False),
+    ] = None,
+    prices: Annotated[
+        str | None, typer.Option(help="A table of machines and prices of your own.", show_default=False)
+    ] = None,
+    region: Region = None,
+) -> None:
+    """Tell what a cluster has cost: hours of each machine by the price table, without disks, S3 and taxes."""
+    from rich.console import Console
+
+    from launch.aws.clients import client
+    from launch.clusters.instances import catalogue
+    from launch.emr.cost import cost_of
+    from launch.terminal.estimate_table import print_cost
+
+    costs = cost_of(client("emr", region), cluster_id, catalogue(prices))
+    print_cost(costs, Console(highlight=False, soft_wrap=True))
+    if run is not None:
+        _keep_cost(run, cluster_id, costs.to_dict())
+
+
+def _keep_cost(location: str, cluster_id: str, costs: dict[str, Any]) -> None:
+    """Write what a cluster has cost into a run that is there, beside its earlier clusters, and its report anew."""
+    from hvdcells.errors import UserError
+    from hvdcells.report import write_report
+    from hvdcells.runs.directory import RunDirectory
+    from launch.emr.cost import add_cost
+
+    directory = RunDirectory.at(location)
+    if not directory.is_begun():
+        raise UserError(f"--run {location}, where there is no run", "the run that the cluster made", "correct --run")
+    add_cost(directory, cluster_id, costs)
+    typer.echo(f"Report: {write_report(directory)}")

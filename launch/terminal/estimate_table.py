@@ -29,6 +29,18 @@ def print_estimate(estimate: Estimate, console: Console) -> None:
     console.print(f"That is {estimate}.", highlight=False, soft_wrap=True)
 
 
+def print_cost(costs: Estimate, console: Console) -> None:
+    """Print what machines that have run have cost: hours of all of a kind together, and the sum."""
+    table = Table("machines", "type", "market", title=f"Cost by prices of {costs.as_of}, {costs.region}")
+    for name in ("hours", "USD"):
+        table.add_column(name, justify="right")
+    for row in costs.rows:
+        table.add_row(row.role, row.instance_type, row.market, f"{row.hours:.2f}", _usd(row))
+    console.print(table)
+    without = ", ".join((*costs.missing, "disks", "S3", "transfer and taxes"))
+    console.print(f"{'more than' if costs.missing else 'about'} {_usd(costs)} USD, without {without}")
+
+
 def _usd(costs: Estimate | EstimateRow) -> str:
     """Return a sum, or the range of one with spot machines."""
     return f"{costs.usd:.2f}" if costs.usd == costs.usd_least else f"{costs.usd_least:.2f} to {costs.usd:.2f}"

@@ -122,6 +122,20 @@ def test_an_unfinished_run_is_reported_as_far_as_it_got(trained, tmp_path):
 
 
 @pytest.mark.tensorflow
+def test_what_the_machines_have_cost_stands_beside_the_scores(trained, tmp_path):
+    shutil.copytree(trained.location, tmp_path / "run")
+    run = RunDirectory.at(tmp_path / "run")
+    hvdcells.write_report(run)
+    assert "USD" not in page_of(run).text
+    costs = {"usd_least": 1.25, "usd": 3.5, "as_of": "2026-11", "missing": ["EMR's surcharge of g6.xlarge"]}
+    write_json(run.cost, costs)
+    hvdcells.write_report(run)
+    text = " ".join(page_of(run).text.split())
+    assert "Its machines cost more than 1.25 to 3.50 USD, by prices of 2026-11" in text
+    assert "and without EMR's surcharge of g6.xlarge." in text
+
+
+@pytest.mark.tensorflow
 def test_a_dataset_that_is_gone_is_said(evaluated, tmp_path):
     shutil.copytree(evaluated.location, tmp_path / "run")
     run = RunDirectory.at(tmp_path / "run")

@@ -84,6 +84,7 @@ def test_the_launcher_may_do_what_the_commands_ask_and_no_more(emr, run, launche
         ["emr", "status", launched],
         ["emr", "logs", launched],
         ["emr", "logs", launched, "--log", "bootstrap"],
+        ["emr", "cost", launched],
         ["emr", "terminate", launched],
         ["emr", "wait", launched],
     ):

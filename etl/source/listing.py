@@ -123,9 +123,10 @@ class Listing:
         images: Counter[str] = Counter()
         for kind, num in self.num_per_kind.items():
             images[kind.subject] += num
-        examples = ", ".join(f"{name} ({num} images)" for name, num in images.most_common(3))
-        fewest = f", … {min(images, key=lambda name: images[name])} ({min(images.values())})" if len(images) > 3 else ""
-        return f"{len(images)} subjects: {examples}{fewest}"
+        *most, (last, fewest) = images.most_common()
+        examples = ", ".join(f"{name} ({num})" for name, num in most[:3])
+        least = f"{', ' if most else ''}{'… ' if len(most) > 3 else ''}{last} ({fewest})"
+        return f"{len(images)} subjects (images of each): {examples}{least}"
 
     def num_per_official_split(self) -> Counter[str]:
         """Return the listed images of each side the source itself puts them on."""

@@ -20,6 +20,9 @@ def etl(
         bool,
         typer.Option("--update", help="Bring a finished dataset in line with its source; old images stay as they are."),
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done of every file, and write nothing; without Spark.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Spark tasks at once on this machine.")] = 2,
     master: Master = None,
     conf: Conf = None,
@@ -32,9 +35,12 @@ def etl(
     """
     from rich.console import Console
 
-    from launch.terminal.etl_stage import make_dataset
+    from launch.terminal.etl_stage import make_dataset, show_plan
 
     console = Console(soft_wrap=True)
+    if dry_run:
+        show_plan(source, dataset, options, console, update=update)
+        return
     make_dataset(
         source, dataset, options, console, update=update, workers=workers, master=master, conf=parse_conf(conf)
     )

@@ -203,7 +203,7 @@ def test_a_pattern_takes_its_first_group_or_the_one_named_subject(tmp_path):
     for pattern, subject in ((r"pat(\d+)_s_(\d+)", "7"), (r"pat\d+_s_(?P<subject>\d+)", "9"), (r"pat\d+", "pat7")):
         _, rows, listing = look(tmp_path, subject_pattern=pattern)
         assert rows["mono/pat7_s_9.png"].subject == subject
-    assert listing.subjects_told().startswith("8 subjects: pat0 (1 images)")
+    assert listing.subjects_told() == "8 subjects (images of each): pat0 (1), pat1 (1), pat2 (1), … pat7 (1)"
 
 
 def test_names_that_are_surely_one_person_are_and_what_may_be_is_said():

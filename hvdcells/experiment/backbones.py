@@ -1,4 +1,4 @@
-"""Backbones by name: `small_cnn`, a model of `tf_keras.applications`, or a function of the user's.
+"""Backbones by name: one of our own, a model of `tf_keras.applications`, or a function of the user's.
 
 What can be said about them without TensorFlow, which the driver does not hold.
 """
@@ -15,6 +15,8 @@ from hvdcells.errors import UserError
 from hvdcells.experiment.description import Model
 
 SMALL_CNN = "small_cnn"
+EFFICIENTNET_LITE0 = "efficientnet_lite0"
+OWN_BACKBONES = (SMALL_CNN, EFFICIENTNET_LITE0)
 IMAGENET = "imagenet"
 SHAPING_FIELDS = ("backbone", "width", "normalization")
 """Fields of the model that decide about the shapes of its weights."""
@@ -47,6 +49,11 @@ def is_function(backbone: str) -> bool:
     return ":" in backbone
 
 
+def is_application(backbone: str) -> bool:
+    """Whether a backbone is to be one of `tf_keras.applications`."""
+    return backbone not in OWN_BACKBONES and not is_function(backbone)
+
+
 def weights_kind(options: Model) -> WeightsKind:
     """Tell what `model.weights` names: a whole `model` of this project, or weights of the `backbone` alone."""
     if options.weights is None:
@@ -69,8 +76,8 @@ def backbone_problems(options: Model) -> list[UserError]:
                     "install the package, or put its folder on PYTHONPATH",
                 )
             )
-    elif name != SMALL_CNN and name not in application_names():
-        known = [SMALL_CNN, *application_names()]
+    elif is_application(name) and name not in application_names():
+        known = [*OWN_BACKBONES, *application_names()]
         near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
         problems.append(
             UserError(

@@ -44,7 +44,7 @@ class Model(_Section):
     """The classifier."""
 
     backbone: str = Field(default="small_cnn", pattern=r"^(\w+|\w+(\.\w+)*:\w+)$")
-    """`small_cnn`, a model of `tf_keras.applications` in snake case (`mobilenet_v2`, `efficientnet_b0`, …), or
+    """`small_cnn`, `efficientnet_lite0`, a model of `tf_keras.applications` in snake case (`mobilenet_v2`, …), or
     `package.module:function`, a function that takes the input size and returns a `tf_keras` or Keras 3 model."""
     weights: str | None = None
     """The first weights: `imagenet`, a run directory, the model.keras of a run, or a weights file of the backbone

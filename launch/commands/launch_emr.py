@@ -93,7 +93,7 @@ def emr(
         machines = [Machines("builder", wheelhouse.INSTANCE, 1, "emr", ebs_gib=build.ebs_gib + ROOT_GIB)]
         work = _Work(build, lambda s3: wheelhouse.prepare_build(build, s3, wheel))
     else:
-        launch = asked.launch(stages, workers.cluster(table))
+        launch = asked.launch(stages, workers.cluster(table), workers.or_instances)
         if attach:  # the machines are paid for already
             request = submission.attach_request(launch, attach)
             work = _Work(launch, lambda s3: submission.prepare_steps(launch, attach, s3), attach)

@@ -4,6 +4,7 @@ After AWS's and NVIDIA's guides to the RAPIDS accelerator on EMR 7, without the 
 isolation takes cgroups of version 1, which the bootstrap mounts at `CGROUP_ROOT`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from launch.clusters.spec import ClusterSpec
@@ -13,10 +14,16 @@ _EXECUTOR = "org.apache.hadoop.yarn.server.nodemanager.LinuxContainerExecutor"
 _CALCULATOR = "org.apache.hadoop.yarn.util.resource.DominantResourceCalculator"
 
 
-def classifications(cluster: ClusterSpec) -> list[dict[str, Any]]:
-    """Return the `Configurations` of a request."""
+def classifications(cluster: ClusterSpec, also_of_yarn: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the `Configurations` of a request.
+
+    Args:
+        cluster: its machines.
+        also_of_yarn: more properties of YARN.
+    """
     if not cluster.num_gpus:
-        return [_classification("spark-defaults", {"spark.dynamicAllocation.enabled": "false"})]
+        spark = _classification("spark-defaults", {"spark.dynamicAllocation.enabled": "false"})
+        return [*[_classification("yarn-site", dict(also_of_yarn))] * bool(also_of_yarn), spark]
     plugins, prefix = "yarn.nodemanager.resource-plugins", "yarn.nodemanager.linux-container-executor.cgroups"
     yarn = {
         plugins: "yarn.io/gpu",
@@ -27,6 +34,7 @@ def classifications(cluster: ClusterSpec) -> list[dict[str, Any]]:
         f"{prefix}.mount-path": CGROUP_ROOT,
         f"{prefix}.hierarchy": "yarn",
         "yarn.nodemanager.container-executor.class": _EXECUTOR,
+        **also_of_yarn,
     }
     inside = [
         _classification("gpu", {"module.enabled": "true"}),

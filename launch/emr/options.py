@@ -16,6 +16,8 @@ from launch.stages import PLACES, AskedPipeline, Pipeline, beside, missing
 
 ROOT_GIB = 60
 """The system's disk: the environment with CUDA's libraries takes several GiB, packed and unpacked at once."""
+MOST_TYPES = 5
+"""Of one instance fleet."""
 OLD_NETWORK = ("p2.", "p3.", "g3.", "g3s.", "m4.", "c4.", "r4.")
 """Machines before Nitro, which name their network interface otherwise than the others."""
 
@@ -55,6 +57,8 @@ class AskedWorkers(BaseModel):
     """The machine that drives."""
     spot: Annotated[bool, _CLUSTER] = False
     """Workers on spot machines, which may be taken away."""
+    or_instances: Annotated[tuple[str, ...], typer.Option("--or-instance", rich_help_panel="Cluster")] = ()
+    """With --spot: types that may come instead; may be repeated. One worker's machine is then on demand."""
 
     def cluster(self, table: Catalogue) -> ClusterSpec:
         """Return the cluster: a worker for each GPU.
@@ -75,6 +79,7 @@ class AskedWorkers(BaseModel):
                 "machines with GPUs",
                 "correct --instance, or give --gpus 0",
             )
+        raise_together(self._wrong_alternatives(chosen, table))
         return ClusterSpec.of(
             table,
             worker_instance=chosen,
@@ -83,6 +88,29 @@ class AskedWorkers(BaseModel):
             num_gpus=None if self.gpus else 0,
             price_model="spot" if self.spot else None,
         )
+
+    def _wrong_alternatives(self, chosen: str, table: Catalogue) -> Iterator[UserError]:
+        """Yield what keeps a fleet from being one: executors are sized for the chosen type, and fit all others."""
+        if self.or_instances and not self.spot:
+            yield UserError("--or-instance without --spot", "spot machines of several types", "add --spot")
+        if len({chosen, *self.or_instances}) < 1 + len(self.or_instances) or len(self.or_instances) >= MOST_TYPES:
+            given = f"--instance {chosen} and --or-instance {', '.join(self.or_instances)}"
+            yield UserError(given, f"at most {MOST_TYPES} types, each once", "leave some out")
+        wanted = table.named(chosen) if self.or_instances else None
+        for name in self.or_instances:
+            machine = table.named(name)
+            if wanted and (
+                machine.num_gpus != wanted.num_gpus
+                or machine.vcpus < wanted.vcpus
+                or machine.memory_gib < wanted.memory_gib
+            ):
+                yield UserError(
+                    f"--or-instance {name}, with {machine.num_gpus} GPUs, {machine.vcpus} cores and "
+                    f"{machine.memory_gib:g} GiB",
+                    f"as many GPUs as {chosen} ({wanted.num_gpus}), and no fewer cores ({wanted.vcpus}) or GiB "
+                    f"({wanted.memory_gib:g})",
+                    "choose another type, or make the smallest one --instance",
+                )
 
 
 class AskedEmr(BaseModel):
@@ -128,8 +156,13 @@ class AskedEmr(BaseModel):
         raise_together(missing(environment=self.environment, logs=self.logs))
         return EmrCluster.model_validate({**self.model_dump(), "region": self.region or default_region()})
 
-    def launch(self, stages: AskedStages, cluster: ClusterSpec) -> "EmrLaunch":
+    def launch(self, stages: AskedStages, cluster: ClusterSpec, or_instances: tuple[str, ...] = ()) -> "EmrLaunch":
         """Return a launch with nothing left open.
+
+        Args:
+            stages: what the cluster is to do.
+            cluster: its machines.
+            or_instances: types that may come instead of its workers'.
 
         Raises:
             UserError: places are missing, or there is no region.
@@ -141,7 +174,8 @@ class AskedEmr(BaseModel):
             "logs": self.logs or beside(pipeline.run, "hvdcells/logs"),
             "region": self.region or default_region(),
         }
-        return EmrLaunch(**{**self.model_dump(), **places}, pipeline=pipeline, cluster=cluster, bench=stages.bench)
+        given = {**self.model_dump(), **places, "or_instances": or_instances}
+        return EmrLaunch(**given, pipeline=pipeline, cluster=cluster, bench=stages.bench)
 
 
 class EmrCluster(AskedEmr):
@@ -180,6 +214,8 @@ class EmrLaunch(EmrCluster):
 
     pipeline: Pipeline
     cluster: ClusterSpec
+    or_instances: tuple[str, ...] = ()
+    """Types that may come instead of the workers'; with any of them the request is one of instance fleets."""
     bench: tuple[int, ...] = ()
     """Numbers of workers to train with for a few epochs each, instead of the stages after the ETL."""
 
@@ -204,6 +240,10 @@ class EmrLaunch(EmrCluster):
                     "one name on all machines: Horovod talks over interfaces that all have",
                     "use g4dn or newer machines with an m5 or newer, or set --primary to a machine of the same age",
                 )
+            )
+        if self.or_instances and self.cluster.num_machines + self.keep < 2:
+            problems.append(
+                UserError("--or-instance for one machine", "two or more: the first is on demand", "ask for more")
             )
         most = self.cluster.num_executors
         if any(count < 1 or count > most for count in self.bench):

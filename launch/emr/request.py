@@ -5,6 +5,7 @@ from typing import Any
 
 from launch.aws.estimate import Machines
 from launch.emr.classifications import classifications
+from launch.emr.fleets import NODE_LABELS, instance_fleets, machines_of_fleets
 from launch.emr.options import ROOT_GIB, EmrCluster, EmrLaunch
 from launch.emr.steps import steps
 
@@ -32,29 +33,31 @@ def run_job_flow(launch: EmrLaunch, sums_digest: str) -> dict[str, Any]:
     return cluster_request(
         launch,
         name="hvdcells",
-        groups=instance_groups(launch),
+        machines=_machines(launch),
         bootstrap=[_action("hvdcells environment", bootstrap_location(launch), arguments)],
         planned=steps(launch, "CANCEL_AND_WAIT" if launch.keep else "TERMINATE_CLUSTER"),
-        configurations=classifications(launch.cluster),
+        configurations=classifications(launch.cluster, NODE_LABELS if launch.or_instances else {}),
     )
 
 
 def cluster_request(
     launch: EmrCluster,
     name: str,
-    groups: Sequence[dict[str, Any]],
+    machines: dict[str, list[dict[str, Any]]],
     bootstrap: Sequence[dict[str, Any]],
     planned: Sequence[dict[str, Any]],
     configurations: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     """Return a request for a cluster that ends by itself: after its last step or when one fails; kept, when idle."""
     instances: dict[str, Any] = {
-        "InstanceGroups": list(groups),
+        **machines,
         "KeepJobFlowAliveWhenNoSteps": launch.keep,
         "TerminationProtected": False,
     }
     if launch.subnet:
-        instances["Ec2SubnetId"] = launch.subnet
+        instances |= (
+            {"Ec2SubnetIds": [launch.subnet]} if "InstanceFleets" in machines else {"Ec2SubnetId": launch.subnet}
+        )
     if launch.key_name:
         instances["Ec2KeyName"] = launch.key_name
     request: dict[str, Any] = {
@@ -78,6 +81,12 @@ def cluster_request(
     return request
 
 
+def _machines(launch: EmrLaunch) -> dict[str, list[dict[str, Any]]]:
+    if launch.or_instances:
+        return {"InstanceFleets": instance_fleets(launch, num_workers(launch))}
+    return {"InstanceGroups": instance_groups(launch)}
+
+
 def instance_groups(launch: EmrLaunch) -> list[dict[str, Any]]:
     """Return one primary machine on demand, and the workers' machines at the price that is asked for."""
     cluster = launch.cluster
@@ -98,6 +107,8 @@ def num_workers(launch: EmrLaunch) -> int:
 
 def machines(launch: EmrLaunch) -> list[Machines]:
     """Return what the request costs by the hour."""
+    if launch.or_instances:
+        return machines_of_fleets(launch, num_workers(launch))
     cluster = launch.cluster
     spot, disks_gib = cluster.price_model == "spot", launch.ebs_gib + ROOT_GIB
     return [

@@ -35,7 +35,7 @@ def build_request(launch: EmrCluster) -> dict[str, Any]:
     run = ["bash", "-c", f"aws s3 cp '{staged}/{BUILDER}' /tmp/ && bash /tmp/{BUILDER} \"$@\"", BUILDER]
     build = command_step("build the environment", [*run, staged, environment, *encryption], "TERMINATE_CLUSTER")
     group = instance_group("builder", "MASTER", INSTANCE, 1, "ON_DEMAND", launch.ebs_gib)
-    request = cluster_request(launch, "hvdcells environment", [group], [], [build], [])
+    request = cluster_request(launch, "hvdcells environment", {"InstanceGroups": [group]}, [], [build], [])
     check_request("emr", "RunJobFlow", request)
     return request
 

@@ -15,6 +15,10 @@ PLACES = ["--source", "s3://cells/images", "--dataset", "s3://cells/dataset", "-
 LAUNCHES = {
     "on_demand": [*PLACES, "--gpus", "4", "--instance", "g4dn.12xlarge"],
     "spot": [*PLACES, "--gpus", "4", "--spot", "--subnet", "subnet-0a1b2c3d", "--ebs-gib", "200", "--tag", "team=lab"],
+    "fleet": [
+        *(*PLACES, "--gpus", "4", "--spot", "--instance", "g4dn.xlarge", "--subnet", "subnet-0a1b2c3d"),
+        *("--or-instance", "g5.xlarge", "--or-instance", "g4dn.2xlarge"),
+    ],
     "cpu": [*PLACES, "--gpus", "0", "--workers", "3", "--recipe", "small_cnn", "--set", "training.epochs=5"],
     "bench": [*PLACES, "--gpus", "8", "--bench", "1,2,4,8", "--logs", "s3://logs/emr"],
     "fallback": [*PLACES, "--gpus", "1", "--release", "emr-7.13.0"],
@@ -82,6 +86,25 @@ def test_what_the_request_promises(no_network):
     assert yarn["yarn.nodemanager.container-executor.class"].endswith("LinuxContainerExecutor")
     assert spot["BootstrapActions"][0]["ScriptBootstrapAction"]["Args"][-1] == "--gpu"
 
+    fleet = dry_run(*LAUNCHES["fleet"])
+    instances = fleet["request"]["Instances"]
+    assert "InstanceGroups" not in instances
+    assert instances["Ec2SubnetIds"] == ["subnet-0a1b2c3d"]
+    of = {each["InstanceFleetType"]: each for each in instances["InstanceFleets"]}
+    assert [(of[kind]["TargetOnDemandCapacity"], of[kind]["TargetSpotCapacity"]) for kind in of] == [
+        (1, 0),
+        (1, 0),
+        (0, 3),
+    ]
+    assert of["TASK"]["LaunchSpecifications"]["SpotSpecification"]["AllocationStrategy"] == "price-capacity-optimized"
+    types = [each["InstanceType"] for each in of["TASK"]["InstanceTypeConfigs"]]
+    assert types == ["g4dn.xlarge", "g5.xlarge", "g4dn.2xlarge"]
+    assert {each["WeightedCapacity"] for each in of["TASK"]["InstanceTypeConfigs"]} == {1}
+    labels = next(c for c in fleet["request"]["Configurations"] if c["Classification"] == "yarn-site")["Properties"]
+    assert labels["yarn.node-labels.am.default-node-label-expression"] == "CORE"
+    assert fleet["estimate"]["usd_least"] < fleet["estimate"]["usd"]
+    assert "node-labels" not in json.dumps(spot)
+
     cpu = dry_run(*LAUNCHES["cpu"])["request"]
     assert "gpu" not in json.dumps(cpu)
     bench = dry_run(*LAUNCHES["bench"])["request"]
@@ -114,6 +137,11 @@ def test_what_the_request_promises(no_network):
             [*PLACES, "--idle-minutes", "0", "--logs", "/tmp/logs"],
             ["--idle-minutes 0", "--logs: the address /tmp/logs"],
         ),
+        ([*PLACES, "--or-instance", "g5.xlarge"], ["--or-instance without --spot"]),
+        ([*PLACES, "--spot", "--or-instance", "g5.12xlarge"], ["--or-instance g5.12xlarge, with 4 GPUs", "(1)"]),
+        ([*PLACES, "--spot", "--instance", "g5.2xlarge", "--or-instance", "g5.xlarge"], ["4 cores", "(8)"]),
+        ([*PLACES, "--spot", "--or-instance", "g4dn.xlarge"], ["each once"]),
+        ([*PLACES, "--spot", "--gpus", "1", "--or-instance", "g5.xlarge"], ["--or-instance for one machine"]),
         ([*PLACES, "--attach", "j-2AXXXXXXGAPLF", "--keep"], ["--attach j-2AXXXXXXGAPLF with --keep"]),
         ([*PLACES, "--prices", "s3"], ["the price table s3"]),
         (["--build-environment", "--environment", "/opt", "--logs", "s3://cells/logs"], ["--environment"]),

@@ -1,6 +1,7 @@
 """The edge of a run: everything that can be known and refused before Spark is needed."""
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 
 from etl.dataset import work_folder
@@ -12,6 +13,7 @@ from etl.source.layouts import Layout
 from etl.source.layouts.detect import understand
 from etl.source.listing import Listing
 from etl.source.pseudonyms import Pseudonyms
+from etl.source.rows import FILE_NOT_FOUND, PATTERN_FINDS_NONE
 from hvdcells import storage
 from hvdcells.data.manifest import Manifest
 from hvdcells.errors import UserError
@@ -21,6 +23,14 @@ NO_VALIDATION = (
     "the source brings no images for validation: whole subjects of its training side are taken for it "
     "(--split grouped divides all subjects anew)"
 )
+
+
+_NO_LABELS = "name the folder that holds the training data too"
+_REMEDIES = {
+    PATTERN_FINDS_NONE: "correct --subject-pattern (it is searched for in the path below the source), or leave it out",
+    FILE_NOT_FOUND: "mend the paths of the table: they are below its folder, absolute, or addresses",
+}
+"""What to do where most images are lost for one reason."""
 
 
 class ResolvedOptions(EtlOptions):
@@ -184,10 +194,14 @@ def refuse_unusable(layout: Layout, listing: Listing, options: EtlOptions) -> No
     num_per_label = listing.num_per_label()
     classes = {name: num_per_label[label] for label, name in enumerate(layout.class_names)}
     if not sum(classes.values()):
+        reasons = {**listing.rejected, **listing.left_aside}
+        if listing.num_unlabelled:
+            reasons["without a label"] = listing.num_unlabelled
+        told = ", ".join(f"{num} × {reason}" for reason, num in Counter(reasons).most_common(3))
         raise UserError(
-            f"none of the {listing.num_images} images has a label ({listing.num_unlabelled} are published without)",
+            f"none of the {listing.num_images} images can be used: {told}",
             f"images of the classes {', '.join(layout.class_names)}",
-            "name the folder that holds the training data too",
+            _REMEDIES.get(max(reasons, key=lambda reason: reasons[reason]), _NO_LABELS),
         )
     if min(classes.values()) == 0:
         found = ", ".join(f"{num} × {name}" for name, num in classes.items())

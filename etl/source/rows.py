@@ -16,6 +16,10 @@ UNLABELLED = "unlabelled"
 LEFT_ASIDE = "left aside"
 REJECTED = "rejected"
 
+PATTERN_FINDS_NONE = "--subject-pattern finds no subject in its path"
+FILE_NOT_FOUND = "file not found"
+"""Reasons for which a whole source may be lost."""
+
 
 class ImageRow(NamedTuple):
     """One image of the source. `status` is `listed` (to be decoded), `unlabelled`, `left aside` or `rejected`."""

@@ -13,7 +13,7 @@ from etl.source.layouts import Layout
 from etl.source.layouts.classes import Classes, settle_classes
 from etl.source.layouts.levels import Levels, find_levels
 from etl.source.layouts.side_tables import SideTables, read_side_tables
-from etl.source.rows import REJECTED, UNLABELLED, ImageRow
+from etl.source.rows import PATTERN_FINDS_NONE, REJECTED, UNLABELLED, ImageRow
 from hvdcells.errors import UserError
 from hvdcells.images.cell_names import subject_in_path
 from hvdcells.images.files import NOTHING_THERE, SourceFile
@@ -89,7 +89,7 @@ def _row(
         return ImageRow(*known, status=REJECTED, reason="lies in no class folder")
     subject = subject_of(file.path) if subject_of else ""
     if not subject and subject_of is not None:
-        return ImageRow(*known, status=REJECTED, reason="--subject-pattern finds no subject in its path")
+        return ImageRow(*known, status=REJECTED, reason=PATTERN_FINDS_NONE)
     if file.fingerprint == NOTHING_THERE:
         return ImageRow(*known, status=REJECTED, reason="a link that leads nowhere")
     row = ImageRow(

@@ -18,7 +18,7 @@ from etl.source.layouts.classes import Classes, settle_classes
 from etl.source.layouts.columns import Columns, find_columns, form_of
 from etl.source.layouts.folders import UNKNOWN_SUBJECTS
 from etl.source.layouts.words import split_named
-from etl.source.rows import REJECTED, UNLABELLED, ImageRow
+from etl.source.rows import FILE_NOT_FOUND, REJECTED, UNLABELLED, ImageRow
 from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.images.tables import columns_of, lines_of, resolve
@@ -128,7 +128,7 @@ def _row(
     standing: Mapping[str, str],
 ) -> ImageRow:
     if size < 0:
-        return ImageRow(path, 0, "", status=REJECTED, reason="file not found")
+        return ImageRow(path, 0, "", status=REJECTED, reason=FILE_NOT_FOUND)
     if not line.label:
         return ImageRow(path, size, fingerprint, status=UNLABELLED, reason="no label in the table")
     if columns.subject is not None and not line.subject:

@@ -357,7 +357,7 @@ def test_one_class_only_and_no_label_at_all(cnmc, tmp_path):
     write_image(tmp_path / "none" / "C-NMC_test_final_phase_data" / "1.bmp", cell(1))
     write_image(tmp_path / "none" / "C-NMC_test_prelim_phase_data" / "UID_1_1_1_cat.bmp", cell(1))
     layout = understand(str(tmp_path / "none"), AUTO)
-    with pytest.raises(UserError, match="none of the 2 images has a label"):
+    with pytest.raises(UserError, match=r"none of the 2 images can be used: .*without a label"):
         refuse_unusable(layout, Listing(layout), resolve(AUTO, layout))
 
 
@@ -372,3 +372,18 @@ def test_source_and_dataset_may_not_overlap():
     for source, dataset in (("/a/b", "/a/b"), ("/a", "/a/b"), ("/a/b", "/a")):
         with pytest.raises(UserError, match="one within the other"):
             refuse_overlap(source, dataset)
+
+
+def test_the_reason_that_was_counted_is_the_reason_that_is_told(tmp_path):
+    for name in "ab":
+        write_image(tmp_path / "folders" / name / "1.png", cell(ord(name)))
+    options = EtlOptions.of(subject_pattern="nobody(x)")
+    layout = understand(str(tmp_path / "folders"), options)
+    with pytest.raises(UserError, match="2 × --subject-pattern finds no subject") as error:
+        refuse_unusable(layout, Listing(layout), resolve(options, layout))
+    assert error.value.remedy.startswith("correct --subject-pattern")
+    (tmp_path / "t.csv").write_text("path,label\nno/1.png,a\nno/2.png,b\n")
+    layout = understand(str(tmp_path / "t.csv"), AUTO)
+    with pytest.raises(UserError, match="2 × file not found") as error:
+        refuse_unusable(layout, Listing(layout), resolve(AUTO, layout))
+    assert error.value.remedy.startswith("mend the paths")

@@ -5,6 +5,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from hvdcells import storage
@@ -31,6 +32,7 @@ from launch.doctor.checks import (
     judge_reached,
 )
 from launch.doctor.collective import try_collectives
+from launch.doctor.support import judge_support
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -61,6 +63,7 @@ def examine(
         say: told what is done next.
     """
     findings = [Finding("Python", "driver", "ok", platform.python_version()), driver.judge_requirements()]
+    findings.append(judge_support(date.today()))
     opened = None
     if dataset is not None:
         opened, found = driver.open_dataset(dataset)

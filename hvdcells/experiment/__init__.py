@@ -1,6 +1,7 @@
 """What is trained: the experiment, and what follows from it without a model, an image or a rank."""
 
 from hvdcells.experiment.description import (
+    NO_AUGMENTATION,
     REFERENCE_GLOBAL_BATCH,
     Augmentation,
     Communication,
@@ -15,6 +16,7 @@ from hvdcells.experiment.description import (
 )
 
 __all__ = [
+    "NO_AUGMENTATION",
     "REFERENCE_GLOBAL_BATCH",
     "Augmentation",
     "Communication",

@@ -65,6 +65,8 @@ class Transfer(_Section):
 
     head_epochs: int = Field(default=0, ge=0)
     """The first so many of `training.epochs` train the head alone, on a frozen backbone."""
+    augment_head: bool = True
+    """False: the head's epochs take images as they are, so that the frozen backbone's features are computed once."""
     fine_tune_from: str | None = None
     """The backbone's first layer that is trained after them, by name; the layers before it stay frozen."""
     fine_tune_fraction: float = Field(default=1.0, gt=0, le=1)
@@ -130,6 +132,9 @@ class Augmentation(_Section):
     stain: float = Field(default=0.0, ge=0, lt=1)
     """The amounts of haematoxylin, eosin and the rest are each multiplied by a factor from 1 ± this and shifted by up
     to ± this, in optical density; black ground stays."""
+
+
+NO_AUGMENTATION = Augmentation(flips=False, quarter_turns=False)
 
 
 class Training(_Section):
@@ -200,6 +205,10 @@ class Experiment(_Section):
         if self.transfer.freezes and self.model.weights is None and ":" not in self.model.backbone:
             raise ValueError("transfer freezes layers, so they need weights: set model.weights")
         return self
+
+    def augmentation_of(self, trains: Literal["head", "all"]) -> Augmentation:
+        """Return the augmentation of the epochs that train the head alone, or of those that train the rest."""
+        return NO_AUGMENTATION if trains == "head" and not self.transfer.augment_head else self.augmentation
 
     def override(self, changes: Mapping[str, Any]) -> "Experiment":
         """Return a copy with single fields changed, validated anew.

@@ -88,6 +88,11 @@ class Narrator:
             last = phase.first_epoch + phase.num_epochs
             _say(f"epochs {phase.first_epoch + 1}–{last}: {what}, {trained:,} parameters are trained")
 
+    def note(self, text: str) -> None:
+        """Say something that was done beside the epochs."""
+        if self.is_root:
+            _say(text)
+
     def epoch_done(self, epoch: int, record: dict[str, Any], scores: dict[str, Any], is_best: bool) -> None:
         """Tell one epoch: one line on the screen, one in `metrics.jsonl`, and the curves."""
         if not self.is_root:

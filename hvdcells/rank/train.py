@@ -11,6 +11,7 @@ from hvdcells.data.subset import open_for_training
 from hvdcells.experiment.phases import phase_of, plan_phases
 from hvdcells.rank.checkpoint import restore_checkpoint, save_checkpoint, state_variables
 from hvdcells.rank.epoch import average_moving_statistics, train_epoch
+from hvdcells.rank.frozen_features import FrozenFeatures, features_stay
 from hvdcells.rank.input.batches import rank_batches
 from hvdcells.rank.losses import class_weights
 from hvdcells.rank.models import build_model
@@ -80,7 +81,11 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
     )
     phases, weights_of_classes = plan_phases(experiment.transfer, num_epochs), class_weights(dataset, experiment)
     phase = phase_of(phases, max(0, progress.epochs_done - 1))  # the checkpoint's; the next epoch may begin another
-    step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups)
+    features = None  # of a frozen backbone, where they are the same in each epoch that trains the head
+    if features_stay(experiment, phase_of(phases, epochs[0]), dataset, model):
+        features = FrozenFeatures(model, dataset, experiment, rank, num_ranks)
+    forward = None if features is None else features.head
+    step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups, forward)
     if progress.epochs_done and rank == 0:
         restore_checkpoint(run, model, step.optimizer, progress.epochs_done)
         if progress.best_epoch == progress.epochs_done:  # the run may have ended between checkpoint and model
@@ -99,25 +104,33 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
         shuffle_buffer=options.shuffle_buffer,
         cache_bytes=options.cache_bytes,
     )
+    read = [plan for plan in plans if not (features and phase_of(phases, plan.epoch).trains == "head")] or plans[-1:]
     with (
-        open_batches("train", plans, seed=experiment.seed) as train_batches,
-        open_batches("validation", [validation_plan] * len(plans)) as validation_batches,
+        open_batches("train", read, seed=experiment.seed) as train_batches,
+        open_batches("validation", [validation_plan] * len(read)) as validation_batches,
         Narrator(run, num_epochs, is_root=rank == 0, records=progress.records) as narrator,
     ):
         batches, batches_to_validate = iter(train_batches), iter(validation_batches)
         narrator.begin(dataset, experiment, plans[0], model.count_params(), settings, num_ranks)
         narrator.phase_begins(phase, step.variables)
+        if features and not progress.is_over(experiment):
+            narrator.note(features.compute(open_batches))
+            start_up.done("features")
         for plan in plans:
             if progress.is_over(experiment):
                 break
             if phase_of(phases, plan.epoch) is not phase:
-                phase = phase_of(phases, plan.epoch)
+                phase, features = phase_of(phases, plan.epoch), None
                 step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups)
                 narrator.phase_begins(phase, step.variables)
             seed_random_layers(model, experiment.seed, plan.epoch, rank)
-            record = train_epoch(step, batches, plan, phase, experiment, rank, start_up)
+            of_epoch = features.batches(plan) if features else batches
+            record = train_epoch(step, of_epoch, plan, phase, experiment, rank, start_up)
             average_moving_statistics(model)
-            logits = predictor.predict(batches_to_validate, validation_plan.num_steps, sum(validation_plan.images))
+            if features:
+                logits = features.validation_logits()
+            else:
+                logits = predictor.predict(batches_to_validate, validation_plan.num_steps, sum(validation_plan.images))
             # Every rank holds all logits, so every rank comes to the same scores and the same decisions.
             probabilities = probabilities_of(logits)
             scores = classification_scores(validation_labels, probabilities, positive)

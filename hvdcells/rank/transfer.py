@@ -2,8 +2,10 @@
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import tensorflow as tf
 
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment, Transfer
@@ -15,9 +17,16 @@ from hvdcells.rank.step import TrainingStep
 
 
 def begin_phase(
-    phase: Phase, model: Any, experiment: Experiment, class_weights: Sequence[float], num_groups: int
+    phase: Phase,
+    model: Any,
+    experiment: Experiment,
+    class_weights: Sequence[float],
+    num_groups: int,
+    forward: Callable[..., tf.Tensor] | None = None,
 ) -> TrainingStep:
     """Freeze what the phase does not train; build its optimizer, with fresh slots, and its step.
+
+    `forward` takes the place of the model where batches hold its features; see `frozen_features`.
 
     Raises:
         UserError: there is no layer to fine-tune from, or nothing to train.
@@ -32,7 +41,10 @@ def begin_phase(
         )
     optimizer = build_optimizer(experiment.optimizer, experiment.training.mixed_precision, variables)
     # The head alone may have fewer gradients than there are groups, and Horovod takes no empty group.
-    return TrainingStep(experiment, model, optimizer, class_weights, min(num_groups, len(variables)))
+    experiment = experiment.model_copy(update={"augmentation": experiment.augmentation_of(phase.trains)})
+    step = TrainingStep(experiment, model, optimizer, class_weights, min(num_groups, len(variables)))
+    step.forward = forward or step.forward
+    return step
 
 
 def freeze(model: Any, phase: Phase, transfer: Transfer) -> None:

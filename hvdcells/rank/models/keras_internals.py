@@ -31,6 +31,11 @@ def random_generators(model: Any) -> list[tf.random.Generator]:
     return [generator for generator in generators if generator is not None]
 
 
+def has_random_layers(model: tf_keras.Model) -> bool:
+    """Whether a `tf_keras` model has layers that draw at random in training, such as dropout: also where frozen."""
+    return any(hasattr(layer, "_random_generator") for layer in model.submodules)
+
+
 def with_converted_layers(model: Any) -> Callable[..., tf.Tensor]:
     """Return a model to call inside a `tf.function` without AutoGraph, which then converts the user's layers alone.
 

@@ -15,6 +15,7 @@ from hvdcells.data.columns import (
     ImageEncoding,
 )
 from hvdcells.errors import fields_refused
+from hvdcells.images.formats import MOST_PIXELS
 
 LayoutName = Literal["auto", "cnmc", "folders", "table"]
 SplitStrategy = Literal["auto", "official", "grouped", "k-fold"]
@@ -105,6 +106,8 @@ class EtlOptions(BaseModel):
     pseudonyms: str | None = None
     """File with a key, made where there is none: subjects, files, image ids and cells are replaced by keyed digests
     (HMAC) in all that is written. Which is whose is written beside the key, for its holder only."""
+    max_megapixels: Annotated[float, Field(gt=0, le=1024)] = MOST_PIXELS / 1e6
+    """Largest image that is decoded, in millions of pixels; a larger one is rejected before it takes memory."""
     max_rejects: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of the listed images that may be unusable before the run fails."""
     row_group_rows: Annotated[int, Field(ge=1, le=MOST_ROW_GROUP_ROWS)] = 32
@@ -148,7 +151,14 @@ class EtlOptions(BaseModel):
             raise ValueError("expected an encoding that Python knows, such as utf-8, utf-16 or cp1252") from None
         return value
 
+    @property
+    def most_pixels(self) -> int:
+        """Width × height of the largest image that is decoded."""
+        return round(self.max_megapixels * 1e6)
+
     def decoding_digest(self) -> str:
         """Digest of the options that decide the pixels written: shards decoded under the same one are reusable."""
-        chosen = {"image_size": self.image_size, "crop": self.crop, "encoding": self.encoding}
+        chosen: dict[str, Any] = {"image_size": self.image_size, "crop": self.crop, "encoding": self.encoding}
+        if self.most_pixels != MOST_PIXELS:  # images that were too large are looked at again
+            chosen["most_pixels"] = self.most_pixels
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]

@@ -114,6 +114,7 @@ def deal_out(spark: "SparkSession", plan: Plan) -> tuple[list[int], ShardContext
         image_size=options.image_size,
         crop=options.crop,
         encoding=options.encoding,
+        most_pixels=options.most_pixels,
         seed=options.seed,
         options_digest=options.decoding_digest(),
     )

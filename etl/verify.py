@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from etl.dataset.facts import read_facts
 from etl.dataset.petastorm import COMMON_METADATA, common_metadata_problem
+from etl.dataset.recount import differences, moment_differences, size_difference, tallies
 from etl.shards.jobs import sql_settings_for
 from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD
@@ -55,7 +56,7 @@ def verify(spark: "SparkSession", dataset: Dataset) -> list[Claim]:
             folded = rows.where(f"fold != {NO_FOLD}")
             claims.append(_on_one_side(folded, "group", "no leakage group is in two folds", side="fold"))
             claims.append(_on_one_side(folded, "stored_hash", "no pixel-identical image is in two folds", side="fold"))
-        claims += [_unique_ids(rows), _counts(rows, manifest), _accounted(manifest)]
+        claims += [_unique_ids(rows), *_recounted(rows, dataset), _accounted(manifest)]
     return claims
 
 
@@ -107,24 +108,15 @@ def _unique_ids(rows: "DataFrame") -> Claim:
     return Claim("image ids are unique", _some([f"{row.image_id} × {row['count']}" for row in repeated], len(repeated)))
 
 
-def _counts(rows: "DataFrame", manifest: Manifest) -> Claim:
-    from pyspark.sql import functions as f
-
-    subject = f.col("subject") if manifest.subjects_known else f.lit("")
-    found = rows.groupBy("split", "class_name", subject.alias("subject")).count().collect()
-    wrong = []
-    for name, split in manifest.splits.items():
-        for column, said in (("class_name", split.images_per_class), ("subject", split.images_per_subject)):
-            counted: dict[str, int] = {}
-            for row in found:
-                if row.split == name and row[column]:
-                    counted[row[column]] = counted.get(row[column], 0) + row["count"]
-            wrong += [
-                f"{name}, {key}: {counted.get(key, 0)} images, the manifest says {said.get(key, 0)}"
-                for key in sorted(set(said) | set(counted))
-                if said.get(key, 0) != counted.get(key, 0)
-            ]
-    return Claim("images per split, class and subject are those of the manifest", _some(wrong, len(wrong)))
+def _recounted(rows: "DataFrame", dataset: Dataset) -> list[Claim]:
+    manifest = dataset.manifest
+    tallied = tallies(rows, manifest.subjects_known)
+    counts, moments = differences(tallied, manifest), moment_differences(tallied, manifest)
+    return [
+        Claim("images per split, class and subject are those of the manifest", _some(counts, len(counts))),
+        Claim("means and deviations of the channels are those of the manifest", _some(moments, len(moments))),
+        Claim("the files are as large as the manifest says", size_difference(dataset.location, manifest)),
+    ]
 
 
 def _accounted(manifest: Manifest) -> Claim:

@@ -96,6 +96,9 @@ def main() -> None:
     # This process is ours alone: the Keras that TensorFlow imports with itself may be the one our models use,
     # which halves the time of the import.
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    # What it starts (ranks, Spark's Python workers) imports nothing out of the current folder, as this command does
+    # not: a module beside somebody's images is no part of ours. PYTHONPATH=. asks for it.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     try:
         app()
     except RankFailedError as error:

@@ -1,5 +1,6 @@
 """The stages from images to a judged model, each as arguments of the `hvdcells` command."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import typer
@@ -27,6 +28,12 @@ Settings = Annotated[dict[str, str], typer.Option("--set", metavar="FIELD=VALUE"
 _PLACE = typer.Option(rich_help_panel=PLACES)
 
 
+def trusting(settings: Mapping[str, str]) -> list[str]:
+    """Return the words with which a run is evaluated whose model a function of the user's builds."""
+    module, colon, _ = settings.get("model.backbone", "").partition(":")
+    return ["--trust-code", module] if colon else []
+
+
 class Pipeline(BaseModel):
     """One dataset from a source and one run on it."""
 
@@ -48,7 +55,7 @@ class Pipeline(BaseModel):
         return {
             "etl": ["etl", self.source, self.dataset, *workers],
             "train": ["train", self.dataset, self.run, "--resume", "--recipe", self.recipe, *workers, *changes],
-            "evaluate": ["evaluate", self.run, "--split", SPLIT, *workers],
+            "evaluate": ["evaluate", self.run, "--split", SPLIT, *workers, *trusting(self.settings)],
             "report": ["report", self.run],
         }
 

@@ -10,7 +10,9 @@ from etl.images import normalise
 from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD, ImageEncoding, arrow_schema
 from hvdcells.data.dataset import Dataset
+from hvdcells.data.parquet import check_row_group
 from hvdcells.data.stored_images import DamagedImageError, decode_stored
+from hvdcells.errors import UserError
 from hvdcells.images.prepare import use_one_thread
 from hvdcells.storage import parquet
 
@@ -20,8 +22,14 @@ if TYPE_CHECKING:
 _COPIED = ("class_name", "label", "fold", "subject", "group", "image_id", "content_hash")
 _INTEGERS = frozenset(("label", "fold"))
 _FACTS = ("split", *_COPIED, "stored_hash", "problem")
-_DDL = ", ".join(f"`{name}` {'int' if name in _INTEGERS else 'string'}" for name in _FACTS)
-_SCHEMA = pa.schema([(name, pa.int32() if name in _INTEGERS else pa.string()) for name in _FACTS])
+_DDL = ", ".join(f"`{name}` {'int' if name in _INTEGERS else 'string'}" for name in _FACTS) + ", sums array<bigint>"
+_SCHEMA = pa.schema(
+    [
+        *((name, pa.int32() if name in _INTEGERS else pa.string()) for name in _FACTS),
+        ("sums", pa.list_(pa.field("element", pa.int64()))),
+    ]
+)
+_NO_FACTS = {**{name: 0 if name in _INTEGERS else "" for name in _FACTS}, "sums": [0] * 6}
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,8 @@ def read_facts(spark: "SparkSession", dataset: Dataset) -> "DataFrame":
     """Look at every row of every file that the manifest names.
 
     Returns:
-        The columns of a row but its image, `stored_hash` of the decoded pixels, and `problem`: empty if nothing is
-        wrong. What is wrong with a file or a row group is a row of its own.
+        The columns of a row but its image, `stored_hash` of the decoded pixels, `sums` of R, G and B and of their
+        squares, and `problem`: empty if nothing is wrong. What is wrong with a file or a row group is a row of its own.
     """
     manifest = dataset.manifest
     named = [
@@ -72,30 +80,36 @@ def _facts_of_file(
             if found != sizes:
                 yield _problem(split, f"{location}: row groups of {found} rows, the manifest says {sizes}")
             for index in range(file.num_row_groups):
+                check_row_group(file, index, expected.image_size, location)
                 rows = file.read_row_group(index).to_pylist()
                 if fold != NO_FOLD and {row["fold"] for row in rows} != {fold}:
                     yield _problem(split, f"{location}: row group {index} holds other folds than the manifest says")
                 yield pa.RecordBatch.from_pylist([_facts(split, row, location, expected) for row in rows], _SCHEMA)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         yield _problem(split, f"{location}: cannot be read ({str(error).splitlines()[0]})")
+    except UserError as error:
+        yield _problem(split, error.given)
 
 
 def _facts(split: str, row: dict[str, Any], location: str, expected: _Expected) -> dict[str, Any]:
-    problem, stored_hash = "", ""
+    missing = [name for name in ("image", *_COPIED) if row[name] is None]
+    if missing:
+        return {**_NO_FACTS, "split": split, "problem": f"{location} holds rows without {', '.join(missing)}"}
+    problem, stored_hash, sums = "", "", [0] * 6
     image_id, label, class_name = row["image_id"], row["label"], row["class_name"]
     try:
         pixels = decode_stored(row["image"], expected.encoding)
         if pixels.shape != (expected.image_size, expected.image_size, 3) or pixels.dtype != "uint8":
             problem = f"{image_id} in {location}: {pixels.dtype} of shape {pixels.shape}"
         else:
-            stored_hash = normalise.content_hash(pixels)
+            stored_hash, sums = normalise.content_hash(pixels), normalise.channel_sums(pixels)
     except DamagedImageError as verdict:
         problem = f"{image_id} in {location}: {verdict}"
     if not 0 <= label < len(expected.class_names) or expected.class_names[label] != class_name:
         problem = problem or f"{image_id} in {location}: label {label} and class {class_name!r}"
-    return {"split": split, "stored_hash": stored_hash, "problem": problem} | {name: row[name] for name in _COPIED}
+    facts = {"split": split, "stored_hash": stored_hash, "sums": sums, "problem": problem}
+    return facts | {name: row[name] for name in _COPIED}
 
 
 def _problem(split: str, text: str) -> pa.RecordBatch:
-    empty = {name: 0 if name in _INTEGERS else "" for name in _FACTS}
-    return pa.RecordBatch.from_pylist([empty | {"split": split, "problem": text}], _SCHEMA)
+    return pa.RecordBatch.from_pylist([{**_NO_FACTS, "split": split, "problem": text}], _SCHEMA)

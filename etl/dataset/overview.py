@@ -1,5 +1,7 @@
 """`overview.png`: some images of each class and bar charts of classes and subjects, for a look at a dataset."""
 
+import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import cv2
@@ -11,6 +13,7 @@ from hvdcells.data.columns import SPLITS
 from hvdcells.data.manifest import Manifest
 from hvdcells.data.stored_images import decode_stored
 from hvdcells.images.decode import Pixels
+from hvdcells.secrets import visible
 from hvdcells.storage.parquet import open_parts
 
 if TYPE_CHECKING:
@@ -38,7 +41,20 @@ def sample_images(dataset: str, manifest: Manifest, per_class: int = IMAGES_PER_
 
 
 def write_overview(dataset: str, manifest: Manifest) -> None:
-    """Draw the overview and write it beside the manifest."""
+    """Draw the overview and write it beside the manifest; what goes wrong with a picture is a warning."""
+    import matplotlib
+
+    location = storage.join(dataset, OVERVIEW_NAME)
+    try:
+        with matplotlib.rc_context({"text.parse_math": False, "text.usetex": False}):
+            storage.write_bytes(location, _draw(dataset, manifest))
+    except Exception as error:
+        warnings.warn(f"no {OVERVIEW_NAME}: {visible(str(error))} ({type(error).__name__})", stacklevel=2)
+        with suppress(Exception):
+            storage.remove(location)  # it would show an earlier state
+
+
+def _draw(dataset: str, manifest: Manifest) -> bytes:
     # Not pyplot: it would choose a window system and keep figures alive.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -60,12 +76,13 @@ def write_overview(dataset: str, manifest: Manifest) -> None:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
-    storage.write_bytes(storage.join(dataset, OVERVIEW_NAME), cv2.imencode(".png", pixels)[1].tobytes())
+    return cv2.imencode(".png", pixels)[1].tobytes()
 
 
 def shorten(name: str, most: int) -> str:
-    """Return a name of at most so many characters, without what matplotlib takes for a formula."""
-    return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")
+    """Return a name of at most so many characters, with control characters made visible."""
+    name = visible(name)
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _draw_images(axis: "Axes", name: str, members: list[Pixels]) -> None:
@@ -108,7 +125,7 @@ def _draw_subjects(axis: "Axes", manifest: Manifest) -> None:
     shown = sorted(subjects, key=lambda subject: -subject[2])[:MOST_SUBJECTS]
     shown.sort(key=lambda subject: (SPLITS.index(subject[0]), -subject[2]))
     axis.bar(range(len(shown)), [number for *_, number in shown], color=[_SPLIT_COLOURS[split] for split, *_ in shown])
-    axis.set_xticks(range(len(shown)), [name for _, name, _ in shown], rotation=90, fontsize=7)
+    axis.set_xticks(range(len(shown)), [visible(name) for _, name, _ in shown], rotation=90, fontsize=7)
     axis.set_xlim(-0.6, len(shown) - 0.4)
     left_out = f" (the {MOST_SUBJECTS} largest of {len(subjects)})" if len(subjects) > MOST_SUBJECTS else ""
     axis.set_ylabel("images")

@@ -55,10 +55,12 @@ def common_metadata_problem(dataset: str, manifest: Manifest) -> str:
 
     try:
         metadata = parquet.read_schema(storage.join(dataset, IMAGES_FOLDER, COMMON_METADATA)).metadata or {}
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         return f"{COMMON_METADATA} cannot be read ({str(error).splitlines()[0]})"
     if UNISCHEMA_KEY not in metadata:
         return "there is no Unischema"
+    if metadata[UNISCHEMA_KEY] != pickle.dumps(unischema(manifest.image_size, manifest.image_encoding)):
+        return "another schema than ours is pickled there: Petastorm would run what it says when it opens the dataset"
     same = json.loads(metadata.get(ROW_GROUPS_PER_FILE_KEY, b"{}")) == _row_groups_per_file(manifest)
     return "" if same else "other files or row groups"
 

@@ -11,6 +11,7 @@ import numpy as np
 import xxhash
 
 from hvdcells.images.decode import Pixels, decode_bgr
+from hvdcells.images.formats import MOST_PIXELS
 from hvdcells.images.prepare import square_of
 
 
@@ -27,23 +28,30 @@ class NormalisedImage:
     channel_square_sums: tuple[int, int, int]
 
 
-def process(content: bytes, image_size: int, crop: int) -> NormalisedImage:
+def process(content: bytes, image_size: int, crop: int, most_pixels: int = MOST_PIXELS) -> NormalisedImage:
     """Decode, crop and resize one image.
 
     Args:
         content: the file's bytes.
         image_size: side of the result, in pixels.
         crop: side of the centre square, in pixels; 0 for the largest.
+        most_pixels: width × height of the largest image that is decoded.
 
     Raises:
         Unreadable: the bytes are no whole image that can be brought to RGB uint8.
     """
-    pixels = decode_bgr(content)
+    pixels = decode_bgr(content, most_pixels)
     square = square_of(pixels, image_size, crop)
     # Sums of uint8 are whole numbers, and OpenCV's norms of single planes are the fastest way to them.
     planes = cv2.split(square)
     sums, square_sums = _rgb_norms(planes, cv2.NORM_L1), _rgb_norms(planes, cv2.NORM_L2SQR)
     return NormalisedImage(square, content_hash(pixels), perceptual_hash(square), sums, square_sums)
+
+
+def channel_sums(pixels: Pixels) -> list[int]:
+    """Return the sums of R, G and B and of their squares, of RGB pixels."""
+    planes = cv2.split(pixels)[::-1]
+    return [*_rgb_norms(planes, cv2.NORM_L1), *_rgb_norms(planes, cv2.NORM_L2SQR)]
 
 
 def _rgb_norms(planes: Sequence[cv2.typing.MatLike], kind: int) -> tuple[int, int, int]:

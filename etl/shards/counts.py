@@ -71,7 +71,7 @@ def fold_summaries(
         members = [tally for tally in train if tally.key.fold == fold]
         mean, std = channel_moments(members, image_size)
         summaries[str(fold)] = FoldSummary(
-            **_counts(members, class_names, subjects_known), channel_mean=mean, channel_std=std
+            **image_counts(members, class_names, subjects_known), channel_mean=mean, channel_std=std
         )
     return summaries
 
@@ -79,18 +79,21 @@ def fold_summaries(
 def _summary(
     tallied: Sequence[Tally], parquet: tuple[ParquetFile, ...], class_names: Sequence[str], subjects_known: bool
 ) -> SplitSummary:
+    return SplitSummary(
+        **image_counts(tallied, class_names, subjects_known), images_per_fold=images_per_fold(tallied), files=parquet
+    )
+
+
+def images_per_fold(tallied: Sequence[Tally]) -> dict[str, int]:
+    """Return the number of images of each fold."""
     per_fold: Counter[int] = Counter()
     for key, num, _ in tallied:
         if key.fold != NO_FOLD:
             per_fold[key.fold] += num
-    return SplitSummary(
-        **_counts(tallied, class_names, subjects_known),
-        images_per_fold={str(fold): num for fold, num in sorted(per_fold.items())},
-        files=parquet,
-    )
+    return {str(fold): num for fold, num in sorted(per_fold.items())}
 
 
-def _counts(tallied: Sequence[Tally], class_names: Sequence[str], subjects_known: bool) -> dict[str, Any]:
+def image_counts(tallied: Sequence[Tally], class_names: Sequence[str], subjects_known: bool) -> dict[str, Any]:
     """Return the fields of `ImageCounts`; subjects are named where they are known."""
     per_class = Counter(dict.fromkeys(class_names, 0))
     per_subject: Counter[str] = Counter()

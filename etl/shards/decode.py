@@ -15,6 +15,7 @@ from etl.source.rows import ImageRow
 from hvdcells import storage
 from hvdcells.data.stored_images import ImageColumn
 from hvdcells.images import decode, prepare
+from hvdcells.images.formats import largest_file_bytes
 from hvdcells.spark.listener import CountImages
 
 
@@ -56,9 +57,13 @@ def _decoded_row_groups(
     """Decode images row group by row group; what was learnt is added to the findings."""
     prepare.use_one_thread()
     column = ImageColumn(max(map(len, groups), default=0), decoding.image_size, decoding.encoding)
-    contents = decode.read_ahead((image.row.where for group in groups for image in group), decoding.source)
+    most_bytes = largest_file_bytes(decoding.most_pixels)
+    wanted = (image.row for group in groups for image in group if image.row.size_bytes <= most_bytes)
+    contents = decode.read_ahead((row.where for row in wanted), decoding.source)
     for group in groups:
-        for image, content in zip(group, contents, strict=False):
+        for image in group:
+            fits = image.row.size_bytes <= most_bytes
+            content = next(contents) if fits else decode.too_large_file(image.row.size_bytes, decoding.most_pixels)
             findings[image.row.source] = _examine(image.row, content, decoding, column)
         stored = usable_rows(group, findings)
         count(len(group), len(group) - len(stored))
@@ -72,7 +77,7 @@ def _examine(row: ImageRow, content: bytes | str, decoding: Decoding, column: Im
     if isinstance(content, str):
         return ImageFinding(*known, reason=content)
     try:
-        image = normalise.process(content, decoding.image_size, decoding.crop)
+        image = normalise.process(content, decoding.image_size, decoding.crop, decoding.most_pixels)
     except decode.Unreadable as verdict:
         return ImageFinding(*known, reason=str(verdict))
     column.add(image.square)

@@ -59,6 +59,7 @@ class Decoding:
     image_size: int
     crop: int
     encoding: ImageEncoding
+    most_pixels: int
     seed: int
     options_digest: str
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from hvdcells import storage
+from hvdcells.data.columns import TEXT_COLUMNS
 from hvdcells.data.folds import with_validation_fold
 from hvdcells.data.manifest import MANIFEST_NAME, Manifest, SplitSummary
 from hvdcells.errors import UserError
@@ -123,12 +124,14 @@ class Dataset:
         """
         import pandas as pd
 
-        from hvdcells.data.parquet import open_parquet
+        from hvdcells.data.parquet import open_parquet, read_texts
 
         frames = []
         for file in self.split(split).files:
-            with open_parquet(self.location, file) as opened:
-                frames.append(opened.read(columns=list(columns)).to_pandas())
+            texts = [name for name in columns if name in TEXT_COLUMNS]
+            opened = open_parquet(self.location, file, texts)
+            frames.append(read_texts(opened, columns, storage.join(self.location, file.path)))
+            opened.close(force=True)
         rows: pd.DataFrame = pd.concat(frames, ignore_index=True)
         if split in self.chosen_images:
             rows = rows[self.chosen_images[split]].reset_index(drop=True)

@@ -40,6 +40,11 @@ def default_positive_classes(class_names: Sequence[str]) -> tuple[str, ...]:
     return tuple(class_names[1:]) if len(class_names) == 2 else ()
 
 
+Count = Annotated[int, Field(ge=0)]
+Channel = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False)]
+"""Of R, G or B. The deviation of a channel without light, as of a red fluorescent stain, is 0."""
+
+
 class ParquetFile(_Frozen):
     """One Parquet file of a split: its path below the dataset and the rows of each of its row groups."""
 
@@ -52,41 +57,61 @@ class ParquetFile(_Frozen):
 class ImageCounts(_Frozen):
     """How many images there are, in all and of whom."""
 
-    images: int
-    images_per_class: dict[str, int]
-    images_per_subject: dict[str, int]
+    images: Count
+    images_per_class: dict[str, Count]
+    images_per_subject: dict[str, Count]
     class_per_subject: dict[str, str]
     """Class name of each subject; `mixed` where a subject has images of several classes."""
+
+    @model_validator(mode="after")
+    def _counts_add_up(self) -> Self:
+        of_subjects = sum(self.images_per_subject.values())
+        if sum(self.images_per_class.values()) != self.images or (
+            self.images_per_subject and of_subjects != self.images
+        ):
+            raise ValueError(f"images per class and per subject do not add up to {self.images} images")
+        if self.images_per_subject.keys() != self.class_per_subject.keys():
+            raise ValueError("images per subject and class per subject name other subjects")
+        return self
 
 
 class FoldSummary(ImageCounts):
     """What one fold of `--split k-fold` holds."""
 
-    channel_mean: tuple[float, float, float]
+    channel_mean: tuple[Channel, Channel, Channel]
     """Mean of each RGB channel over the fold, in 0–255."""
-    channel_std: tuple[float, float, float]
+    channel_std: tuple[Channel, Channel, Channel]
 
 
 class SplitSummary(ImageCounts):
     """What one split holds."""
 
-    images_per_fold: dict[str, int] = {}
+    images_per_fold: dict[str, Count] = {}
     files: tuple[ParquetFile, ...]
     """In reading order. The order of rows over these files is the same for the same input and seed."""
+
+    @model_validator(mode="after")
+    def _files_hold_the_images(self) -> Self:
+        rows = sum(sum(file.rows_per_row_group) for file in self.files)
+        if rows != self.images or sum(self.images_per_fold.values()) > self.images:
+            raise ValueError(f"the files hold {rows} rows; expected {self.images}, as there are images")
+        if len({file.path for file in self.files}) < len(self.files):
+            raise ValueError("a file is named twice")
+        return self
 
 
 class LeakageReport(_Frozen):
     """Leakage groups (connected components of "same subject" or "same pixels") and what was found in them."""
 
-    num_groups: int
+    num_groups: Count
     groups_of_several_subjects: tuple[tuple[str, ...], ...] = ()
     """Subjects joined by identical pixels (or near-duplicates, when these were joined), one tuple a group."""
     identical_pairs: tuple[tuple[str, str], ...] = ()
     """Pairs of sources with the same pixels; the first few thousand of `num_identical_pairs`."""
-    num_identical_pairs: int = 0
+    num_identical_pairs: Count = 0
     near_duplicate_pairs: tuple[tuple[str, str], ...] = ()
     """Pairs that look the same and are not identical; the first few thousand of `num_near_duplicate_pairs`."""
-    num_near_duplicate_pairs: int = 0
+    num_near_duplicate_pairs: Count = 0
     across_splits: tuple[tuple[str, str], ...] = ()
     """Identical pairs that the split strategy alone would have put on two sides."""
     dropped: dict[str, str] = {}
@@ -114,24 +139,24 @@ class Manifest(_Frozen):
     """Classes that count as ill, for sensitivity and specificity: with two classes and nothing else said that of label
     1; with more, and nothing said, none."""
     subjects_known: bool = True
-    channel_mean: tuple[float, float, float]
+    channel_mean: tuple[Channel, Channel, Channel]
     """Mean of each RGB channel over the training split, in 0–255."""
-    channel_std: tuple[float, float, float]
+    channel_std: tuple[Channel, Channel, Channel]
     splits: dict[str, SplitSummary]
     folds: dict[str, FoldSummary] = {}
     """Folds of the training split, by number; only in a dataset written with `--split k-fold`."""
     leakage: LeakageReport
-    listed: int
+    listed: Count
     """Images in the source listing = written + rejected + dropped + unlabelled + left aside."""
-    written: int
-    size_bytes: int = 0
+    written: Count
+    size_bytes: Count = 0
     """Of the Parquet files."""
-    rejected: dict[str, int]
+    rejected: dict[str, Count]
     """Number of rejected images by reason; each is a row of `rejects/`."""
-    dropped: int = 0
-    unlabelled: int = 0
+    dropped: Count = 0
+    unlabelled: Count = 0
     """Images the source gives no label for: counted, and not used."""
-    left_aside: dict[str, int] = {}
+    left_aside: dict[str, Count] = {}
     """Number of images left aside on purpose by reason, such as a class that is ignored."""
     other_files: dict[str, int] = {}
     """Whatever else was found in the source, by what it is: with `listed`, every file that lies there."""
@@ -158,6 +183,17 @@ class Manifest(_Frozen):
                 f"positive classes {', '.join(self.positive_classes)}; expected some, and not all, of the classes "
                 f"{', '.join(self.class_names)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _splits_add_up(self) -> Self:
+        if sum(split.images for split in self.splits.values()) != self.written:
+            raise ValueError(f"the splits do not add up to {self.written} images that were written")
+        if not self.splits.keys() <= set(SPLITS):
+            raise ValueError(f"splits {', '.join(self.splits)}; expected {', '.join(SPLITS)}")
+        for counts in (*self.splits.values(), *self.folds.values()):
+            if not {name for name, images in counts.images_per_class.items() if images} <= set(self.class_names):
+                raise ValueError("images of a class that is not among the class names")
         return self
 
     @model_validator(mode="after")

@@ -6,9 +6,10 @@ beside it, so the schema that Petastorm pickles into `_common_metadata` is never
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,21 +21,30 @@ from hvdcells.data.manifest import Manifest
 from hvdcells.data.manifest import ParquetFile as NamedFile
 from hvdcells.data.stored_images import largest_stored_bytes
 from hvdcells.errors import UserError
-from hvdcells.storage.parquet import ParquetFile
+from hvdcells.storage.parquet import DamagedPagesError, ParquetFile, as_rows, open_checked
 from hvdcells.storage.remote_file import RemoteFile
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMN_SLACK_BYTES = 2**16
 """What the pages of a column may take beside its values."""
 SCHEMA = arrow_schema()
 """Of every Parquet file of a dataset."""
-IMAGE_COLUMN = SCHEMA.get_field_index("image")
+MOST_TEXT_BYTES = 4096
+"""Of one row in a column of texts: as long as a path can be."""
 PLAIN_ENCODINGS = frozenset(("PLAIN", "RLE", "BIT_PACKED"))
 """Encodings of an `image` column: each value stands for itself. A dictionary holds a value once and repeats it."""
 DAMAGED = "the dataset is damaged: run `hvdcells check DATASET`, then write it again with `hvdcells etl`"
 
 
-def open_parquet(location: str, file: NamedFile) -> ParquetFile:
+def open_parquet(location: str, file: NamedFile, texts: Sequence[str] | None = None) -> ParquetFile:
     """Open a Parquet file of the dataset at a location; its footer is read, nothing else.
+
+    Args:
+        location: of the dataset.
+        file: what the manifest says of it.
+        texts: columns that are read as dictionaries: each text once, however often a few bytes repeat it.
 
     Raises:
         UserError: there is no such regular file inside the dataset, or it holds other columns or row groups than the
@@ -45,12 +55,12 @@ def open_parquet(location: str, file: NamedFile) -> ParquetFile:
     with _damage_named(where, "a Parquet file, as the manifest says"):
         if local is not None:
             _check_regular_inside(local, file.path, where)
-            opened = ParquetFile(storage.join(local, file.path))
+            opened = open_checked(storage.open_regular(storage.join(local, file.path)), read_dictionary=texts)
         else:
             # A row group then costs one read per column. Reading ahead, as fsspec does on object stores, would fetch
             # row groups that the plan gives to other ranks.
-            opened = ParquetFile(RemoteFile(where))
-        columns = opened.schema_arrow
+            opened = open_checked(cast(BinaryIO, RemoteFile(where)), read_dictionary=texts)
+        columns = opened.metadata.schema.to_arrow_schema()
     if not columns.equals(SCHEMA):
         raise UserError(f"{where} holds other columns than a dataset's", ", ".join(SCHEMA.names), DAMAGED)
     found = [opened.metadata.row_group(number).num_rows for number in range(opened.num_row_groups)]
@@ -61,6 +71,53 @@ def open_parquet(location: str, file: NamedFile) -> ParquetFile:
             DAMAGED,
         )
     return opened
+
+
+def read_texts(opened: ParquetFile, columns: Sequence[str], where: str) -> "pd.DataFrame":
+    """Read columns other than `image` of a file that `open_parquet` has opened with these as `texts`.
+
+    Raises:
+        UserError: they unfold to more bytes than texts take, a page is damaged, or a value is missing.
+    """
+    for number in range(opened.num_row_groups):
+        check_row_group(opened, number, 0, where, columns)
+    with _damage_named(where, "whole pages"):
+        table = opened.read(columns=list(columns))
+    if any(column.null_count for column in table.columns):
+        raise UserError(f"{where} holds rows without a value", "a value in each column of each row", DAMAGED)
+    return as_rows(table)
+
+
+def check_row_group(
+    opened: ParquetFile, number: int, image_size: int, where: str, columns: Sequence[str] = SCHEMA.names
+) -> None:
+    """Refuse a row group that unfolds to more bytes than its rows can take.
+
+    Args:
+        opened: what `open_parquet` returned, or another file with the columns of a dataset.
+        number: of the row group in its file.
+        image_size: of the manifest.
+        where: named in errors.
+        columns: that are to be read.
+
+    Raises:
+        UserError: it does, or its images are not encoded plainly.
+    """
+    row_group = opened.metadata.row_group(number)
+    for name in columns:
+        column = row_group.column(SCHEMA.get_field_index(name))
+        each = largest_stored_bytes(image_size) if name == "image" else MOST_TEXT_BYTES
+        most_bytes = row_group.num_rows * each + COLUMN_SLACK_BYTES
+        plain = name != "image" or PLAIN_ENCODINGS.issuperset(column.encodings)
+        if column.total_uncompressed_size > most_bytes or not plain:
+            what = "images" if name == "image" else f"values of {name}"
+            raise UserError(
+                f"{where} holds {what} of {column.total_uncompressed_size:,} bytes, encoded "
+                f"{', '.join(column.encodings)}",
+                f"at most {most_bytes:,} bytes{', encoded plainly' if name == 'image' else ''}: {row_group.num_rows} "
+                + (f"images of side {image_size}" if name == "image" else "rows"),
+                DAMAGED,
+            )
 
 
 def read_images(
@@ -78,15 +135,7 @@ def read_images(
         UserError: the images unfold to more bytes than images of the manifest's size take, a page is damaged, or a
             label names no class.
     """
-    row_group = opened.metadata.row_group(number)
-    images = row_group.column(IMAGE_COLUMN)
-    most_bytes = row_group.num_rows * largest_stored_bytes(manifest.image_size) + COLUMN_SLACK_BYTES
-    if images.total_uncompressed_size > most_bytes or not PLAIN_ENCODINGS.issuperset(images.encodings):
-        raise UserError(
-            f"{where} holds images of {images.total_uncompressed_size:,} bytes, encoded {', '.join(images.encodings)}",
-            f"at most {most_bytes:,} bytes, encoded plainly: {row_group.num_rows} images of side {manifest.image_size}",
-            DAMAGED,
-        )
+    check_row_group(opened, number, manifest.image_size, where)
     with _damage_named(where, "whole pages of images and labels"):
         table = opened.read_row_group(number, columns=["image", "label"], use_threads=False)
     column, num_classes = table.column("label").combine_chunks(), len(manifest.class_names)
@@ -103,7 +152,7 @@ def _damage_named(where: str, expected: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise UserError(f"{where} is missing", expected, DAMAGED) from None
-    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+    except (pa.ArrowException, DamagedPagesError, UnicodeDecodeError, OSError) as error:
         # By an OSError pyarrow says both that the disk or the network failed, and that the content is no Parquet.
         if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
             raise

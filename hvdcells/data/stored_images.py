@@ -10,6 +10,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from hvdcells.data.columns import LARGEST_IMAGE_SIZE, ImageEncoding
+from hvdcells.data.png import png_damage
 
 PNG_BEGIN = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 """First bytes of every PNG; width and height follow, four bytes each."""
@@ -117,9 +118,9 @@ def decode_png(stored: bytes | pa.Buffer) -> NDArray[np.uint8]:
         DamagedImageError: it is no whole PNG, or one larger than a dataset's images.
     """
     encoded = memoryview(stored)
-    begin, sides, end = bytes(encoded[:16]), bytes(encoded[16:24]), bytes(encoded[-16:])
+    begin, sides = bytes(encoded[:16]), bytes(encoded[16:24])
     width, height = int.from_bytes(sides[:4], "big"), int.from_bytes(sides[4:], "big")
-    if begin != PNG_BEGIN or b"IEND" not in end:
+    if begin != PNG_BEGIN or png_damage(encoded):
         raise DamagedImageError("damaged stored image: no whole PNG")
     if max(width, height) > LARGEST_IMAGE_SIZE:
         raise DamagedImageError(f"damaged stored image: a PNG of {width} × {height} pixels")

@@ -1,6 +1,7 @@
 """A contact sheet: training images as they are, and as an experiment's augmentation changes them."""
 
 import io
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,11 @@ from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.experiment import Augmentation, Experiment
+from hvdcells.secrets import visible
 from hvdcells.spark.backends.entry import import_tensorflow
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw_contact_sheet(
@@ -29,31 +34,41 @@ def draw_contact_sheet(
     """
     import_tensorflow()
     import tensorflow as tf
-    from matplotlib.figure import Figure
 
     from hvdcells.rank.augmentation import augment
+    from hvdcells.scores.plots import plain_text
 
     images, labels = some_of_each_class(dataset, experiment, num_images)
     variants = [
         augment(tf.constant(images), experiment.augmentation, tf.constant([experiment.seed, number])).numpy()
         for number in range(num_variants)
     ]
-    figure = Figure(figsize=(1.3 * (num_variants + 1), 1.3 * len(images) + 1), layout="constrained")
-    axes = figure.subplots(len(images), num_variants + 1, squeeze=False)
+    with plain_text():
+        figure = _drawn(images, variants, labels, dataset, experiment)
+        png = io.BytesIO()
+        figure.savefig(png, format="png", dpi=130)
+    storage.write_bytes(location, png.getvalue())
+
+
+def _drawn(
+    images: NDArray[np.uint8], variants: list[Any], labels: list[int], dataset: Dataset, experiment: Experiment
+) -> "Figure":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.3 * (len(variants) + 1), 1.3 * len(images) + 1), layout="constrained")
+    axes = figure.subplots(len(images), len(variants) + 1, squeeze=False)
     for row, label in enumerate(labels):
-        axes[row, 0].set_ylabel(dataset.manifest.class_names[label])
+        axes[row, 0].set_ylabel(visible(dataset.manifest.class_names[label]))
         for column, batch in enumerate([images, *variants]):
             axes[row, column].imshow(batch[row].round().astype(np.uint8), interpolation="nearest")
             axes[row, column].set(xticks=[], yticks=[])
     axes[0, 0].set_title("as it is", fontsize=9)
-    for column in range(num_variants):
+    for column in range(len(variants)):
         axes[0, column + 1].set_title(f"draw {column + 1}", fontsize=9)
     title = f"Augmentation: {describe(experiment.augmentation)}; seed {experiment.seed}"
     notice = f"\n{SYNTHETIC_NOTICE}" if dataset.manifest.synthetic else ""
     figure.suptitle(title + notice, fontsize=9, wrap=True)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=130)
-    storage.write_bytes(location, png.getvalue())
+    return figure
 
 
 def describe(options: Augmentation) -> str:

@@ -1,7 +1,7 @@
 """Evaluate a run's model on a split, on one process or on Spark."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hvdcells import storage
@@ -10,7 +10,7 @@ from hvdcells.data.shard_plan import check_enough_row_groups
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.report import renew_report
-from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory, damage_told
 from hvdcells.runs.earlier_run import dataset_digest, digest_as_trained
 from hvdcells.runs.jobs import EvaluationJob
 from hvdcells.runs.training_images import compare_with_training
@@ -33,6 +33,7 @@ def evaluate(
     master: str | None = None,
     backend: Backend | None = None,
     conf: Mapping[str, str] | None = None,
+    trust_code: Collection[str] = (),
 ) -> "Evaluation":
     """Evaluate the best model of a run on a split; predictions and scores go to the run directory.
 
@@ -49,12 +50,15 @@ def evaluate(
         master: Spark master; with it, one worker runs on Spark too.
         backend: another way to run the ranks.
         conf: Spark settings of a session that is started here.
+        trust_code: modules of which the run's own description may name a function. What `train` has returned in this
+            process needs none.
 
     Raises:
         UserError: no finished run, no dataset, no such split, or more workers than row groups; the dataset has changed
-            since the run was trained, or another one has other classes; or `positive` names no class, or all.
+            since the run was trained, or another one has other classes; or `positive` names no class, or all. Or the
+            run names a function of a module that is not trusted.
     """
-    directory = run if isinstance(run, RunDirectory) else RunDirectory.at(run)
+    directory = (run if isinstance(run, RunDirectory) else RunDirectory.at(run)).trusting(trust_code)
     experiment = directory.read_experiment()
     evaluated = find_dataset(directory, experiment, dataset, split, other_dataset)
     opened = Dataset.open(evaluated.location, evaluated.validation_fold)
@@ -106,7 +110,8 @@ def find_dataset(
     Raises:
         UserError: no dataset, or another one that is not meant, has other classes or no such split.
     """
-    noted = run.read_json(run.run)["dataset"]
+    with damage_told(run.location):
+        noted = run.read_json(run.run)["dataset"]
     if isinstance(given, Dataset):
         dataset = Dataset.open(given.location, given.validation_fold)  # as it is now
     else:

@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from hvdcells import storage
@@ -47,6 +47,7 @@ def predict(
     conf: Mapping[str, str] | None = None,
     overwrite: bool = False,
     listener: Listener | None = None,
+    trust_code: Collection[str] = (),
 ) -> dict[str, Any]:
     """Predict every image of a source once. A prediction that was stopped is gone on with by the same call.
 
@@ -62,6 +63,7 @@ def predict(
         conf: Spark settings of a session that is started here.
         overwrite: delete an earlier prediction at that place.
         listener: told of progress.
+        trust_code: modules of which the run's own description may name a function.
 
     Returns:
         What `finished.json` holds: `listed`, `predicted`, `rejected` by reason, `called` by class, and what was asked.
@@ -70,7 +72,7 @@ def predict(
         UserError: no finished run, no images, or something else is at the place; or no submission can be made of them.
     """
     listener = listener or Listener()
-    directory = run if isinstance(run, RunDirectory) else RunDirectory.at(run)
+    directory = (run if isinstance(run, RunDirectory) else RunDirectory.at(run)).trusting(trust_code)
     batch_size = directory.read_experiment().data.batch_size
     read_preparation(directory)  # a run without is refused before anything is listed
     images, output = Source.open(source), Output(storage.absolute(out))
@@ -151,7 +153,7 @@ def _predict_missing(
             spark_session(master, conf=conf) as spark,
             counted_stage(spark, listener, "predicting", num_images) as count,
         ):
-            predict_on_spark(spark, run.location, digest, listing, missing, output.parts, count)
+            predict_on_spark(spark, run, digest, listing, missing, output.parts, count)
     else:
         _predict_here(run, listing, missing, output, listener)
 

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hvdcells import storage
@@ -11,6 +12,7 @@ from hvdcells.data.shard_plan import check_enough_row_groups
 from hvdcells.data.subset import with_training_share
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, recipes
+from hvdcells.experiment.trust import check_trusted, code_named_by
 from hvdcells.report import renew_report
 from hvdcells.runs.directory import RunDirectory, write_json
 from hvdcells.runs.earlier_run import EarlierRun, find_earlier_run, own_experiment
@@ -43,6 +45,7 @@ def train(
     overwrite: bool = False,
     resume: bool = False,
     began: float | None = None,
+    trust_code: Collection[str] = (),
 ) -> RunDirectory:
     """Train a classifier and keep everything about it in a run directory; last of all, write its report.
 
@@ -61,10 +64,12 @@ def train(
         resume: go on from the last whole checkpoint of the run at that place, as if it had never been stopped. A run
             stopped before its first checkpoint, or none at all, begins anew; a finished one is left as it is.
         began: `time.time()` at which the command began, for the start-up figures.
+        trust_code: modules of which the run's own description may name a function, when it goes on without an
+            experiment that is given.
 
     Raises:
         UserError: the dataset, the place, the experiment and the workers do not fit, or another process works on
-            the run; nothing is left behind.
+            the run, or its own description names a function of a module that is not trusted; nothing is left behind.
         RankFailedError: a rank failed; `run.json` shows that the run is not whole.
     """
     called = time.time()
@@ -73,7 +78,10 @@ def train(
     if resume and overwrite:
         raise UserError("resume and overwrite at once", "to go on with a run or to delete it", "leave one of them out")
     own = own_experiment(directory.location) if resume else None
+    if experiment is None and own is not None:
+        check_trusted(own, directory.experiment, trust_code)
     experiment = settle_model(experiment, directory) if experiment else own or recipes.small_cnn()
+    directory = replace(directory, trusted_code=code_named_by(experiment))
     dataset = with_training_share(_by_fold(dataset, experiment), experiment)
     asked_workers = backend.num_workers if backend else workers
     if not (directory.is_begun() and (overwrite or resume)):

@@ -73,7 +73,7 @@ def backbone_problems(options: Model) -> list[UserError]:
                 UserError(
                     f"model.backbone={name}: there is no Python package {package!r}",
                     "package.module:function, importable here and on the workers",
-                    "install the package, or put its folder on PYTHONPATH",
+                    "install the package, or name its folder: PYTHONPATH=FOLDER hvdcells ...; PYTHONPATH=. is this one",
                 )
             )
     elif is_application(name) and name not in application_names():

@@ -3,7 +3,9 @@
 Plain numpy and OpenCV; nothing of Spark.
 """
 
+import errno
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -13,11 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from hvdcells import storage
+from hvdcells.data.png import png_damage
+from hvdcells.images.apart import CrashedError, RefusedError, decode_apart
+from hvdcells.images.formats import FORMATS, MOST_PIXELS, MOST_SCANS, format_of, largest_file_bytes
 
 Pixels = npt.NDArray[np.uint8]
 """Of shape (height, width, 3)."""
+NO_IMAGE = f"not an image that is read here ({', '.join(each.name for each in FORMATS)})"
 _REMOTE_READS = 16
-_REASONS = {
+_ROWS_AT_ONCE = 256
+_REASONS: dict[type[OSError], str] = {
     FileNotFoundError: "file not found",
     IsADirectoryError: "a folder, not a file",
     PermissionError: "no permission to read it",
@@ -50,10 +57,21 @@ def read_ahead(paths: Iterable[str], source: str) -> Iterator[bytes | str]:
 
 def _read_local(path: str) -> bytes | str:
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        with storage.open_regular(path) as file:
             return file.read()
-    except tuple(_REASONS) as error:
-        return _REASONS[type(error)]
+    except OSError as error:
+        return _reason(error)
+
+
+def _reason(error: OSError) -> str:
+    """Return why an image cannot be read; what is wrong with the disk or the store is raised again."""
+    if error.errno == errno.ENXIO:
+        return "no regular file"
+    if error.errno == errno.ELOOP:
+        return "a link that leads to itself"
+    if type(error) not in _REASONS:
+        raise error
+    return _REASONS[type(error)]
 
 
 def read_image(path: str, source: str) -> bytes | str:
@@ -61,53 +79,103 @@ def read_image(path: str, source: str) -> bytes | str:
     try:
         whole = "://" in path or path.startswith("/")
         return storage.read_bytes(path if whole else storage.join(source, path))
-    except tuple(_REASONS) as error:
-        return _REASONS[type(error)]
+    except OSError as error:
+        return _reason(error)
 
 
-def decode(content: bytes) -> Pixels:
+def decode(content: bytes, most_pixels: int = MOST_PIXELS) -> Pixels:
     """Decode a file to RGB uint8 of shape (height, width, 3).
 
     Raises:
         Unreadable: see `decode_bgr`.
     """
-    return np.asarray(cv2.cvtColor(decode_bgr(content), cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(decode_bgr(content, most_pixels), cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def decode_bgr(content: bytes) -> Pixels:
+def decode_bgr(content: bytes, most_pixels: int = MOST_PIXELS) -> Pixels:
     """Decode a file to uint8 of shape (height, width, 3), in OpenCV's order of channels.
 
     Grey becomes three equal channels, 16-bit values their high byte, transparent pixels lie on black (the ground of
-    the segmented cells).
+    the segmented cells). A file that would crash the decoder costs the process nothing: see `formats.Format.apart`.
+
+    Args:
+        content: of the file.
+        most_pixels: width × height of the largest image that is decoded.
 
     Raises:
-        Unreadable: empty, cut short, not an image, or of a kind that has no honest form in RGB uint8.
+        Unreadable: empty, cut short, not an image of a format that is read, larger than it may be, or of a kind that
+            has no honest form in RGB uint8.
     """
-    _refuse_incomplete(content)
+    apart = _check_header(content, most_pixels)
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise Unreadable(f"OpenCV cannot decode it: {error.err or error}") from None
+        if apart:
+            image = decode_apart(content, most_pixels)
+        else:
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (cv2.error, RefusedError, CrashedError, MemoryError) as error:
+        reason = getattr(error, "err", "") or str(error)
+        raise Unreadable(f"OpenCV cannot decode it: {reason}" if reason else NO_IMAGE) from None
     if image is None:
-        raise Unreadable("not an image OpenCV can decode")
+        raise Unreadable(NO_IMAGE)
     if image.dtype not in (np.uint8, np.uint16):
         raise Unreadable(f"pixels of type {image.dtype}, expected 8 or 16 bits without sign")
-    pixels = np.asarray(image if image.dtype == np.uint8 else np.right_shift(image, 8), np.uint8)
+    pixels = _high_bytes(image) if image.dtype == np.uint16 else np.asarray(image, np.uint8)
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     if channels == 1:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
     if channels == 3:
         return pixels
     if channels == 4:
-        alpha = pixels[..., 3:].astype(np.uint16)
-        return ((pixels[..., :3] * alpha + 127) // 255).astype(np.uint8)
+        return _on_black(pixels)
     raise Unreadable(f"{channels} channels, expected 1, 3 or 4")
+
+
+def _high_bytes(image: npt.NDArray[np.generic]) -> Pixels:
+    halves = np.ascontiguousarray(image).view(np.uint8).reshape(*image.shape, 2)
+    return np.ascontiguousarray(halves[..., 1 if sys.byteorder == "little" else 0])
+
+
+def _on_black(pixels: Pixels) -> Pixels:
+    """Return BGR of BGRA, some rows at a time: products of a large image would take six times its memory."""
+    flat = np.empty((*pixels.shape[:2], 3), np.uint8)
+    for row in range(0, len(pixels), _ROWS_AT_ONCE):
+        part = pixels[row : row + _ROWS_AT_ONCE]
+        flat[row : row + _ROWS_AT_ONCE] = (part[..., :3] * part[..., 3:].astype(np.uint16) + 127) // 255
+    return flat
+
+
+def _check_header(content: bytes, most_pixels: int) -> bool:
+    """Refuse what is not to be decoded; return whether it is decoded in a process of its own.
+
+    Raises:
+        Unreadable: empty, not of a format that is read, cut short, or larger than it may be.
+    """
+    if not content:
+        raise Unreadable("empty file")
+    if len(content) > largest_file_bytes(most_pixels):
+        raise Unreadable(too_large_file(len(content), most_pixels))
+    found = format_of(content)
+    if found is None:
+        raise Unreadable(NO_IMAGE)
+    _refuse_incomplete(content)
+    size = found.size(content)
+    if size is None:
+        raise Unreadable(f"{found.name} header without a size")
+    width, height = size
+    if width < 1 or height < 1 or width * height > most_pixels:
+        raise Unreadable(f"{found.name} of {width} × {height} pixels, expected at most {most_pixels:,} in all")
+    if found.name == "JPEG" and content.count(b"\xff\xda") * width * height > MOST_SCANS * most_pixels:
+        raise Unreadable("JPEG that draws its pixels again and again")
+    return found.apart
+
+
+def too_large_file(num_bytes: int, most_pixels: int) -> str:
+    """Return the reason for which a file of so many bytes is not read."""
+    return f"a file of {num_bytes:,} bytes, expected at most {largest_file_bytes(most_pixels):,}"
 
 
 def _refuse_incomplete(content: bytes) -> None:
     """OpenCV fills the missing part of a truncated file with black or grey and says nothing: look first."""
-    if not content:
-        raise Unreadable("empty file")
     if content[:2] == b"BM":
         if len(content) < 26:
             raise Unreadable("truncated BMP")
@@ -123,7 +191,7 @@ def _refuse_incomplete(content: bytes) -> None:
         if compression in (0, 3) and len(content) < data_at + row_bytes * height - 3:
             raise Unreadable(f"truncated BMP: {len(content)} bytes of {data_at + row_bytes * height}")
     elif content[:8] == b"\x89PNG\r\n\x1a\n":
-        if b"IEND" not in content[-64:]:
-            raise Unreadable("truncated PNG: no end chunk")
+        if damage := png_damage(content):
+            raise Unreadable(f"truncated PNG: {damage}" if "end" in damage else f"PNG with {damage}")
     elif content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-4096:]:
         raise Unreadable("truncated JPEG: no end marker")

@@ -1,5 +1,6 @@
 """Files of a source, on disk, in S3 or at any fsspec address: listed folder by folder, never all in memory."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -52,11 +53,24 @@ def _list_local(source: str, passed_over: PassedOver) -> Iterator[SourceFile]:
     def unreadable(error: OSError) -> None:
         passed_over(f"folder that cannot be read ({error.strerror})")
 
+    # The folders that links have led to on the way: one that leads to any of them again, or up, has no end.
+    led_to: dict[str, frozenset[str]] = {root: frozenset()}
     for folder, subfolders, names in os.walk(root, onerror=unreadable, followlinks=True):
+        passed = led_to.pop(folder)
         for name in subfolders:
             if name.startswith("."):
                 passed_over("hidden folder, not looked into")
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in list(subfolders):
+            path, led = os.path.join(folder, name), passed  # noqa: PTH118
+            if os.path.islink(path):  # noqa: PTH114
+                real, here = os.path.realpath(path), os.path.realpath(folder)
+                if real in passed or f"{here}/".startswith(f"{real.rstrip('/')}/"):
+                    subfolders.remove(name)
+                    passed_over("link to a folder that it lies in, not followed")
+                    continue
+                led = passed | {real}
+            led_to[path] = led
         prefix = os.path.relpath(folder, root).replace(os.sep, "/")
         for name in sorted(names):
             if name.startswith("."):
@@ -67,6 +81,10 @@ def _list_local(source: str, passed_over: PassedOver) -> Iterator[SourceFile]:
                 size_bytes, fingerprint = status.st_size, str(status.st_mtime_ns)
             except FileNotFoundError:
                 size_bytes, fingerprint = 0, NOTHING_THERE
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                size_bytes, fingerprint = 0, NOTHING_THERE  # a link to itself
             path = name if prefix == "." else f"{prefix}/{name}"
             # A name that is no UTF-8 cannot stand in Parquet; escaped, it is not found and so rejected and counted.
             path = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -60,19 +60,25 @@ class Classifier:
     """It was trained on demonstration cells."""
     forward: Callable[[Pixels], NDArray[np.float32]]
     """From images (batch size, input size, input size, 3), RGB uint8, to logits (batch size, K)."""
+    trusted_code: tuple[str, ...] = ()
+    """Modules of which the run may name a function."""
 
     @classmethod
-    def load(cls, run: RunDirectory | str | os.PathLike[str], threads: int | None = None) -> Self:
+    def load(
+        cls, run: RunDirectory | str | os.PathLike[str], threads: int | None = None, trust_code: Collection[str] = ()
+    ) -> Self:
         """Load the best model of a finished run. TensorFlow is imported now.
 
         Args:
             run: the run directory, local or at an address.
             threads: of TensorFlow, where it has not been used yet in this process; None for one a core.
+            trust_code: modules of which the run's own description may name a function.
 
         Raises:
-            UserError: there is no finished run, or it does not say how its images were prepared.
+            UserError: there is no finished run, or it does not say how its images were prepared, or it names a
+                function of a module that is not trusted.
         """
-        directory = run if isinstance(run, RunDirectory) else RunDirectory.at(run)
+        directory = (run if isinstance(run, RunDirectory) else RunDirectory.at(run)).trusting(trust_code)
         experiment, preparation = directory.read_experiment(), read_preparation(directory)
         noted = directory.read_json(directory.run)["dataset"]
         names = tuple(noted["class_names"])
@@ -88,6 +94,7 @@ class Classifier:
             model_digest=model_digest(directory),
             synthetic=noted["synthetic"],
             forward=load_forward(directory, experiment, threads),
+            trusted_code=directory.trusted_code,
         )
 
     def predict(self, images: Sequence[Image]) -> "pd.DataFrame":
@@ -114,7 +121,9 @@ class Classifier:
         """Return a Spark ML Transformer of the run, which can stand in a Pipeline and be saved with it."""
         from hvdcells.inference.transformer import CellTransformer
 
-        return CellTransformer(run=self.run)
+        made = CellTransformer(run=self.run)
+        made.trusted_code = self.trusted_code  # not among its parameters, which are saved and come from elsewhere
+        return made
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from hvdcells.experiment import Experiment
 from hvdcells.images.decode import Pixels
-from hvdcells.rank.models.function import import_function
-from hvdcells.rank.models.saved import load_model
+from hvdcells.rank.models import load_model
 from hvdcells.rank.prediction import Predictor
 from hvdcells.rank.start import pin_gpu
 from hvdcells.runs.directory import RunDirectory
@@ -29,6 +28,5 @@ def load_forward(
     with suppress(RuntimeError):  # in a process that has used TensorFlow before, the threads are what they are
         tf.config.threading.set_intra_op_parallelism_threads(threads or 0)
     tf_keras.mixed_precision.set_global_policy("mixed_float16" if experiment.training.mixed_precision else "float32")
-    import_function(experiment.model.backbone)
-    forward = Predictor(load_model(run.model)).forward
+    forward = Predictor(load_model(experiment.model, run.model)).forward
     return lambda images: np.asarray(forward(tf.constant(images)), np.float32)

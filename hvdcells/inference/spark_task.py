@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hvdcells.inference.classifier import Classifier
 from hvdcells.inference.parts import Listing, predict_parts
+from hvdcells.runs.directory import RunDirectory
 from hvdcells.spark.listener import CountImages
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=1)
-def worker_classifier(run: str, digest: str) -> Classifier:
+def worker_classifier(run: RunDirectory, digest: str) -> Classifier:
     """Return the classifier of a run, loaded once in each Python process of Spark, for the cores and GPU of its task.
 
     Raises:
@@ -28,18 +29,26 @@ def worker_classifier(run: str, digest: str) -> Classifier:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus.addresses[0]
     classifier = Classifier.load(run, threads=context.cpus() if context else None)
     if classifier.model_digest != digest:
-        raise RuntimeError(f"{run} holds another model here ({classifier.model_digest}) than on the driver ({digest})")
+        raise RuntimeError(
+            f"{run.location} holds another model here ({classifier.model_digest}) than on the driver ({digest})"
+        )
     return classifier
 
 
 def predict_on_spark(
-    spark: "SparkSession", run: str, digest: str, listing: Listing, parts: list[int], folder: str, count: CountImages
+    spark: "SparkSession",
+    run: RunDirectory,
+    digest: str,
+    listing: Listing,
+    parts: list[int],
+    folder: str,
+    count: CountImages,
 ) -> None:
     """Predict parts on Spark; each task takes some, so that one that fails costs little.
 
     Args:
         spark: session whose executors reach the run, the source and the folder.
-        run: location of the run.
+        run: the run, with the code that it may name.
         digest: of its model.
         listing: of the source.
         parts: numbers of those that are missing.
@@ -51,7 +60,9 @@ def predict_on_spark(
     spark.sparkContext.parallelize(parts, num_tasks).foreachPartition(task)
 
 
-def _task(run: str, digest: str, listing: Listing, folder: str, count: CountImages) -> Callable[[Iterable[int]], None]:
+def _task(
+    run: RunDirectory, digest: str, listing: Listing, folder: str, count: CountImages
+) -> Callable[[Iterable[int]], None]:
     def predict(parts: Iterable[int]) -> None:
         classifier = worker_classifier(run, digest)
         for num_done, num_rejected in predict_parts(classifier, listing, list(parts), folder):

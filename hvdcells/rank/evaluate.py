@@ -5,8 +5,7 @@ import horovod.tensorflow as hvd
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.rank.input.batches import rank_batches
-from hvdcells.rank.models.function import import_function
-from hvdcells.rank.models.saved import load_model
+from hvdcells.rank.models import load_model
 from hvdcells.rank.prediction import Predictor
 from hvdcells.rank.start import start_rank
 from hvdcells.runs.directory import RunDirectory
@@ -25,8 +24,7 @@ def evaluate_on_rank(job: EvaluationJob, _called: float) -> Evaluation:
     start_rank(job.experiment.communication, job.experiment.training.mixed_precision)
     run, options = RunDirectory.at(job.run), job.experiment.data
     dataset = Dataset.open(job.dataset.location, job.dataset.validation_fold)
-    import_function(job.experiment.model.backbone)
-    model = load_model(run.model)
+    model = load_model(job.experiment.model, run.model)
 
     plan = plan_epoch(dataset.rows_per_row_group(job.split), hvd.size(), options.batch_size)
     with rank_batches(

@@ -19,6 +19,7 @@ from hvdcells.experiment.phases import Phase
 from hvdcells.rank.tensorboard import drop_later_events, write_experiment, write_figures
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.scores.classification import positive_labels
+from hvdcells.secrets import visible
 
 
 class Narrator:
@@ -185,4 +186,4 @@ def bottleneck(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - a rank's stdout is what Horovod hands to the driver
+    print(visible(text), flush=True)  # noqa: T201 - a rank's stdout is what Horovod hands to the driver

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
-from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory, damage_told
 from hvdcells.runs.earlier_run import digest_as_trained, own_experiment
 from hvdcells.runs.predictions import read_predictions
 from hvdcells.scores.evaluated_dataset import EvaluatedDataset, shortened
@@ -72,6 +72,11 @@ def gather(directory: RunDirectory) -> RunFacts:
             "a run directory made by `hvdcells train`",
             "name a run directory, or train one with `hvdcells train DATASET RUN`",
         )
+    with damage_told(directory.location):
+        return _gathered(directory)
+
+
+def _gathered(directory: RunDirectory) -> RunFacts:
     missing: list[str] = []
     run = directory.read_json(directory.run)
     finished = directory.read_json(directory.finished) if storage.exists(directory.finished) else None

@@ -2,16 +2,18 @@
 
 import json
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
+from hvdcells.experiment.trust import check_trusted
 from hvdcells.runs.lock import OWNER_NAME, is_unused
 
-if TYPE_CHECKING:
-    pass
+MOST_TOLD_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class RunDirectory:
     """
 
     location: str
+    trusted_code: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """Modules that this process was told to build the run's model with, by who passed its experiment."""
 
     @classmethod
     def at(cls, location: str | os.PathLike[str]) -> "RunDirectory":
@@ -153,7 +157,18 @@ class RunDirectory:
             UserError: no run is there, or one that did not finish.
         """
         self.check_finished()
-        return Experiment.from_json(storage.read_text(self.experiment))
+        with damage_told(self.location):
+            return Experiment.from_json(storage.read_text(self.experiment))
+
+    def trusting(self, modules: Collection[str] = ()) -> "RunDirectory":
+        """Return a finished run whose model may be built: its own description names no code but of trusted modules.
+
+        Raises:
+            UserError: no finished run is there, or it names a function of another module.
+        """
+        trusting = replace(self, trusted_code=(*self.trusted_code, *modules))
+        check_trusted(trusting.read_experiment(), self.experiment, trusting.trusted_code)
+        return trusting
 
     def check_finished(self) -> None:
         """Refuse what is no whole run.
@@ -178,6 +193,31 @@ class RunDirectory:
     def read_metrics(self) -> list[dict[str, Any]]:
         """Return the records of all epochs, in order."""
         return [json.loads(line) for line in storage.read_text(self.metrics).splitlines()]
+
+
+_OF_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
+def _is_of_damage(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno is None  # pyarrow's; those of a disk or a store have a number
+    return isinstance(error, _OF_DAMAGE) or type(error).__module__.startswith("pyarrow.")
+
+
+@contextmanager
+def damage_told(location: str) -> Iterator[None]:
+    """Tell what reading a run raises that is not what `hvdcells train` has written, as the user's to mend."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_of_damage(error):
+            raise
+        why = (str(error).splitlines() or [""])[0][:MOST_TOLD_CHARACTERS]
+        raise UserError(
+            f"the run {location} is damaged, or of another version: {why} ({type(error).__name__})",
+            "a run directory as `hvdcells train` leaves it",
+            "use a whole copy of it, or train it again",
+        ) from error
 
 
 def write_json(location: str, value: dict[str, Any]) -> None:

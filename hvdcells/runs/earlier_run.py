@@ -10,7 +10,7 @@ from hvdcells.data.dataset import Dataset
 from hvdcells.data.subset import with_training_share
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, flattened
-from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory, damage_told
 from hvdcells.runs.progress import Progress, last_progress
 from hvdcells.scores.classification import score_label
 
@@ -64,8 +64,11 @@ def digest_as_trained(dataset: Dataset, experiment: Experiment) -> str:
 
 def own_experiment(run: str | os.PathLike[str]) -> Experiment | None:
     """Return the experiment of the run at a place, whether finished or not; None where none was begun."""
-    location = RunDirectory.at(run).experiment
-    return Experiment.from_json(storage.read_text(location)) if storage.exists(location) else None
+    directory = RunDirectory.at(run)
+    if not storage.exists(directory.experiment):
+        return None
+    with damage_told(directory.location):
+        return Experiment.from_json(storage.read_text(directory.experiment))
 
 
 def find_earlier_run(

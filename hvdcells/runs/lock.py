@@ -64,6 +64,10 @@ def sole_owner(location: str) -> Iterator[None]:
             storage.remove(location)
 
 
+_WORD: dict[str, Any] = {"token": str, "host": str, "pid": int, "process_began": int | float, "renewed": int | float}
+"""What stands in the file of an owner, and of which type."""
+
+
 class _Owner:
     def __init__(self, location: str) -> None:
         self._location, self._file = location, storage.join(location, OWNER_NAME)
@@ -108,19 +112,21 @@ class _Owner:
     def _read(self) -> dict[str, Any] | None:
         """Return the word of whoever owns the folder; None where there is none, or none that was written whole."""
         try:
-            word: dict[str, Any] = json.loads(storage.read_text(self._file))
-            return word
-        except (FileNotFoundError, ValueError):
+            word = json.loads(storage.read_text(self._file))
+        except (FileNotFoundError, ValueError, RecursionError):
             return None
+        is_ours = isinstance(word, dict) and all(isinstance(word.get(name), kind) for name, kind in _WORD.items())
+        return word if is_ours else None
 
 
 def _lives(word: dict[str, Any]) -> bool:
     if word["host"] != platform.node():
-        return bool(time.time() - word["renewed"] < DEAD_AFTER_SECONDS)
+        # One that was heard of in the future does not live: a folder would be locked for good.
+        return bool(abs(time.time() - word["renewed"]) < DEAD_AFTER_SECONDS)
     try:
         process = psutil.Process(word["pid"])
         return process.create_time() == word["process_began"] and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, ValueError, OverflowError):
         return False
 
 

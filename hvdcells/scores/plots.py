@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from hvdcells.scores.curves import calibration, precision_recall_points, roc_points
 from hvdcells.scores.formulas import Floats
 from hvdcells.scores.scorer import calibrated, called
+from hvdcells.secrets import visible
 
 NEUTRAL, MODEL, ACCENT, GUIDE = "#6b7280", "#1d4ed8", "#c2410c", "#9ca3af"
 """Colours that stay apart for colour-blind readers and in grey print."""
@@ -27,10 +28,17 @@ LONGEST_NAME = 22
 """Letters of a class name that are drawn."""
 
 
+def plain_text() -> AbstractContextManager[None]:
+    """Let matplotlib take texts as they are, inside a `with`: `P$5_^$` is a name, no formula."""
+    return matplotlib.rc_context({"text.parse_math": False, "text.usetex": False})
+
+
 def styled() -> AbstractContextManager[None]:
     """Set matplotlib to the style of the figures, to draw and save them inside a `with`."""
     return matplotlib.rc_context(
         {
+            "text.parse_math": False,  # see `plain_text`
+            "text.usetex": False,
             "font.size": 10,
             "axes.spines.top": False,
             "axes.spines.right": False,
@@ -55,8 +63,9 @@ def class_colour(label: int, num_classes: int) -> str:
 
 
 def short_name(name: str) -> str:
-    """Return a class name that fits into a figure; matplotlib takes a dollar for mathematics."""
-    return (name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…").replace("$", r"\$")
+    """Return a class name that fits into a figure."""
+    name = visible(name)
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str], what: str) -> Figure:

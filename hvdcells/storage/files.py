@@ -8,6 +8,7 @@ asked of them is retried. All of it raises `OSError` alone, whatever the client 
 import errno
 import os
 import re
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -33,7 +34,8 @@ def read_bytes(location: Location) -> bytes:
     """
     local = local_path(location)
     if local is not None:
-        return Path(local).read_bytes()
+        with open_regular(local) as opened:
+            return opened.read()
     fs, path = filesystem(location)
     return cast(bytes, retries.call(fs.cat_file, path, where=location))
 
@@ -41,6 +43,27 @@ def read_bytes(location: Location) -> bytes:
 def read_text(location: Location) -> str:
     """Read a whole UTF-8 file."""
     return read_bytes(location).decode("utf-8")
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a local file without a buffer; what is no file is not waited for.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        IsADirectoryError: a folder is there.
+        OSError: a pipe, a socket or a device is there, which may have no end.
+    """
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        kind = os.fstat(opened).st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(kind):
+            raise OSError(errno.ENXIO, "a pipe, a socket or a device, no regular file", str(path))
+        return open(opened, "rb", buffering=0)  # noqa: PTH123
+    except BaseException:
+        os.close(opened)
+        raise
 
 
 @contextmanager
@@ -52,7 +75,7 @@ def open_file(location: Location) -> Iterator[BinaryIO]:
     """
     local = local_path(location)
     if local is not None:
-        with Path(local).open("rb") as opened:
+        with open_regular(local) as opened:
             yield opened
         return
     with RemoteFile(location) as remote:

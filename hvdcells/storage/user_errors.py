@@ -138,4 +138,5 @@ _ON_DISK: dict[int, Callable[[str, str], UserError]] = {
     errno.ENAMETOOLONG: _bad_name,
     errno.ELOOP: _bad_name,
     errno.EMFILE: _too_many_open,
+    errno.ENXIO: lambda shown, reason: UserError(f"{shown}: {reason}", "a file", "put the file itself in its place"),
 }

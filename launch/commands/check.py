@@ -17,19 +17,22 @@ def check(
 
     No subject and no pixel-identical image on two sides of the split, counts as the manifest says, every image decodes.
     """
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from etl.verify import verify
     from hvdcells.data.dataset import Dataset
     from hvdcells.spark.session import spark_session
+    from launch.terminal.console import Console
 
     opened = Dataset.open(dataset)
     with spark_session(master, workers, parse_conf(conf)) as spark:
         findings = verify(spark, opened)
     table = Table("claim", "", "against it", title=f"{opened.manifest.written} images of {opened.location}")
     for finding in findings:
-        table.add_row(finding.claim, "[green]holds[/]" if finding.holds else "[bold red]fails[/]", finding.against)
+        table.add_row(
+            finding.claim, Text("holds", "green") if finding.holds else Text("fails", "bold red"), finding.against
+        )
     Console(soft_wrap=True).print(table)
     if not all(finding.holds for finding in findings):
         raise typer.Exit(2)

@@ -21,10 +21,9 @@ def cross_validate(
     A fold holds whole leakage groups, so no subject is on both sides. Every image is validated exactly once; these
     out-of-fold predictions are scored together too. The same command goes on where it was interrupted.
     """
-    from rich.console import Console
-
     import hvdcells
     from hvdcells.data.dataset import Dataset
+    from launch.terminal.console import Console
     from launch.terminal.runs_tables import print_cross_validation
 
     console = Console(highlight=False, soft_wrap=True)

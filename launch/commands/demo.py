@@ -23,13 +23,12 @@ def demo(
 
     Takes a few minutes on two cores. The steps are those of the other commands, which are printed at the end.
     """
-    from rich.console import Console
-
     import hvdcells
     from etl.demo_cells.generator import synthesize
     from etl.options import EtlOptions
     from etl.pipeline import run_etl
     from hvdcells.spark.session import spark_session
+    from launch.terminal.console import Console
     from launch.terminal.evaluation_tables import print_evaluation
 
     began = time.time()
@@ -51,10 +50,9 @@ def demo(
     evaluation = hvdcells.evaluate(run)
     print_evaluation(evaluation, console)
     by_subject = evaluation.by_subject or evaluation.by_image
-    console.print(
-        f"\n[bold]Weighted F1 {evaluation.by_image['weighted_f1']:.4f} by image, {by_subject['weighted_f1']:.4f} by "
-        f"subject[/], on synthetic cells, after {time.time() - began:.0f} s. The run is in {run.resolve()}"
-    )
+    scores = f"{evaluation.by_image['weighted_f1']:.4f} by image, {by_subject['weighted_f1']:.4f} by subject"
+    console.print(f"\nWeighted F1 {scores}", style="bold", end="")
+    console.print(f", on synthetic cells, after {time.time() - began:.0f} s. The run is in {run.resolve()}")
     console.print(f"Report: {run.resolve()}/report.html")
     console.print(
         "\nThe same on your own data, a folder in a C-NMC layout for example:\n"

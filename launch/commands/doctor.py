@@ -35,11 +35,10 @@ def doctor(
     Software, Horovod and its allreduce between the executors, slots, network, GPUs, memory, disk, clocks, and whether
     the dataset can be read and the run directory written from everywhere.
     """
-    from rich.console import Console
-
     from hvdcells.secrets import without_secrets
     from hvdcells.spark.preflight.findings import gathered
     from launch.doctor.examination import examine
+    from launch.terminal.console import Console
 
     progress = Console(stderr=True, highlight=False)
     with progress.status("driver") as status:
@@ -53,17 +52,17 @@ def doctor(
 
 
 def _print(findings: Sequence["Finding"]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from hvdcells.secrets import without_secrets
+    from hvdcells.secrets import visible, without_secrets
+    from launch.terminal.console import Console
 
     table = Table("check", "where", "", "found")
     for finding in findings:
-        found = Text(without_secrets(finding.found))
+        found = Text(visible(without_secrets(finding.found)))
         if finding.state in ("failed", "warning"):
-            found.append(f"\nexpected: {without_secrets(finding.expected)}", "dim")
+            found.append(visible(f"\nexpected: {without_secrets(finding.expected)}"), "dim")
             found.append(f"\nwhat to do: {without_secrets(finding.remedy)}")
         table.add_row(finding.check, finding.where, Text(finding.state, COLOURS[finding.state]), found)
     console = Console(soft_wrap=False, highlight=False)

@@ -43,11 +43,11 @@ def setup(
 @emr.command()
 def status(cluster_id: ClusterId, region: Region = None) -> None:
     """Tell what a cluster and each of its steps are doing. Exit code 1 if a step or the cluster failed."""
-    from rich.console import Console
     from rich.table import Table
 
     from launch.aws.clients import client
     from launch.emr.cluster_state import state_of
+    from launch.terminal.console import Console
 
     state = state_of(client("emr", region), cluster_id)
     console = Console(highlight=False, soft_wrap=True)
@@ -81,13 +81,14 @@ def logs(
 ) -> None:
     """Print what a step has printed, as far as EMR has copied it to S3, which it does some minutes late."""
     from hvdcells.errors import UserError
+    from hvdcells.secrets import visible
     from launch.aws.clients import client
     from launch.emr.cluster_state import state_of
     from launch.emr.logs import bootstrap_logs, step_logs
 
     state, s3 = state_of(client("emr", region), cluster_id), client("s3", region)
     if log == "bootstrap":
-        typer.echo(bootstrap_logs(s3, state), nl=False)
+        typer.echo(visible(bootstrap_logs(s3, state)), nl=False)
         return
     by_id = {each.id: each for each in state.steps}
     if not by_id or (step and step not in by_id):
@@ -95,7 +96,7 @@ def logs(
         raise UserError(f"the step {step} of {cluster_id}", f"one of its steps: {known}", "correct --step")
     failed = [each for each in state.steps if each.state == "FAILED"]
     chosen = by_id[step] if step else (failed or list(state.steps)[-1:])[0]
-    typer.echo(step_logs(s3, state, chosen, log), nl=False)
+    typer.echo(visible(step_logs(s3, state, chosen, log)), nl=False)
 
 
 @emr.command()
@@ -127,11 +128,10 @@ def cost(
     region: Region = None,
 ) -> None:
     """Tell what a cluster has cost: hours of each machine by the price table, without disks, S3 and taxes."""
-    from rich.console import Console
-
     from launch.aws.clients import client
     from launch.clusters.instances import catalogue
     from launch.emr.cost import cost_of
+    from launch.terminal.console import Console
     from launch.terminal.estimate_table import print_cost
 
     costs = cost_of(client("emr", region), cluster_id, catalogue(prices))

@@ -33,8 +33,7 @@ def etl(
     unusable images into DATASET/rejects with the reason, and writes Parquet that Petastorm reads. A run that was
     interrupted is completed by the same command; a finished one is left alone.
     """
-    from rich.console import Console
-
+    from launch.terminal.console import Console
     from launch.terminal.etl_stage import make_dataset, show_plan
 
     console = Console(soft_wrap=True)

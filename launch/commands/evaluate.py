@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from launch.terminal.arguments import Conf, Master, parse_conf
+from launch.terminal.arguments import Conf, Master, TrustCode, parse_conf
 
 
 def evaluate(
@@ -31,6 +31,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     master: Master = None,
     conf: Conf = None,
+    trust_code: TrustCode = None,
 ) -> None:
     """Evaluate a run on subjects its model has not seen: F1, AUROC, each class, sensitivity and specificity.
 
@@ -39,10 +40,9 @@ def evaluate(
     refused. Of another dataset it is said how many images and subjects were trained on; its scores are kept beside the
     run's own, under its digest.
     """
-    from rich.console import Console
-
     import hvdcells
     from hvdcells import RunDirectory
+    from launch.terminal.console import Console
     from launch.terminal.evaluation_tables import print_evaluation
 
     evaluation = hvdcells.evaluate(
@@ -54,6 +54,7 @@ def evaluate(
         workers=workers,
         master=master,
         conf=parse_conf(conf),
+        trust_code=trust_code or (),
     )
     if as_json:
         typer.echo(json.dumps(evaluation.to_dict(), indent=1))

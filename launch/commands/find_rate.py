@@ -24,12 +24,12 @@ def find_rate(
     The suggestion is a tenth of the rate with the lowest loss, for a global batch of 256, as optimizer.learning_rate is
     given. It is a place to begin, not a result: judge a rate by the validation score of whole runs.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from hvdcells.data.subset import open_for_training
     from hvdcells.driver.rate_finder import find_rate as find
     from hvdcells.experiment import recipes
+    from launch.terminal.console import Console
 
     experiment = recipes.by_name(recipe).override(parse_settings(settings or []))
     curve = find(open_for_training(dataset, experiment), experiment, num_steps=steps, lowest=lowest, highest=highest)

@@ -41,11 +41,10 @@ def cluster(
     Each stage is one spark-submit with the settings that follow from the cluster's description: for training an
     executor for each GPU, for the ETL stage one for each machine. The same command goes on after an interruption.
     """
-    from rich.console import Console
-
     from hvdcells.spark.session import LOG_OPTION, use_bundled_java
     from launch.clusters.instances import catalogue
     from launch.clusters.spark_submit import submit_command, submit_settings
+    from launch.terminal.console import Console
     from launch.terminal.environment_archive import bring_up_to_date
 
     table, said = catalogue(prices), asked.model_dump(exclude_unset=True)

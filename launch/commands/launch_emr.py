@@ -13,9 +13,8 @@ from launch.emr.options import AskedEmr, AskedStages, AskedWorkers, EmrCluster
 from launch.terminal.model_options import takes_models
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from launch.clusters.instances import Catalogue
+    from launch.terminal.console import Console
 
 BUILD_HOURS = 0.75
 """For the estimate of building the environment: a guess."""
@@ -61,8 +60,6 @@ def emr(
     The same command goes on with a run that was interrupted. Machines install wheels that are built once, with
     --build-environment. docs/launch-emr.md leads from an empty account to a trained model.
     """
-    from rich.console import Console
-
     from hvdcells.errors import UserError
     from launch.aws.estimate import Machines, estimate
     from launch.clusters.instances import catalogue
@@ -71,6 +68,7 @@ def emr(
     from launch.emr.notebook import configuring_cell
     from launch.emr.options import ROOT_GIB
     from launch.emr.releases import warning_about
+    from launch.terminal.console import Console
     from launch.terminal.estimate_table import print_estimate
 
     if attach and (build_environment or asked.keep):
@@ -114,10 +112,9 @@ def emr(
 
 
 def _list_machines(asked: AskedEmr, table: "Catalogue") -> None:
-    from rich.console import Console
-
     from launch.aws.clients import client
     from launch.emr.machines import offered_machines
+    from launch.terminal.console import Console
     from launch.terminal.machines_table import print_machines
 
     offered = offered_machines(client("emr", asked.region), asked.release, table)

@@ -18,8 +18,7 @@ def environment(
 
     An archive that is up to date is left alone. Nodes bring the same architecture and as new a C library as here.
     """
-    from rich.console import Console
-
+    from launch.terminal.console import Console
     from launch.terminal.environment_archive import bring_up_to_date
 
     bring_up_to_date(archive, Console(highlight=False, soft_wrap=True), also or ())

@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import typer
 
 from launch.stages import SPLIT, Pipeline, StageName
 from launch.terminal.arguments import Workers
 from launch.terminal.model_options import takes_models
+
+if TYPE_CHECKING:
+    from hvdcells.scores.evaluation import Evaluation
 
 
 @takes_models
@@ -16,10 +20,10 @@ def local(pipeline: Pipeline, workers: Workers = 2) -> None:
 
     The same command goes on after an interruption. Options of the ETL stage are given to `hvdcells etl`, before this.
     """
-    from rich.console import Console
-
     import hvdcells
     from etl.options import EtlOptions
+    from hvdcells.experiment.trust import code_named_by
+    from launch.terminal.console import Console
     from launch.terminal.etl_stage import make_dataset
     from launch.terminal.evaluation_tables import print_evaluation
     from launch.terminal.runs_tables import print_training
@@ -31,11 +35,13 @@ def local(pipeline: Pipeline, workers: Workers = 2) -> None:
         run = hvdcells.train(pipeline.dataset, pipeline.run, experiment, workers=workers, resume=True)
         print_training(run, console)
 
+    def evaluate() -> "Evaluation":  # in this process, which is the quickest
+        return hvdcells.evaluate(pipeline.run, split=SPLIT, trust_code=code_named_by(experiment))
+
     stages: dict[StageName, Callable[[], object]] = {
         "etl": lambda: make_dataset(pipeline.source, pipeline.dataset, EtlOptions(), console, workers=workers),
         "train": train,
-        # In this process, which is the quickest.
-        "evaluate": lambda: print_evaluation(hvdcells.evaluate(pipeline.run, split=SPLIT), console),
+        "evaluate": lambda: print_evaluation(evaluate(), console),
         "report": lambda: console.print(f"Report: {hvdcells.write_report(pipeline.run)}", markup=False),
     }
     for stage, work in stages.items():

@@ -30,14 +30,13 @@ def sagemaker(
     Each job ends its machines by itself. With several stages this command waits for each before the next. The same
     command goes on with a run that was interrupted. See docs/launch-sagemaker.md.
     """
-    from rich.console import Console
-
     from launch.aws.clients import client
     from launch.aws.estimate import estimate
     from launch.clusters.instances import catalogue
     from launch.sagemaker import requests, submission
     from launch.sagemaker.kinds import KINDS, new_name
     from launch.terminal.aws_work import follow_job, how_to_stop_job
+    from launch.terminal.console import Console
     from launch.terminal.estimate_table import print_estimate
 
     launch = asked.launch(pipeline, tuning)

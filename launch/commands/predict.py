@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from launch.terminal.arguments import Conf, Master, parse_conf
+from launch.terminal.arguments import Conf, Master, TrustCode, parse_conf
 
 
 def predict(
@@ -36,6 +36,7 @@ def predict(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier prediction at that place.")] = False,
     master: Master = None,
     conf: Conf = None,
+    trust_code: TrustCode = None,
 ) -> None:
     """Predict every image of a source once, prepared exactly as those that the run was trained on.
 
@@ -43,10 +44,9 @@ def predict(
     subject, OUT/rejects what could not be read, with the reason. A prediction that was interrupted is completed by the
     same command; a finished one is left alone.
     """
-    from rich.console import Console
-
     import hvdcells
     from hvdcells.data.manifest import SYNTHETIC_NOTICE
+    from launch.terminal.console import Console
     from launch.terminal.progress_bars import ProgressBars
 
     console = Console(soft_wrap=True, highlight=False)
@@ -63,6 +63,7 @@ def predict(
             conf=parse_conf(conf),
             overwrite=overwrite,
             listener=listener,
+            trust_code=trust_code or (),
         )
     calls = ", ".join(f"{num} {name}" for name, num in found["called"].items())
     num_rejected = sum(found["rejected"].values())

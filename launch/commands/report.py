@@ -11,8 +11,7 @@ def report(run: Annotated[str, typer.Argument(help="A run directory, finished or
     It shows scores with intervals, confusion matrix, ROC, calibration, every subject, the worst images, the curves of
     training, where the time went, and what the run was made of. `train` and `evaluate` write it by themselves.
     """
-    from rich.console import Console
-
     from hvdcells.report import write_report
+    from launch.terminal.console import Console
 
     Console(highlight=False).print(f"Report: {write_report(run)}", soft_wrap=True, markup=False)

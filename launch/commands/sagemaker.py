@@ -31,12 +31,13 @@ def status(name: JobName, region: Region = None) -> None:
 @sagemaker.command()
 def logs(name: JobName, region: Region = None) -> None:
     """Print what a job's containers have printed; of a tuning, what all its trainings have."""
+    from hvdcells.secrets import visible
     from launch.aws.clients import client
     from launch.sagemaker.job_state import log_lines, state_of
 
     state = state_of(client("sagemaker", region), name)
     for line in log_lines(client("logs", region), state):
-        typer.echo(line)
+        typer.echo(visible(line))
 
 
 @sagemaker.command()

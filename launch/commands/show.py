@@ -26,9 +26,8 @@ def show(
     With --augmentation, draw training images as they are and as training changes them, one row per image, instead:
     hvdcells show DATASET --augmentation small_cnn --set augmentation.stain=0.1 --out sheet.png
     """
-    from rich.console import Console
-
     from hvdcells.data.dataset import Dataset
+    from launch.terminal.console import Console
     from launch.terminal.dataset_tables import print_dataset
 
     opened, console = Dataset.open(dataset), Console(soft_wrap=True)

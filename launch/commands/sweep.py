@@ -36,11 +36,10 @@ def sweep(
     The trials share one Spark session. One that fails is noted and the others go on; the same command goes on where it
     was interrupted.
     """
-    from rich.console import Console
-
     import hvdcells
     from hvdcells.data.dataset import Dataset
     from hvdcells.experiment.search_space import parse_space
+    from launch.terminal.console import Console
     from launch.terminal.runs_tables import print_sweep
 
     console = Console(highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ import psutil
 import typer
 
 from hvdcells.experiment.recipes import RECIPES
-from launch.terminal.arguments import Conf, Master, Settings, chosen_experiment, parse_conf
+from launch.terminal.arguments import Conf, Master, Settings, TrustCode, chosen_experiment, parse_conf, parse_settings
 
 
 def train(
@@ -54,6 +54,7 @@ def train(
             "where (RUN/logs/stall.txt). 0: wait.",
         ),
     ] = 60,
+    trust_code: TrustCode = None,
 ) -> None:
     """Train a classifier on a dataset: one ring-allreduce TensorFlow worker per Spark task.
 
@@ -61,14 +62,18 @@ def train(
     over all workers, and where the time of a step went. The model of the best epoch is kept in RUN, and a checkpoint
     of every epoch: whatever kills the run, the same command with --resume goes on as if nothing had happened.
     """
-    from rich.console import Console
-
     import hvdcells
+    from hvdcells.experiment.trust import check_trusted, code_named_by
+    from hvdcells.runs.directory import RunDirectory
     from hvdcells.runs.earlier_run import own_experiment
     from hvdcells.spark.backends import RankFailedError
+    from launch.terminal.console import Console
     from launch.terminal.runs_tables import print_training
 
-    experiment = chosen_experiment(recipe, settings, own_experiment(run) if resume else None)
+    own, trusted = own_experiment(run) if resume else None, trust_code or []
+    if own is not None and recipe is None and "model.backbone" not in parse_settings(settings or []):
+        check_trusted(own, RunDirectory.at(run).experiment, trusted)
+    experiment = chosen_experiment(recipe, settings, own)
     if epochs is not None:
         experiment = experiment.override({"training.epochs": epochs})
     if list_fields:
@@ -78,6 +83,7 @@ def train(
     console = Console(soft_wrap=True, highlight=False)
     where = ["--master", master] if master else []
     where += [word for setting in conf or [] for word in ("--conf", setting)]
+    where += [word for module in code_named_by(experiment) for word in ("--trust-code", module)]
     how_to_go_on = f"To go on: {shlex.join(['hvdcells', 'train', dataset, run, '--resume', *where])}"
     try:
         directory = hvdcells.train(
@@ -102,4 +108,5 @@ def train(
         console.print(f"The run has failed. {how_to_go_on}", markup=False)
         raise
     print_training(directory, console)
-    console.print(f"Next: hvdcells evaluate {run}")
+    trusting = [word for module in code_named_by(experiment) for word in ("--trust-code", module)]
+    console.print(f"Next: {shlex.join(['hvdcells', 'evaluate', run, *trusting])}", markup=False)

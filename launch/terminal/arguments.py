@@ -28,6 +28,15 @@ Conf = Annotated[
 Workers = Annotated[int, typer.Option(min=1, help="Ranks that train together; each takes one Spark task slot.")]
 
 Recipe = Annotated[str, typer.Option(help=RECIPE_HELP)]
+TrustCode = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust-code",
+        metavar="MODULE",
+        help="A module of which RUN itself may name a function to build its model with. Repeatable.",
+        show_default=False,
+    ),
+]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help=SETTINGS_HELP)]
 
 

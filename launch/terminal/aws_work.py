@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from launch.terminal.console import Console
 
 Region = Annotated[
     str | None,

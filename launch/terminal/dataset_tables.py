@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import SYNTHETIC_NOTICE, LeakageReport, SplitSummary
+from launch.terminal.console import Console
 
 _MOST_SUBJECTS = 12
 _MOST_COLUMNS = 6
@@ -18,7 +18,7 @@ def print_dataset(dataset: Dataset, console: Console) -> None:
     """Print what a dataset holds: images per split, class and subject, leakage, rejects, size."""
     manifest = dataset.manifest
     options = manifest.options
-    console.print(f"[bold]{dataset.location}[/]", highlight=False)
+    console.print(dataset.location, style="bold", highlight=False)
     console.print(
         f"from {manifest.source} (layout {manifest.layout}), {manifest.image_size}×{manifest.image_size} pixels, "
         f"{manifest.image_encoding}, split {options.get('split')}, seed {options.get('seed')}",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
+from launch.terminal.console import Console
 
 
 def bring_up_to_date(archive: str, console: Console, also: Sequence[str] = ()) -> None:

@@ -1,9 +1,9 @@
 """An estimate of cost on the screen."""
 
-from rich.console import Console
 from rich.table import Table
 
 from launch.aws.estimate import Estimate, EstimateRow
+from launch.terminal.console import Console
 
 
 def print_estimate(estimate: Estimate, console: Console) -> None:

@@ -4,12 +4,11 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from etl.options import EtlOptions
 from hvdcells.data.columns import SPLITS
+from launch.terminal.console import Console
 
 
 def show_plan(source: str, dataset: str, options: EtlOptions, console: Console, *, update: bool = False) -> None:
@@ -40,7 +39,7 @@ def show_plan(source: str, dataset: str, options: EtlOptions, console: Console, 
         table.add_column(name, justify="left" if name == "class" else "right")
     for label, name in enumerate(layout.class_names):
         ill = " (counts as ill)" if name in layout.positive_classes else ""
-        table.add_row(str(label), Text(name + ill), *(str(images[name, split]) for split in splits))
+        table.add_row(str(label), name + ill, *(str(images[name, split]) for split in splits))
     console.print(table)
     rest = Table(title="Everything else")
     for column in ("", "files", ""):
@@ -54,7 +53,7 @@ def show_plan(source: str, dataset: str, options: EtlOptions, console: Console, 
     for what, kinds in told:
         for reason, number in sorted(kinds.items(), key=lambda item: -item[1]):
             if number:
-                rest.add_row(what, str(number), Text(reason))
+                rest.add_row(what, str(number), reason)
     console.print(rest if rest.row_count else "Nothing is left aside.")
     console.print("Nothing was written. Copies and unreadable images are found when images are decoded.")
 

@@ -1,13 +1,12 @@
 """An evaluation as tables on the screen."""
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.scores.evaluation import Evaluation
 from hvdcells.scores.intervals import Interval
 from hvdcells.scores.scorer import CLASS_SCORE_NAMES
+from launch.terminal.console import Console
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
@@ -62,7 +61,7 @@ def _classes(evaluation: Evaluation) -> Table:
     for name in ("class", "images", *(word.replace("_", " ") for word in CLASS_SCORE_NAMES)):
         table.add_column(name, justify="left" if name == "class" else "right")
     for name, scores in zip(evaluation.class_names, evaluation.by_image["per_class"], strict=True):
-        table.add_row(escape(name), str(scores["images"]), *(_number(scores[word]) for word in CLASS_SCORE_NAMES))
+        table.add_row(name, str(scores["images"]), *(_number(scores[word]) for word in CLASS_SCORE_NAMES))
     return table
 
 
@@ -78,7 +77,7 @@ def _confusion(what: str, matrix: list[list[int]], class_names: tuple[str, ...])
     table = Table(title=f"Confusion of {what}")
     table.add_column("is \\ called")
     for name in class_names:
-        table.add_column(escape(name), justify="right")
+        table.add_column(name, justify="right")
     for name, row in zip(class_names, matrix, strict=True):
-        table.add_row(escape(name), *map(str, row))
+        table.add_row(name, *map(str, row))
     return table

@@ -1,10 +1,10 @@
 """The machines that EMR offers, on the screen."""
 
-from rich.console import Console
 from rich.table import Table
 
 from launch.clusters.instances import Catalogue
 from launch.emr.machines import Offered
+from launch.terminal.console import Console
 
 
 def print_machines(offered: Offered, table: Catalogue, release: str, console: Console) -> None:

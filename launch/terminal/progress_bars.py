@@ -2,10 +2,10 @@
 
 import time
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from hvdcells.spark.listener import Listener
+from launch.terminal.console import Console
 
 
 class ProgressBars(Listener):

@@ -1,13 +1,14 @@
 """What runs came to: a training in two lines, a cross-validation or a sweep as one table."""
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hvdcells.data.manifest import SYNTHETIC_NOTICE, Manifest
 from hvdcells.driver.cross_validation import CrossValidation
 from hvdcells.driver.sweep import CAVEAT as SWEEP_CAVEAT
 from hvdcells.driver.sweep import Sweep
 from hvdcells.runs.directory import RunDirectory
+from launch.terminal.console import Console
 
 _FOLD_SCORES = ("weighted_f1", "macro_f1", "sensitivity", "specificity", "auroc")
 """Of each fold; those that are not of its classes are left out."""
@@ -75,9 +76,9 @@ def print_sweep(result: Sweep, manifest: Manifest, console: Console) -> None:
     for name in (*fields, *(score_label(name, num_classes) for name in scores), "best epoch"):
         table.add_column(name, justify="right")
     for trial in result.trials:
-        cells = [f"[red]{trial.state}[/]"] + [""] * len(scores)
+        cells: list[str | Text] = [Text(trial.state, "red"), *[""] * len(scores)]
         if trial.scores is not None:
-            cells = [_number(trial.scores[name]) for name in scores] + [str(trial.scores["best_epoch"])]
+            cells = [*(_number(trial.scores[name]) for name in scores), str(trial.scores["best_epoch"])]
         table.add_row(trial.name, *(str(trial.values[field]) for field in fields), *cells)
     console.print(table)
     for trial in result.trials:

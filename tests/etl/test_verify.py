@@ -38,7 +38,8 @@ def rewrite(path, change):
     groups = [file.read_row_group(index) for index in range(file.num_row_groups)]
     rows = [group.to_pylist() for group in groups]
     change([row for group in rows for row in group])
-    with pq.ParquetWriter(path, file.schema_arrow) as writer:
+    texts = [name for name in file.schema_arrow.names if name != "image"]  # as the ETL writes it
+    with pq.ParquetWriter(path, file.schema_arrow, use_dictionary=texts) as writer:
         for group, members in zip(groups, rows, strict=True):
             columns = {name: [member[name] for member in members] for name in group.column_names}
             writer.write_table(type(group).from_pydict(columns, schema=file.schema_arrow))
@@ -96,9 +97,13 @@ def test_a_missing_a_foreign_and_a_broken_file_are_found(spark, copy):
 
 def test_a_manifest_that_counts_wrongly_is_found(spark, copy):
     manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["listed"] += 1
-    manifest["splits"]["test"]["images_per_class"]["all"] += 1
-    manifest["splits"]["test"]["files"][0]["rows_per_row_group"][0] += 1
+    manifest["listed"] += 2
+    test = manifest["splits"]["test"]
+    test["images_per_class"]["all"] += 1
+    test["images"] += 1
+    test["images_per_subject"][next(iter(test["images_per_subject"]))] += 1
+    test["files"][0]["rows_per_row_group"][0] += 1
+    manifest["written"] += 1
     (copy / "manifest.json").write_text(json.dumps(manifest))
     found = failing(spark, copy)
     assert "accounted for" in found["listed = written + rejected + dropped + unlabelled + left aside"]
@@ -107,6 +112,45 @@ def test_a_manifest_that_counts_wrongly_is_found(spark, copy):
         in found["images per split, class and subject are those of the manifest"]
     )
     assert "row groups of" in found["every file reads and every image decodes"]
+
+
+@pytest.mark.parametrize("field", ["channel_mean", "channel_std", "size_bytes", "class_per_subject"])
+def test_every_field_that_can_be_counted_anew_is(spark, copy, field):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    if field == "size_bytes":
+        manifest[field] += 1
+    elif field == "class_per_subject":
+        classes = manifest["splits"]["train"][field]
+        first = next(iter(classes))
+        classes[first] = "mixed"
+    else:
+        manifest[field][1] = 0
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    (claim, against) = next(iter(failing(spark, copy).items()))
+    expected = {
+        "channel_mean": "train: mean of G",
+        "channel_std": "train: deviation of G",
+        "size_bytes": "the manifest says",
+        "class_per_subject": "of class",
+    }
+    assert expected[field] in against, claim
+
+
+def test_a_pickle_that_is_not_ours_is_found_and_not_opened(spark, copy, tmp_path):
+    import os
+    import pickle
+
+    from petastorm.etl.dataset_metadata import UNISCHEMA_KEY
+
+    class Attack:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "mark"),)
+
+    location = copy / "images" / "_common_metadata"
+    schema = pq.read_schema(location)
+    pq.write_metadata(schema.with_metadata({**schema.metadata, UNISCHEMA_KEY: pickle.dumps(Attack())}), location)
+    assert "another schema than ours" in failing(spark, copy)["Petastorm's metadata names the same row groups"]
+    assert not (tmp_path / "mark").exists()
 
 
 def test_kept_leaks_fail_the_check(spark, tmp_path):

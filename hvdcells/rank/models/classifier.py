@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import tf_keras
@@ -14,9 +15,10 @@ from hvdcells.rank.models.efficientnet_lite import efficientnet_lite0
 from hvdcells.rank.models.either_keras import keras_of
 from hvdcells.rank.models.function import EXPECTED, model_of_function
 from hvdcells.rank.models.lite_weights import load_imagenet_weights
-from hvdcells.rank.models.preprocessing import preprocessing
+from hvdcells.rank.models.preprocessing import Preparation, preparation, preprocessing
+from hvdcells.rank.models.saved import SavedModel, open_saved
 from hvdcells.rank.models.small_cnn import small_cnn
-from hvdcells.rank.models.weights import copy_weights, load_backbone_weights, load_source
+from hvdcells.rank.models.weights import copy_weights, load_backbone_weights
 from hvdcells.runs.first_weights import model_location
 
 
@@ -48,31 +50,62 @@ def build_model(
     Raises:
         UserError: the backbone does not fit the input, or the weights do not fit the backbone or are not to be had.
     """
-    tf_keras.utils.set_random_seed(seed)
     kind, weights = weights_kind(options), options.weights or ""  # none are of the kind "none"
+    with open_saved(model_location(weights)) if kind == "model" else nullcontext() as saved:
+        of_source = saved.layers.preparation if saved else None
+        source = _as_saved(options, saved) if saved and load_weights else None
+    tf_keras.utils.set_random_seed(seed)
     backbone = _backbone(options, input_size, imagenet=load_weights and kind == IMAGENET)
+    prepared = preparation(options, channel_mean, channel_std, of_source)
+    model = _assemble(backbone, options, input_size, prepared, num_classes)
+    if load_weights and kind == "backbone":
+        load_backbone_weights(backbone, weights)
+    told = copy_weights(source, model, weights) if source is not None else None
+    if told:  # on rank 0 alone
+        print(told, flush=True)  # noqa: T201 - a rank's stdout is what Horovod hands to the driver
+    return model
+
+
+def load_model(options: Model, location: str) -> Any:
+    """Build the model of a file that `hvdcells train` has saved; its weights are the file's.
+
+    Args:
+        options: with which it was built.
+        location: of the file.
+
+    Returns:
+        A model as that of `build_model`.
+
+    Raises:
+        UserError: there is no such file, or it is of another model.
+    """
+    with open_saved(location) as saved:
+        return _as_saved(options, saved)
+
+
+def _as_saved(options: Model, saved: SavedModel) -> Any:
+    layers = saved.layers
+    options = options if layers.dropout is None else options.model_copy(update={"dropout": layers.dropout})
+    backbone = _backbone(options, layers.input_size, imagenet=False)
+    num_logits = layers.num_logits or backbone.output_shape[-1]
+    model = _assemble(backbone, options, layers.input_size, layers.preparation, num_logits)
+    saved.load_into(model)
+    return model
+
+
+def _assemble(backbone: Any, options: Model, input_size: int, prepared: Preparation, num_logits: int) -> Any:
     keras = keras_of(backbone)
-    source = load_source(model_location(weights)) if kind == "model" else None
-    prepare = preprocessing(keras, options, channel_mean, channel_std, source)
     inputs = keras.layers.Input((input_size, input_size, 3), name="image")
     try:
-        features = backbone(prepare(inputs))
-        model = keras.Model(
-            inputs, _head(keras, features, options, num_classes), name=re.sub(r"\W", "_", options.backbone)
-        )
+        features = backbone(preprocessing(keras, prepared)(inputs))
+        head = _head(keras, features, options, num_logits)
+        return keras.Model(inputs, head, name=re.sub(r"\W", "_", options.backbone))
     except (ValueError, TypeError) as error:
         raise UserError(
             f"{options.backbone} does not take images of {input_size}×{input_size}: {error}",
             EXPECTED,
             "change data.input_size or model.backbone",
         ) from error
-    if load_weights and kind == "backbone":
-        load_backbone_weights(backbone, weights)
-    if source is not None:
-        told = copy_weights(source, model, weights)
-        if told and load_weights:  # on rank 0 alone
-            print(told, flush=True)  # noqa: T201 - a rank's stdout is what Horovod hands to the driver
-    return model
 
 
 def _backbone(options: Model, input_size: int, imagenet: bool) -> Any:

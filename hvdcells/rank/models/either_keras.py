@@ -1,10 +1,7 @@
 """What `tf_keras` and Keras 3 have in common, as far as training needs it."""
 
 import importlib
-import json
-import zipfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -48,17 +45,3 @@ def moving_statistics(model: Any) -> list[tf.Variable]:
     """
     found = [v for layer in inner_layers(model) if layer.trainable for v in layer.non_trainable_variables]
     return [variable for variable in raw_variables(found) if variable.dtype.is_floating]
-
-
-def keras_that_saved(file: Path) -> ModuleType:
-    """Return the Keras that wrote a `.keras` file.
-
-    Raises:
-        ValueError: it is no such file.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            version = json.loads(archive.read("metadata.json"))["keras_version"]
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise ValueError("it is no model in Keras' own format") from error
-    return importlib.import_module("tf_keras" if version.startswith("2.") else "keras")

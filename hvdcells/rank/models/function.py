@@ -2,13 +2,11 @@
 
 import importlib
 import sys
-from pathlib import Path
 from typing import Any
 
 import tf_keras
 
 from hvdcells.errors import UserError
-from hvdcells.experiment.backbones import is_function
 from hvdcells.rank.models.either_keras import keras_of
 
 EXPECTED = (
@@ -60,26 +58,13 @@ def _share_dtype_policy() -> None:
         keras.config.set_dtype_policy(policy)
 
 
-def import_function(backbone: str) -> None:
-    """Import the module of a backbone that is a function, which registers the classes its saved models need.
-
-    Raises:
-        UserError: there is no such function.
-    """
-    if is_function(backbone):
-        _function(backbone)
-
-
 def _function(name: str) -> Any:
     module, _, function = name.partition(":")
-    # As `python` does, and an installed command does not.
-    if (folder := str(Path.cwd())) not in sys.path:
-        sys.path.append(folder)
     try:
         return getattr(importlib.import_module(module), function)
     except (ModuleNotFoundError, AttributeError) as error:
         raise UserError(
             f"model.backbone={name}: {error}",
             EXPECTED,
-            "correct the name, or put the module where the workers import from (PYTHONPATH, spark.submit.pyFiles)",
+            "correct the name, or name the module's folder: PYTHONPATH=FOLDER here, spark.submit.pyFiles on a cluster",
         ) from error

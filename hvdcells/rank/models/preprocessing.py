@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -13,25 +13,35 @@ from hvdcells.rank.models.applications import expected_input, rescales_inside
 from hvdcells.rank.models.efficientnet_lite import EXPECTED_INPUT
 
 
-def preprocessing(
-    keras: ModuleType, options: Model, channel_mean: Sequence[float], channel_std: Sequence[float], source: Any
-) -> Any:
-    """Return a model named `preprocess`, for images of any size.
+class Preparation(NamedTuple):
+    """What is done to an image before the backbone: (image − mean) / √variance by channel, RGB or BGR in 0–255."""
+
+    mean: tuple[float, ...]
+    variance: tuple[float, ...]
+    is_bgr: bool
+
+
+AS_IT_IS = Preparation((0.0,) * 3, (1.0,) * 3, False)
+
+
+def preparation(
+    options: Model, channel_mean: Sequence[float], channel_std: Sequence[float], of_source: Preparation | None
+) -> Preparation:
+    """Return what is done to an image before the backbone.
 
     With `model.preprocessing=auto`:
 
-    - weights of a run or of its model file: what they were trained with, taken from the `source`;
+    - weights of a run or of its model file: what they were trained with, `of_source`;
     - ImageNet weights, or a weights file for a backbone that can have them: what these were trained with, for an
       application what its `preprocess_input` does;
     - an application that rescales inside (EfficientNet, ConvNeXt, …): nothing, whatever the weights;
     - else: the channel statistics of the training split.
 
     Args:
-        keras: the Keras of the backbone.
         options: backbone, weights and `preprocessing`.
         channel_mean: mean of R, G and B over the training split, in 0–255.
         channel_std: standard deviation of the same.
-        source: the model that weights are taken from, or None.
+        of_source: what the model that weights are taken from does; None where there is none.
 
     Raises:
         UserError: the dataset's normalisation is asked for, for a backbone that rescales 0–255 inside.
@@ -43,19 +53,29 @@ def preprocessing(
             "auto or none: this backbone takes images as they are, 0–255, and rescales them inside",
             "leave model.preprocessing out",
         )
-    if options.preprocessing == "auto" and source is not None:
-        return source.get_layer("preprocess")
-    inputs = keras.layers.Input((None, None, 3))
+    if options.preprocessing == "auto" and of_source is not None:
+        return of_source
     if as_it_is or options.preprocessing == "none":
-        return keras.Model(inputs, keras.layers.Activation("linear")(inputs), name="preprocess")
+        return AS_IT_IS
     expected_by_weights = options.preprocessing == "auto" and weights_kind(options) in ("imagenet", "backbone")
     mean, std, is_bgr = tuple(channel_mean), tuple(max(each, 1.0) for each in channel_std), False
     if expected_by_weights and is_application(options.backbone):
         mean, std, is_bgr = expected_input(options.backbone)
     elif expected_by_weights and options.backbone == EFFICIENTNET_LITE0:
         mean, std, is_bgr = EXPECTED_INPUT
-    images = inputs
-    if is_bgr:
-        images = tf.reverse(images, [3])
-    normalize = keras.layers.Normalization(mean=list(mean), variance=[each**2 for each in std], dtype="float32")
+    return Preparation(mean, tuple(each**2 for each in std), is_bgr)
+
+
+def preprocessing(keras: ModuleType, prepared: Preparation) -> Any:
+    """Return a model named `preprocess`, for images of any size.
+
+    Args:
+        keras: the Keras of the backbone.
+        prepared: what it does.
+    """
+    inputs = keras.layers.Input((None, None, 3))
+    if prepared == AS_IT_IS:
+        return keras.Model(inputs, keras.layers.Activation("linear")(inputs), name="preprocess")
+    images = tf.reverse(inputs, [3]) if prepared.is_bgr else inputs
+    normalize = keras.layers.Normalization(mean=list(prepared.mean), variance=list(prepared.variance), dtype="float32")
     return keras.Model(inputs, normalize(images), name="preprocess")

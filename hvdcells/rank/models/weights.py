@@ -6,25 +6,7 @@ from typing import Any
 
 from hvdcells import storage
 from hvdcells.errors import UserError
-from hvdcells.rank.models.saved import load_model
-
-
-def load_source(location: str) -> Any:
-    """Load a model of this project, from which weights are taken.
-
-    Raises:
-        UserError: there is none, or it is no model that `hvdcells train` has saved.
-    """
-    try:
-        model = load_model(location)
-        model.get_layer("preprocess")
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"model.weights: {location} cannot be used: {error}",
-            "a model.keras that `hvdcells train` has saved",
-            "name a run directory; for other models, save the backbone's weights as .h5 and name that file",
-        ) from error
-    return model
+from hvdcells.rank.models.hdf5 import BYTES_PER_WEIGHT, HDF5_SLACK_BYTES, check_hdf5
 
 
 def backbone_of(model: Any) -> Any:
@@ -81,6 +63,7 @@ def load_backbone_weights(backbone: Any, location: str) -> None:
         aside = Path(folder) / location.rpartition("/")[2]
         aside.write_bytes(storage.read_bytes(location))
         try:
+            check_hdf5(aside, most_bytes=BYTES_PER_WEIGHT * backbone.count_params() + HDF5_SLACK_BYTES)
             backbone.load_weights(aside)
         except Exception as error:  # h5py and Keras raise whatever they meet first
             raise UserError(

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any
 
-from hvdcells.secrets import without_secrets
+from hvdcells.secrets import visible, without_secrets
 from hvdcells.spark.horovod_changes.patching import replaced
 
 RANK_PREFIX = re.compile(r"^\[(\d+)\]<(stdout|stderr)>:")
@@ -50,7 +50,7 @@ class WorkerOutput:
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             # To standard output as it is at this moment: a test or a notebook may have replaced it.
-            print(without_secrets(RANK_PREFIX.sub("", line)), flush=True)  # noqa: T201
+            print(visible(without_secrets(RANK_PREFIX.sub("", line))), flush=True)  # noqa: T201
         return len(text)
 
     def flush(self) -> None:

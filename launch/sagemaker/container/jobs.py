@@ -9,6 +9,7 @@ from hvdcells.errors import UserError, problems_in, raise_together
 from hvdcells.experiment import recipes
 from hvdcells.secrets import without_secrets
 from launch.sagemaker.container.contract import Container
+from launch.stages import trusting
 
 DATASET = "dataset"
 """Name of the input channel, and of the hyper-parameter that is used where there is no channel."""
@@ -38,7 +39,7 @@ class TrainingTask:
         if self.evaluate is None:
             return [train]
         # In one process on the first host: starting ranks would take longer than a test split does.
-        judge = ["evaluate", self.run, "--dataset", self.dataset, "--split", self.evaluate]
+        judge = ["evaluate", self.run, "--dataset", self.dataset, "--split", self.evaluate, *trusting(self.settings)]
         return [train, judge]
 
 

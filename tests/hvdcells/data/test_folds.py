@@ -72,7 +72,7 @@ def test_channel_statistics_are_those_of_the_training_folds_alone(dataset):
     folds = [
         FoldSummary(
             images=len(pixels),
-            images_per_class={},
+            images_per_class={"hem": len(pixels)},
             images_per_subject={},
             class_per_subject={},
             channel_mean=tuple(pixels.mean(axis=0)),

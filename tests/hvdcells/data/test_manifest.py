@@ -26,6 +26,7 @@ def test_of_two_classes_label_1_counts_as_ill_also_where_an_older_manifest_does_
 
 def test_of_more_classes_none_counts_as_ill_unless_said(described):
     names = ["benign", "early", "pre", "pro"]
+    described["splits"]["train"] |= {"images_per_class": {"pre": 4}, "images_per_subject": {}, "class_per_subject": {}}
     said = read(described, class_names=names, positive_classes=["early", "pro"])
     assert Manifest.from_json(said.to_json(), "").positive_classes == ("early", "pro")
     assert read(described, class_names=names, positive_classes=[]).positive_classes == ()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 import hvdcells
@@ -20,6 +19,7 @@ from hvdcells.scores.evaluated_dataset import EvaluatedDataset, SharedImages
 from hvdcells.scores.evaluation import Evaluation
 from hvdcells.spark.backends import InProcess
 from launch.cli import app
+from launch.terminal.console import Console
 from launch.terminal.evaluation_tables import print_evaluation
 from tests.small_dataset import write_small_dataset
 

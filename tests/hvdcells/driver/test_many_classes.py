@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 import hvdcells
 from hvdcells.errors import UserError
 from hvdcells.rank.epoch import train_epoch
-from hvdcells.rank.models.saved import load_model
+from hvdcells.rank.models import load_model
 from hvdcells.runs.predictions import PREDICTION_COLUMNS
 from hvdcells.scores.prediction_table import class_probabilities
 from hvdcells.spark.backends import InProcess
 from launch.cli import app
+from launch.terminal.console import Console
 from launch.terminal.evaluation_tables import print_evaluation
 from tests.small_dataset import write_small_dataset
 
@@ -107,7 +107,7 @@ def test_weights_of_a_run_of_two_classes_give_the_backbone_and_say_so(run, tmp_p
     experiment = EXPERIMENT.override({"training.epochs": 1, "model.weights": run.location})
     trained = hvdcells.train(two, tmp_path / "run", experiment, backend=InProcess())
     assert "gives 4 logit(s) an image, this one 2" in capfd.readouterr().out
-    assert [load_model(each.model).output_shape[-1] for each in (run, trained)] == [4, 2]
+    assert [load_model(each.read_experiment().model, each.model).output_shape[-1] for each in (run, trained)] == [4, 2]
 
 
 def test_what_counts_as_ill_can_be_named_when_it_is_evaluated(run, tmp_path):

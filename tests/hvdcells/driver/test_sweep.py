@@ -2,11 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 import hvdcells
 from hvdcells.data.dataset import Dataset
 from hvdcells.spark.backends import InProcess
+from launch.terminal.console import Console
 from launch.terminal.runs_tables import print_sweep
 from tests.hvdcells.driver.interrupted import Interrupted
 from tests.small_dataset import write_small_dataset

@@ -19,9 +19,11 @@ from tests.etl.cells import cell
 from tests.small_dataset import write_small_dataset
 
 DECIDE_NO_PIXEL = {
-    *("layout", "encoding", "split", "proportions", "num_folds", "subject_pattern"),
-    *("classes", "map_class", "ignore_class", "class_level", "positive", "cancer_class"),
+    *("layout", "encoding", "split", "proportions", "num_folds", "subject_pattern", "include", "exclude"),
+    *("classes", "map_class", "ignore_class", "class_level", "positive", "cancer_class", "subjects"),
+    *("path_column", "label_column", "subject_column", "delimiter", "table_encoding"),
     *("near_duplicates", "near_duplicate_bits", "keep_leaks", "max_rejects", "row_group_rows", "seed", "pseudonyms"),
+    "max_megapixels",
 }
 """Options of the ETL that decide which images are stored, and how, but not what their pixels are."""
 

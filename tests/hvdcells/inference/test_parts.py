@@ -43,7 +43,7 @@ def test_sum_equals_the_listing_and_rejects_have_reasons(made, class_names):
     rejects = parquet.read_rows(output.rejects)
     assert rejects["path"].tolist() == ["3.png", "11.png", "29.png"]
     assert rejects["reason"].tolist() == [
-        "not an image OpenCV can decode",
+        "not an image that is read here (BMP, PNG, JPEG, TIFF, WebP, JPEG 2000, PNM)",
         "file not found",
         "truncated PNG: no end chunk",
     ]

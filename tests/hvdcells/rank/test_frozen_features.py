@@ -11,8 +11,7 @@ from hvdcells.experiment import NO_AUGMENTATION, Data, Experiment, Model, Optimi
 from hvdcells.experiment.phases import Phase
 from hvdcells.rank.frozen_features import FrozenFeatures, features_stay
 from hvdcells.rank.input.batches import rank_batches
-from hvdcells.rank.models import build_model
-from hvdcells.rank.models.saved import load_model
+from hvdcells.rank.models import build_model, load_model
 from hvdcells.rank.models.weights import backbone_of
 from hvdcells.rank.narrator import Narrator
 from hvdcells.spark.backends import InProcess
@@ -70,7 +69,7 @@ def test_the_numbers_are_those_of_computing_them_each_time(weights, dataset, tmp
         )
         told.append(capfd.readouterr().out)
         lines.append(run.read_metrics())
-        models.append(load_model(run.model))
+        models.append(load_model(run.read_experiment().model, run.model))
     num_images = with_training_share(dataset, experiment).split("train").images
     assert SAID.format(num_images) in told[0]
     assert "computed once" not in told[1]
@@ -131,7 +130,9 @@ def test_a_run_that_was_stopped_in_the_heads_epochs_goes_on(weights, dataset, tm
     run = hvdcells.train(dataset, tmp_path / "stopped", backend=InProcess(), resume=True)
     assert SAID.format(41) in capfd.readouterr().out
     assert [line["epoch"] for line in run.read_metrics()] == [1, 2, 3, 4]
-    for again, expected in zip(*(load_model(each.model).get_weights() for each in (run, whole)), strict=True):
+    for again, expected in zip(
+        *(load_model(each.read_experiment().model, each.model).get_weights() for each in (run, whole)), strict=True
+    ):
         np.testing.assert_array_equal(again, expected)
 
 

@@ -46,9 +46,9 @@ def source(dataset, tmp_path_factory):
 
 
 def models(*runs):
-    from hvdcells.rank.models.saved import load_model
+    from hvdcells.rank.models import load_model
 
-    return [load_model(run.model) for run in runs]
+    return [load_model(run.read_experiment().model, run.model) for run in runs]
 
 
 def test_a_run_starts_from_another_with_other_size_and_statistics(source, other, tmp_path):

@@ -163,3 +163,21 @@ def test_a_run_that_is_trained_cannot_be_resumed_or_deleted_by_another(dataset, 
     assert len(refused) == 2
     assert storage.exists(run.finished)
     assert not storage.exists(run.path(lock.OWNER_NAME))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        '{"token": "a", "host": "elsewhere", "pid": 1, "process_began": 1, "renewed": 9e15}',
+        '{"token": "a", "host": "elsewhere", "pid": 1, "process_began": 1, "renewed": "soon"}',
+        '{"token": "a", "host": 3, "renewed": 1}',
+        "[]",
+        '"word"',
+        "[" * 100_000,
+    ],
+)
+def test_an_owner_from_the_future_or_of_another_form_locks_nothing(word, tmp_path, monkeypatch):
+    monkeypatch.setattr("hvdcells.runs.lock.SETTLING_SECONDS", 0.0)
+    (tmp_path / "owner.json").write_text(word)
+    with sole_owner(str(tmp_path)):
+        assert "elsewhere" not in (tmp_path / "owner.json").read_text()

@@ -1,6 +1,5 @@
-from rich.console import Console
-
 from etl.options import EtlOptions
+from launch.terminal.console import Console
 from launch.terminal.etl_stage import show_plan
 from tests.etl.cells import cell, write_image
 

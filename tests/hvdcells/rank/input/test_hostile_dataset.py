@@ -185,10 +185,14 @@ def test_what_is_no_file_is_not_waited_for(dataset, tmp_path, make):
 
 
 def change(folder, **values):
+    """Change fields of the manifest; it goes on to add up, so that what is refused is what was changed."""
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["splits"]["train"]["files"][0].update(
-        {name: values.pop(name) for name in ("rows_per_row_group",) if name in values}
-    )
+    if "rows_per_row_group" in values:
+        train = manifest["splits"]["train"]
+        train["files"][0]["rows_per_row_group"] = rows = values.pop("rows_per_row_group")
+        manifest["written"] += sum(rows) - train["images"]
+        train |= {"images": sum(rows), "images_per_class": {"hem": sum(rows)}}
+        train |= {"images_per_subject": {}, "class_per_subject": {}}
     (folder / "manifest.json").write_text(json.dumps({**manifest, **values}))
 
 

@@ -85,3 +85,17 @@ def with_control_flow(input_size):
 
     inputs = tf_keras.Input((input_size, input_size, 3))
     return tf_keras.Model(inputs, tf_keras.layers.Conv2D(5, 3)(Brighten()(inputs)))
+
+
+def with_random_layers(input_size):
+    """A Keras 3 model whose state of random layers is among its variables, and one without a size of its own."""
+    import keras
+
+    return keras.Sequential(
+        [
+            keras.Input((input_size, input_size, 3)),
+            keras.layers.GaussianNoise(0.1),
+            keras.layers.Conv2D(4, 3, strides=2),
+            keras.layers.SpatialDropout2D(0.2),
+        ]
+    )

@@ -12,10 +12,10 @@ import tf_keras
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment, Model
 from hvdcells.experiment.backbones import application_names
-from hvdcells.rank.models import build_model
+from hvdcells.rank.models import build_model, load_model
 from hvdcells.rank.models.applications import expected_input, rescales_inside
 from hvdcells.rank.models.either_keras import keras_of
-from hvdcells.rank.models.saved import load_model, save_model
+from hvdcells.rank.models.saved import save_model
 from hvdcells.runs.first_weights import settle_model
 
 pytestmark = pytest.mark.tensorflow
@@ -31,6 +31,7 @@ BACKBONES = [
     f"{FUNCTIONS}:keras3_features",
     f"{FUNCTIONS}:keras3_classifier",
     f"{FUNCTIONS}:tf_keras_features",
+    f"{FUNCTIONS}:with_random_layers",
 ]
 
 
@@ -61,8 +62,8 @@ def test_a_model_gives_a_logit_for_each_class_and_is_saved_whole(backbone, num_c
     assert logits.shape == (2, num_classes)
     assert logits.dtype == tf.float32
     save_model(model, str(tmp_path / "model.keras"))
-    loaded = load_model(str(tmp_path / "model.keras"))
-    assert keras_of(loaded) is keras_of(model) is (keras if "keras3" in backbone else tf_keras)
+    loaded = load_model(Model(backbone=backbone), str(tmp_path / "model.keras"))
+    assert keras_of(loaded) is keras_of(model) is (keras if "keras3" in backbone or "random" in backbone else tf_keras)
     assert loaded.input_shape == (None, SIZE, SIZE, 3)
     np.testing.assert_allclose(loaded(tf.constant(images()), training=False), logits, atol=1e-6)
 

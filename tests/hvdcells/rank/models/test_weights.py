@@ -59,8 +59,8 @@ def test_a_transferred_model_can_be_the_source_of_another(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"width": 0.5}, r"\(3, 3, 3, 24\) there and \(3, 3, 3, 12\)"),
-        ({"normalization": "none"}, "20 arrays of weights where the model has 8"),
+        ({"width": 0.5}, r"variable shape \(3, 3, 3, 12\), and the assigned value shape \(3, 3, 3, 24\)"),
+        ({"normalization": "none"}, "22 arrays of weights where the model has 10"),
     ],
 )
 def test_other_models_are_refused_by_what_differs(options, words, tmp_path):

@@ -1,0 +1,1 @@
+"""Files changed at random, and given to what reads the files of somebody else."""

@@ -138,7 +138,7 @@ def _split_pictures(facts: SplitFacts) -> list[Picture]:
     names, split = evaluation.class_names, evaluation.split
     labels, probabilities = predictions["label"].to_numpy(), class_probabilities(predictions, names)
     positive, watched = positive_labels(names, evaluation.positive_classes), watched_class(evaluation)
-    of_class = 1 if watched is None else watched
+    of_class, is_wide = 1 if watched is None else watched, len(names) > plots.FEW_CLASSES
     result = [_confusion_picture("images", evaluation.by_image["confusion_matrix"], names)]
     if evaluation.by_subject:
         result.append(_confusion_picture("subjects", evaluation.by_subject["confusion_matrix"], names))
@@ -148,11 +148,12 @@ def _split_pictures(facts: SplitFacts) -> list[Picture]:
     reliability_words = f"Reliability diagram of {split}, calibration error {scores['calibration_error']:.3f}"
     return [
         *result,
-        picture("ROC by image", roc_words, plots.roc(labels, probabilities, names, scores, of_class)),
+        picture("ROC by image", roc_words, plots.roc(labels, probabilities, names, scores, of_class), is_wide),
         picture(
             "Precision and recall by image",
             f"Precision–recall of {which} in {split}",
             plots.precision_recall(labels, probabilities, names, scores, of_class),
+            is_wide,
         ),
         picture("Calibration by image", reliability_words, plots.reliability(labels, probabilities, names, positive)),
     ]
@@ -165,7 +166,7 @@ def _confusion_picture(what: str, matrix: list[list[int]], names: tuple[str, ...
         if any(row)
     )
     alt = f"Confusion matrix of {what}: {'; '.join(of_class)}"
-    return picture(f"Confusion of {what}", alt, plots.confusion(matrix, names, what))
+    return picture(f"Confusion of {what}", alt, plots.confusion(matrix, names, what), len(names) > plots.FEW_CLASSES)
 
 
 def _subjects_picture(table: pd.DataFrame, names: tuple[str, ...], watched: int | None) -> Picture | None:

@@ -92,7 +92,7 @@ def bootstrap_intervals(
 
     Images of one subject resemble each other, so whole subjects are drawn with replacement (the cluster bootstrap,
     Field and Welsh 2007), not images. Resamples of one class alone are drawn again; where classes are more than two and
-    a resample lacks one, its scores over the classes are means over those it has, as those of a split are.
+    a resample lacks one, its means over the classes leave that one out.
 
     Args:
         units: what each image is drawn with, length n: its subject, or itself where subjects are unknown.

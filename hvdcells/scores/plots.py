@@ -242,8 +242,8 @@ def subjects(table: pd.DataFrame, class_names: Sequence[str], watched: int | Non
     axes.set_yticks(rows, [short_name(str(name)) for name in table["subject"]], fontsize=8)
     axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.02)
-    of_what = "the subject's own class" if watched is None else short_name(class_names[watched])
-    axes.set_xlabel(f"mean probability of {of_what} over the subject's images")
+    of_what = "its own class" if watched is None else short_name(class_names[watched])
+    axes.set_xlabel(f"subject's mean probability of {of_what}")
     axes.grid(visible=False, axis="y")
     figure.legend(loc="outside upper center", ncols=columns)
     return figure

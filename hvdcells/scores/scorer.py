@@ -80,6 +80,7 @@ class Scorer:
         self.num_classes, self.positive = self.probabilities.shape[1], tuple(positive)
         called_as = called(self.probabilities)
         self._cells = self.labels * self.num_classes + called_as
+        self._is_there = np.bincount(self.labels, minlength=self.num_classes) > 0
         self._levels = _class_levels(self.probabilities, self.positive)
         of_true = self.probabilities[np.arange(len(self.labels)), self.labels]
         # Good 1952; a probability of zero counts as the smallest float that can be told from it, as scikit-learn does.
@@ -98,6 +99,9 @@ class Scorer:
         weights = np.ones(len(self.labels)) if weights is None else weights.astype(np.float64)
         matrix = self._counts(self._cells, weights, self.num_classes)
         precision, recall, f1 = formulas.class_scores(matrix)
+        # A class whose images were not drawn is no worse for it: without this, what is called so would count as F1 0.
+        lost = self._is_there & (matrix.sum(1) == 0)
+        precision[lost] = f1[lost] = np.nan
         ranked = np.array([self._ranked(k, weights) for k in range(self.num_classes)])
         in_bins = [weights * self._outcomes, weights * self._sure, weights]
         bins = [formulas.sums_by(self._bins, each) for each in in_bins]

@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from scipy.stats import binom
 
 from hvdcells.scores.classification import POSITIVE_SCORE_NAMES, SCORE_NAMES, classification_scores, score_range
 from hvdcells.scores.intervals import bootstrap_intervals, exact_interval, proportion_intervals
-from hvdcells.scores.scorer import CLASS_SCORE_NAMES, Scorer
+from hvdcells.scores.scorer import CLASS_SCORE_NAMES, Scorer, called
 
 
 def of_two(second):
@@ -30,6 +31,8 @@ def test_weighted_scores_are_those_of_repeated_rows(data, num_classes):
     rows = data.draw(st.lists(row, min_size=2, max_size=30).filter(lambda rows: any(times for *_, times in rows)))
     labels, amounts, weights = (np.array(column) for column in zip(*rows, strict=True))
     probabilities = amounts / amounts.sum(1, keepdims=True)
+    if {*labels[weights > 0]} != {*labels}:
+        return  # a class that was not drawn is left out; see below
     expected = Scorer(np.repeat(labels, weights), np.repeat(probabilities, weights, axis=0), (1,)).scores()
     found = Scorer(labels, probabilities, (1,)).scores(weights)
     assert found.overall == pytest.approx(expected.overall, nan_ok=True)
@@ -177,6 +180,33 @@ def test_a_class_of_one_subject_has_no_interval_and_takes_none_from_the_others()
     assert 0 <= low < high <= 1
     scores = classification_scores(labels, probabilities)
     assert found.overall["log_loss"][0] < scores["log_loss"] < found.overall["log_loss"][1]
+
+
+def test_a_class_whose_images_are_not_drawn_is_left_out_of_the_means():
+    labels = np.array([0, 0, 1, 2])
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.2, 0.2, 0.6], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
+    scores = Scorer(labels, probabilities).scores(np.array([1, 1, 1, 0]))
+    assert scores.overall["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
+    assert np.isnan(scores.per_class["f1"][2])
+    assert np.isnan(scores.per_class["precision"][2])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_intervals_of_many_classes_of_few_subjects_hold_their_scores(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(8), 24)
+    subjects = [f"{label}-{number % 3}" for number, label in enumerate(labels)]
+    probabilities = 0.75 * rng.dirichlet(np.full(8, 0.5), len(labels)) + 0.25 * np.eye(8)[labels]
+    scores = classification_scores(labels, probabilities, (6, 7))
+    found = bootstrap_intervals(subjects, labels, probabilities, (6, 7), resamples=300)
+    for name, interval in found.overall.items():
+        assert interval is None or interval[0] <= scores[name] <= interval[1], name
+    right = pd.Series(called(probabilities) == labels).groupby(subjects).sum()
+    for label, intervals in enumerate(found.per_class):
+        for name, interval in intervals.items():
+            assert interval is None or interval[0] <= scores["per_class"][label][name] <= interval[1], name
+        if right[[f"{label}-{number}" for number in range(3)]].min() > 0:  # then any draw of the class has some right
+            assert intervals["f1"][0] > 0
 
 
 def test_exact_intervals_of_each_class_are_those_of_its_own_counts():

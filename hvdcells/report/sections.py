@@ -127,7 +127,7 @@ def _class_rows(evaluation: Evaluation) -> list[ClassRow]:
             name=name,
             images=scores["images"],
             num_wrong=scores["images"] - counts[label],
-            scores=[(scores[word], intervals[word]) for word in CLASS_SCORE_NAMES],
+            scores=[(scores[word], intervals.get(word)) for word in CLASS_SCORE_NAMES],
         )
         for label, (name, scores, intervals, counts) in enumerate(rows)
     ]

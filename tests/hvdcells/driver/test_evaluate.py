@@ -153,8 +153,8 @@ def test_whether_subjects_are_shared_is_unknown_where_a_dataset_names_none(run, 
     assert "Whether subjects are shared is not known" in " ".join(evaluation.dataset.sentences())
     # Intervals are there, over images, and say what they are worth.
     assert evaluation.subject_intervals == {}
-    low, high = evaluation.intervals["auroc"]
-    assert 0 <= low < high <= 1
+    low, high = evaluation.intervals["log_loss"]  # which differs between resamples also where all is called right
+    assert 0 <= low < high
     page = Path(run.report).read_text()
     assert "too narrow if images share subjects" in page
     screen = StringIO()

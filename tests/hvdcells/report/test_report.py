@@ -214,6 +214,8 @@ def test_a_browser_shows_every_figure_and_has_nothing_to_complain_of(evaluated, 
         overhang: document.documentElement.scrollWidth - document.documentElement.clientWidth}); });</script></body>"""
     page = tmp_path / "report.html"
     html = Path(evaluated.report).read_text().replace(' loading="lazy"', "")
+    assert "default-src 'none'; img-src data:" in html, "the page lets nothing in"
+    html = html.replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")  # but this script
     page.write_text(html.replace("</body>", probe))
     done = subprocess.run(
         [

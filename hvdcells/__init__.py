@@ -7,6 +7,7 @@ Importing this package loads neither TensorFlow nor Spark; they come with the wo
 
 from hvdcells.data.dataset import Dataset
 from hvdcells.driver.cross_validation import cross_validate
+from hvdcells.driver.decide import decide
 from hvdcells.driver.evaluate import evaluate
 from hvdcells.driver.predict import predict
 from hvdcells.driver.sweep import sweep
@@ -24,6 +25,7 @@ __all__ = [
     "RunDirectory",
     "UserError",
     "cross_validate",
+    "decide",
     "evaluate",
     "predict",
     "recipes",

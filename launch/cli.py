@@ -12,6 +12,7 @@ from hvdcells.storage import as_user_error
 from launch.clusters.wheel import version_line
 from launch.commands.check import check
 from launch.commands.cross_validate import cross_validate
+from launch.commands.decide import decide
 from launch.commands.demo import demo
 from launch.commands.doctor import doctor
 from launch.commands.emr import emr as emr_commands
@@ -74,6 +75,7 @@ for command in (
     find_rate,
     train,
     evaluate,
+    decide,
     predict,
     report,
     cross_validate,

@@ -14,6 +14,7 @@ from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, recipes
 from hvdcells.experiment.trust import check_trusted, code_named_by
 from hvdcells.report import renew_report
+from hvdcells.runs.decision import choose_decision
 from hvdcells.runs.directory import RunDirectory, write_json
 from hvdcells.runs.earlier_run import EarlierRun, find_earlier_run, own_experiment
 from hvdcells.runs.first_weights import settle_model
@@ -127,6 +128,7 @@ def _finish(
     hosts = [result.pop("host") for result in results]
     write_json(directory.finished, {"ranks": len(results), "hosts": hosts, **results[0], "start_up_seconds": start_up})
     evaluate_best_epoch(directory, dataset)
+    choose_decision(directory)
     renew_report(directory)
 
 

@@ -15,6 +15,7 @@ from hvdcells.errors import UserError
 from hvdcells.images.decode import Pixels, Unreadable, read_image
 from hvdcells.images.prepare import ImagePreparation, use_one_thread
 from hvdcells.inference.reading import prefetched
+from hvdcells.runs.decision import read_decision
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.preparation import read_preparation
 from hvdcells.spark.backends.entry import import_tensorflow
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from hvdcells.inference.transformer import CellTransformer
+    from hvdcells.scores.decision import Decision
 
 Image = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 """A path or address, the bytes of a file, or pixels (RGB uint8, shape (height, width, 3))."""
@@ -56,6 +58,8 @@ class Classifier:
     """Images that go into the model at once, as in `evaluate`: short batches are filled up."""
     model_digest: str
     """SHA-256 of the run's model file."""
+    decision: "Decision"
+    """The run's own: temperature, threshold, refer band, rule from images to subject."""
     synthetic: bool
     """It was trained on demonstration cells."""
     forward: Callable[[Pixels], NDArray[np.float32]]
@@ -92,6 +96,7 @@ class Classifier:
             preparation=preparation,
             batch_size=experiment.data.batch_size,
             model_digest=model_digest(directory),
+            decision=read_decision(directory)[0],
             synthetic=noted["synthetic"],
             forward=load_forward(directory, experiment, threads),
             trusted_code=directory.trusted_code,
@@ -101,9 +106,9 @@ class Classifier:
         """Predict some images, in memory or by their paths.
 
         Returns:
-            One row an image, in order: `path` (empty where none was given), `logit_<class>` and `probability_<class>`
-            by class, `called` (a class name) and `reason`: why an image that cannot be used has no probabilities (NaN)
-            and is called nothing.
+            One row an image, in order: `path` (empty where none was given), `logit_<class>`, `probability_<class>` and
+            `calibrated_<class>` by class, `called` (the likeliest class), `decision` and `refer` by the run's decision,
+            and `reason`: why an image that cannot be used has no probabilities (NaN) and is called nothing.
         """
         import pandas as pd
 
@@ -143,7 +148,7 @@ class Classifier:
             yield self.columns(batch)
 
     def columns(self, batch: Batch) -> dict[str, NDArray[Any]]:
-        """Predict a batch: `logit_…`, `probability_…` float by class (NaN where unusable), `called` and `reason`."""
+        """Predict a batch: the columns of `output_columns`, NaN and empty where unusable."""
         # Here and not above: `import hvdcells` is to be quick.
         from hvdcells.scores.prediction_table import probabilities_of
         from hvdcells.scores.scorer import called
@@ -152,15 +157,21 @@ class Classifier:
         num_usable, num_classes = int(usable.sum()), len(self.class_names)
         logits = np.full((len(usable), num_classes), np.nan, np.float32)
         probabilities = np.full((len(usable), num_classes), np.nan)
-        calls = np.full(len(usable), "", object)
+        calibrated, calls = probabilities.copy(), np.full(len(usable), "", object)
+        decided, refer = calls.copy(), np.zeros(len(usable), bool)
         if num_usable:
             logits[usable] = self.forward(batch.images)[:num_usable]
             probabilities[usable] = probabilities_of(logits[usable])
             calls[usable] = np.array(self.class_names, object)[called(probabilities[usable])]
+            calibrated[usable] = self.decision.probabilities(logits[usable])
+            decided[usable], refer[usable] = self.decision.decided(calibrated[usable])
         return {
             **{f"logit_{name}": logits[:, label] for label, name in enumerate(self.class_names)},
             **{f"probability_{name}": probabilities[:, label] for label, name in enumerate(self.class_names)},
+            **{f"calibrated_{name}": calibrated[:, label] for label, name in enumerate(self.class_names)},
             "called": calls,
+            "decision": decided,
+            "refer": refer,
             "reason": np.array(batch.reasons, object),
         }
 
@@ -200,9 +211,9 @@ class Classifier:
 
 
 def output_columns(class_names: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns of predictions: logits and probabilities by class, `called`, `reason`."""
-    by_class = [f"{kind}_{name}" for kind in ("logit", "probability") for name in class_names]
-    return (*by_class, "called", "reason")
+    """Return the columns of predictions: logits, probabilities and calibrated ones by class, what follows, `reason`."""
+    by_class = [f"{kind}_{name}" for kind in ("logit", "probability", "calibrated") for name in class_names]
+    return (*by_class, "called", "decision", "refer", "reason")
 
 
 def model_digest(run: RunDirectory) -> str:

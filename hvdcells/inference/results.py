@@ -16,6 +16,8 @@ from hvdcells.storage import parquet
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hvdcells.scores.decision import Decision
+
 REJECTS_SCHEMA = pa.schema([("path", pa.string()), ("reason", pa.string())])
 
 
@@ -70,6 +72,8 @@ class Totals:
     """What the images of a prediction came to."""
 
     num_predicted: int = 0
+    num_referred: int = 0
+    """Images that a person should look at."""
     called: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     """By reason."""
@@ -80,20 +84,20 @@ class Totals:
         return self.rejected.total()
 
 
-def put_together(output: Output, listing: Listing, class_names: Sequence[str], digest: str) -> Totals:
+def put_together(output: Output, listing: Listing, decision: "Decision", digest: str) -> Totals:
     """Write predictions, subjects and rejects from all parts; one part is in memory at a time, and a row a subject.
 
     Args:
         output: whose parts are all there.
         listing: of the source.
-        class_names: of the run, in order.
+        decision: of the run.
         digest: of the model, which stands beside each prediction.
 
     Raises:
         RuntimeError: an image of the listing has no row, or several.
     """
-    totals, sums = Totals(), _SubjectSums(class_names)
-    schema = _schema(class_names)
+    totals, of_subjects = Totals(), _Subjects(decision)
+    schema = _schema(decision.class_names)
     with (
         storage.new_file(output.predictions) as predictions,
         storage.new_file(output.rejects) as rejects,
@@ -113,13 +117,15 @@ def put_together(output: Output, listing: Listing, class_names: Sequence[str], d
             totals.num_predicted += len(predicted)
             totals.called.update(predicted["called"].to_pylist())
             totals.rejected.update(rejected["reason"].to_pylist())
-            sums.add(predicted)
+            totals.num_referred += pc.sum(predicted["refer"]).as_py() or 0
+            of_subjects.add(predicted)
     if totals.num_predicted + totals.num_rejected != listing.num_images:
         raise RuntimeError(
             f"{totals.num_predicted} predictions and {totals.num_rejected} rejects of {listing.num_images} images"
         )
-    if sums.any:
-        parquet.write_rows(output.subjects, sums.table())
+    subjects = of_subjects.table()
+    if len(subjects):
+        parquet.write_rows(output.subjects, subjects)
     return totals
 
 
@@ -129,45 +135,50 @@ def _schema(class_names: Sequence[str]) -> pa.Schema:
             *((name, pa.string()) for name in KEPT),
             *((f"logit_{name}", pa.float32()) for name in class_names),
             *((f"probability_{name}", pa.float64()) for name in class_names),
+            *((f"calibrated_{name}", pa.float64()) for name in class_names),
             ("called", pa.string()),
+            ("decision", pa.string()),
+            ("refer", pa.bool_()),
             ("model", pa.string()),
         ]
     )
 
 
-class _SubjectSums:
-    """Images and summed probabilities of each subject."""
+class _Subjects:
+    """Calibrated probabilities of the images whose subject is known; 8 bytes a class and image."""
 
-    def __init__(self, class_names: Sequence[str]) -> None:
-        self._class_names = class_names
-        self._columns = [f"probability_{name}" for name in class_names]
-        self._sums: pd.DataFrame | None = None
-
-    @property
-    def any(self) -> bool:
-        return self._sums is not None
+    def __init__(self, decision: "Decision") -> None:
+        self._decision = decision
+        self._columns = [f"calibrated_{name}" for name in decision.class_names]
+        self._rows: list[pa.Table] = []
 
     def add(self, predicted: pa.Table) -> None:
-        import pandas as pd
-
         known = predicted.filter(pc.not_equal(predicted["subject"], ""))
-        if not len(known):
-            return
-        rows = known.select(["subject", *self._columns]).to_pandas().assign(images=1)
-        sums = rows.groupby("subject", sort=True).sum()
-        self._sums = sums if self._sums is None else pd.concat([self._sums, sums]).groupby(level=0, sort=True).sum()
+        if len(known):
+            self._rows.append(known.select(["subject", *self._columns]))
 
     def table(self) -> "pd.DataFrame":
-        """Return `subject`, `images`, the mean probability of each class over its images, and `called` by these."""
+        """Return `subject`, `images`, the mean calibrated probability of each class, `value` by the rule, `decision`.
+
+        Where no class counts as ill there is no value, and the likeliest class on the mean is the decision.
+        """
         import pandas as pd
 
-        from hvdcells.scores.scorer import called
-
-        assert self._sums is not None
-        means = self._sums[self._columns].div(self._sums["images"], axis=0)
-        calls = pd.Series([self._class_names[label] for label in called(means.to_numpy())], index=means.index)
-        table = means.assign(images=self._sums["images"], called=calls).reset_index()
-        return table[["subject", "images", *self._columns, "called"]]
+        if not self._rows:
+            return pd.DataFrame()
+        rows, decision = pa.concat_tables(self._rows).to_pandas(), self._decision
+        groups = rows.groupby("subject", sort=True)
+        table = groups[self._columns].mean().assign(images=groups.size())
+        if decision.positive_classes:
+            ill = decision.ill(rows[self._columns].to_numpy())
+            table["value"] = decision.subject_values(rows["subject"].tolist(), ill)
+            calls = decision.words[(table["value"] >= decision.subject_threshold).to_numpy().astype(int)]
+        else:
+            table["value"] = float("nan")
+            calls, _ = decision.decided(table[self._columns].to_numpy())
+        table["decision"] = calls
+        ordered: pd.DataFrame = table.reset_index()[["subject", "images", *self._columns, "value", "decision"]]
+        return ordered
 
 
 def write_csv(output: Output) -> str:

@@ -8,7 +8,7 @@ from pyspark import keyword_only
 from pyspark.ml import Transformer
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
-from pyspark.sql.types import DoubleType, FloatType, StringType, StructType
+from pyspark.sql.types import BooleanType, DoubleType, FloatType, StringType, StructType
 
 from hvdcells.errors import UserError
 from hvdcells.inference.classifier import model_digest, output_columns
@@ -23,6 +23,7 @@ CONTENT, PATH = "content", "path"
 MOST_RECORDS = 64
 """Rows that Spark sends at once to a task whose rows hold files: its own 10,000 would be gigabytes, more than an Arrow
 column of bytes addresses."""
+_KINDS = {"called": StringType(), "decision": StringType(), "refer": BooleanType(), "reason": StringType()}
 _RECORDS_SETTING = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
 
@@ -53,8 +54,8 @@ class CellTransformer(Transformer, DefaultParamsReadable["CellTransformer"], Def
         _refuse_columns(df.columns, taken, added)
         schema = StructType(list(df.schema.fields))
         for name in added:
-            kind = FloatType() if name.startswith("logit_") else DoubleType()
-            schema = schema.add(name, StringType() if name in ("called", "reason") else kind)
+            of_class = FloatType() if name.startswith("logit_") else DoubleType()
+            schema = schema.add(name, _KINDS.get(name, of_class))
         setting = df.sparkSession.conf
         if taken == CONTENT and int(setting.get(_RECORDS_SETTING) or 0) > MOST_RECORDS:
             setting.set(_RECORDS_SETTING, str(MOST_RECORDS))

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
+from hvdcells.runs.decision import judge_decision, read_decision
 from hvdcells.runs.directory import RunDirectory, damage_told
 from hvdcells.runs.earlier_run import digest_as_trained, own_experiment
 from hvdcells.runs.predictions import read_predictions
@@ -16,6 +17,8 @@ from hvdcells.scores.evaluation import Evaluation
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from hvdcells.scores.decision import Decision
 
 SPLITS_IN_ORDER = ("test", "validation", "train")
 """Test first: it alone was used for no choice."""
@@ -46,6 +49,9 @@ class RunFacts:
     splits: list[SplitFacts]
     cost: dict[str, Any] | None = None
     """What its machines have cost: `usd_least`, `usd`, `as_of`, `missing`; None where nobody has written it."""
+    decision: "Decision | None" = None
+    judged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the decision comes to, by the name of the evaluation."""
     missing: list[str] = field(default_factory=list)
     """What the reader might look for and does not find, in words."""
 
@@ -90,6 +96,7 @@ def _gathered(directory: RunDirectory) -> RunFacts:
     ]
     if not storage.exists(directory.predictions("validation")):
         missing.append("The run holds no validation predictions.")
+    decision, judged = _decision(directory, [split.evaluation.name for split in found if split is not None], missing)
     facts = RunFacts(
         directory=directory,
         run=run,
@@ -99,6 +106,8 @@ def _gathered(directory: RunDirectory) -> RunFacts:
         dataset=dataset,
         splits=[split for split in found if split is not None],
         cost=directory.read_json(directory.cost) if storage.exists(directory.cost) else None,
+        decision=decision,
+        judged=judged,
         missing=missing,
     )
     if not storage.exists(directory.evaluation("test")):
@@ -111,6 +120,21 @@ def _gathered(directory: RunDirectory) -> RunFacts:
             f"report.{flatter}",
         )
     return facts
+
+
+def _decision(
+    directory: RunDirectory, names: list[str], missing: list[str]
+) -> "tuple[Decision | None, dict[str, dict[str, Any]]]":
+    """Return the run's decision and what it comes to on each evaluation; nothing where the run has none."""
+    if not storage.exists(directory.decision):
+        return None, {}
+    try:
+        decision, _ = read_decision(directory)
+    except UserError as error:
+        missing.append(f"The run's decision cannot be read: {error.given}.")
+        return None, {}
+    evaluated = [name for name in names if storage.exists(directory.evaluation(name))]
+    return decision, {name: judge_decision(directory, name) for name in evaluated}
 
 
 def _open_own(directory: RunDirectory, noted: dict[str, Any], missing: list[str]) -> Dataset | None:

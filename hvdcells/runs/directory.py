@@ -58,6 +58,11 @@ class RunDirectory:
         return self.path("preparation.json")
 
     @property
+    def decision(self) -> str:
+        """Temperature, thresholds, refer band and subject rule, chosen on validation images (JSON)."""
+        return self.path("decision.json")
+
+    @property
     def metrics(self) -> str:
         """One JSON line per epoch."""
         return self.path("metrics.jsonl")

@@ -41,8 +41,10 @@ def evaluate(
     run's own, under its digest.
     """
     import hvdcells
-    from hvdcells import RunDirectory
+    from hvdcells import RunDirectory, storage
+    from hvdcells.driver.decide import judge
     from launch.terminal.console import Console
+    from launch.terminal.decision_tables import print_judgement
     from launch.terminal.evaluation_tables import print_evaluation
 
     evaluation = hvdcells.evaluate(
@@ -61,5 +63,7 @@ def evaluate(
         return
     console = Console(highlight=False)
     print_evaluation(evaluation, console)
+    if storage.exists(RunDirectory.at(run).decision):
+        print_judgement(evaluation.name, *judge(run, evaluation.name), console)
     console.print(f"As JSON: {RunDirectory.at(run).evaluation(evaluation.name)}", soft_wrap=True)
     console.print(f"Report: {RunDirectory.at(run).report}", soft_wrap=True)

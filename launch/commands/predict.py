@@ -40,9 +40,9 @@ def predict(
 ) -> None:
     """Predict every image of a source once, prepared exactly as those that the run was trained on.
 
-    OUT/predictions.parquet holds the probability of each class and the class called, OUT/subjects.parquet the means by
-    subject, OUT/rejects what could not be read, with the reason. A prediction that was interrupted is completed by the
-    same command; a finished one is left alone.
+    OUT/predictions.parquet has probabilities, the run's decision and whether a person should look; OUT/subjects.parquet
+    holds the decision by subject, OUT/rejects what could not be read. A prediction that was interrupted is completed by
+    the same command; a finished one is left alone.
     """
     import hvdcells
     from hvdcells.data.manifest import SYNTHETIC_NOTICE
@@ -68,7 +68,9 @@ def predict(
     calls = ", ".join(f"{num} {name}" for name, num in found["called"].items())
     num_rejected = sum(found["rejected"].values())
     console.print(
-        f"{found['listed']} images: {found['predicted']} predicted ({calls}), {num_rejected} rejected.", markup=False
+        f"{found['listed']} images: {found['predicted']} predicted ({calls}), {num_rejected} rejected; "
+        f"a person should look at {found['refer']}.",
+        markup=False,
     )
     for reason, num in found["rejected"].items():
         console.print(f"  {num} × {reason}", style="yellow", markup=False)

@@ -17,7 +17,10 @@ import hvdcells
 from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from hvdcells.driver import predict as driver
+from hvdcells.driver.decide import judge
 from hvdcells.errors import UserError
+from hvdcells.runs.decision import read_decision
+from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.predictions import read_predictions
 from hvdcells.spark.backends import InProcess
 from hvdcells.spark.listener import Listener
@@ -191,7 +194,7 @@ def test_the_command_makes_a_submission_and_tells_rejects_with_exit_codes(made, 
     assert "1867 images: 1867 predicted" in shown.stdout
     with zipfile.ZipFile(tmp_path / "out/isbi_valid.zip") as archive:
         lines = archive.read("isbi_valid.predict").decode().split()
-    calls = by_path(parquet.read_rows(f"{tmp_path}/out/predictions.parquet"))["called"]
+    calls = by_path(parquet.read_rows(f"{tmp_path}/out/predictions.parquet"))["decision"]
     assert lines == [str(int(calls[f"{number}.bmp"] == "all")) for number in range(1, 1868)]
 
     (tmp_path / "final/5.bmp").write_bytes(kinds[0][:100])
@@ -213,3 +216,52 @@ def test_spark_is_started_for_many_images_alone(monkeypatch):
     assert not driver.chooses_spark(False, "yarn", many, told)
     monkeypatch.setenv("SPARK_ENV_LOADED", "1")
     assert driver.chooses_spark(None, None, many, told)
+
+
+def test_a_run_has_a_decision_that_predictions_evaluation_and_report_use(made, tmp_path):
+    folder, own = made
+    run = RunDirectory.at(tmp_path / "run")
+    shutil.copytree(own.location, run.location)
+    left, _ = read_decision(run)
+    assert left.chosen == "0.5"
+    assert left.positive_classes == ("all",)
+    validation = read_predictions(run, "validation")
+    before = hvdcells.predict(run, folder / "cells", tmp_path / "before")
+
+    given = ["decide", run.location, "--at-sensitivity", "1", "--refer", "0.25", "--subject-rule", "top", "--json"]
+    shown = json.loads(CliRunner().invoke(app, given, catch_exceptions=False).stdout)
+    decision, refer_share = read_decision(run)
+    assert shown["decision"]["chosen"] == decision.chosen == "sensitivity-1"
+    assert refer_share == 0.25
+    of_validation = shown["judged"]["validation"]["thresholds"]["sensitivity-1"]
+    assert of_validation["sensitivity"] == 1
+    assert of_validation["referred"] == pytest.approx(0.25, abs=1 / len(validation))
+    with pytest.raises(UserError, match="another decision of the run"):
+        hvdcells.predict(run, folder / "cells", tmp_path / "before")
+
+    hvdcells.predict(run, folder / "cells", tmp_path / "out")
+    rows = by_path(parquet.read_rows(f"{tmp_path}/out/predictions.parquet"))
+    ill = decision.ill(decision.probabilities(rows[LOGITS].to_numpy()))
+    np.testing.assert_array_equal(rows["calibrated_all"], ill)
+    assert rows["decision"].tolist() == ["all" if value >= decision.threshold else "hem" for value in ill]
+    assert rows["refer"].tolist() == decision.refers(ill).tolist()
+    ill_of_validation = rows.loc[validation.loc[validation["label"] == 1, "source"]]
+    assert set(ill_of_validation["decision"]) == {"all"}
+    assert before["listed"] == len(rows)
+    subjects = parquet.read_rows(f"{tmp_path}/out/subjects.parquet").set_index("subject")
+    assert subjects["value"].to_dict() == decision.subject_values(rows["subject"].tolist(), ill).to_dict()
+
+    judged, chosen = judge(run)
+    assert chosen == "sensitivity-1"
+    page = Path(run.report).read_text()
+    assert page.count("<h3>Decision</h3>") == 2
+    assert "sensitivity-1 (in use)" in page
+    assert f"{judged['thresholds']['sensitivity-1']['weighted_f1']:.3f}" in page
+    told = CliRunner().invoke(app, given[:-1], catch_exceptions=False).stdout
+    assert "sensitivity-1 *" in told
+    assert "chosen on validation images" in told
+    with pytest.raises(UserError, match="no predictions of train"):
+        judge(run, "train")
+    Path(run.decision).unlink()
+    with pytest.raises(UserError, match="hvdcells decide RUN"):
+        hvdcells.predict(run, folder / "cells", tmp_path / "none")

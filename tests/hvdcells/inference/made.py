@@ -4,6 +4,19 @@ import numpy as np
 
 from hvdcells.images.prepare import ImagePreparation
 from hvdcells.inference.classifier import Classifier
+from hvdcells.scores.decision import Decision
+
+
+def decision_of(class_names):
+    return Decision(
+        class_names=class_names,
+        positive_classes=class_names[1:2],
+        temperature=2.0,
+        thresholds={"0.5": 0.5, "youden": 0.3},
+        chosen="youden",
+        refer=(0.2, 0.6),
+        subject_rule="median",
+    )
 
 
 def mean_classifier(run="nowhere", class_names=("hem", "all"), batch_size=8, digest="d" * 64):
@@ -21,6 +34,7 @@ def mean_classifier(run="nowhere", class_names=("hem", "all"), batch_size=8, dig
         preparation=ImagePreparation(crop=0, image_size=8, input_size=8),
         batch_size=batch_size,
         model_digest=digest,
+        decision=decision_of(class_names),
         synthetic=True,
         forward=forward,
     )

@@ -8,8 +8,9 @@ from hvdcells import storage
 from hvdcells.inference.parts import Listing, missing_parts, part_location, predict_parts, rows_per_part, write_listing
 from hvdcells.inference.results import Output, put_together, write_csv
 from hvdcells.inference.source import ListedImage
+from hvdcells.scores.prediction_table import probabilities_of
 from hvdcells.storage import parquet
-from tests.hvdcells.inference.made import mean_classifier
+from tests.hvdcells.inference.made import decision_of, mean_classifier
 
 
 @pytest.fixture
@@ -38,7 +39,8 @@ def test_sum_equals_the_listing_and_rejects_have_reasons(made, class_names):
     assert (sum(done for done, _ in counts), sum(rejected for _, rejected in counts)) == (30, 3)
     assert missing_parts(output.parts, listing) == []
 
-    totals = put_together(output, listing, class_names, "digest")
+    decision = decision_of(class_names)
+    totals = put_together(output, listing, decision, "digest")
     assert (totals.num_predicted, totals.num_rejected) == (27, 3)
     rejects = parquet.read_rows(output.rejects)
     assert rejects["path"].tolist() == ["3.png", "11.png", "29.png"]
@@ -61,8 +63,15 @@ def test_sum_equals_the_listing_and_rejects_have_reasons(made, class_names):
     subjects = parquet.read_rows(output.subjects).set_index("subject")
     own = rows[rows["subject"] == "s2"]
     assert subjects.loc["s2", "images"] == len(own)
-    name = class_names[-1]
-    assert subjects.loc["s2", f"probability_{name}"] == pytest.approx(own[f"probability_{name}"].mean())
+    name, ill = class_names[-1], f"calibrated_{class_names[1]}"
+    assert subjects.loc["s2", f"calibrated_{name}"] == pytest.approx(own[f"calibrated_{name}"].mean())
+    assert subjects.loc["s2", "value"] == pytest.approx(own[ill].median())
+    words = ["hem", "all"] if len(class_names) == 2 else ["not ill", "ill"]
+    assert subjects["decision"].tolist() == [words[int(value >= 0.3)] for value in subjects["value"]]
+    np.testing.assert_allclose(own[ill], probabilities_of(expected / 2)[(rows["subject"] == "s2").to_numpy(), 1])
+    assert rows["decision"].tolist() == [words[int(value >= 0.3)] for value in rows[ill]]
+    assert rows["refer"].tolist() == [0.2 <= value < 0.6 for value in rows[ill]]
+    assert 0 < totals.num_referred == rows["refer"].sum()
     assert subjects["images"].sum() == (rows["subject"] != "").sum()
 
     lines = storage.read_text(write_csv(output)).splitlines()
@@ -91,7 +100,7 @@ def test_parts_of_other_images_are_never_put_together(made):
         pass
     storage.write_bytes(part_location(output.parts, 2), storage.read_bytes(part_location(output.parts, 1)))
     with pytest.raises(RuntimeError, match="part 2"):
-        put_together(output, listing, ("hem", "all"), "digest")
+        put_together(output, listing, decision_of(("hem", "all")), "digest")
     assert not storage.exists(output.predictions)
 
 

@@ -1,13 +1,16 @@
 """The `hvdcells` command: one sub-command a file in `launch/commands/`."""
 
 import os
+import signal
 import sys
+import time
 import traceback
 from typing import Annotated
 
 import typer
 
 from hvdcells.spark.backends import RankFailedError
+from hvdcells.spark.session import SparkLostError
 from hvdcells.storage import as_user_error
 from launch.clusters.wheel import version_line
 from launch.commands.check import check
@@ -93,6 +96,38 @@ app.add_typer(emr_commands, name="emr")
 app.add_typer(sagemaker_commands, name="sagemaker")
 
 
+class Stopping:
+    """Ctrl-C, SIGTERM and a closed terminal end a command in the same way: as an interrupt, once, that clears away.
+
+    While it does so, more of them are not heeded for a while: a second Ctrl-C would interrupt the clearing.
+    """
+
+    HEEDED_AGAIN_AFTER_SECONDS = 30.0
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._came = 0.0
+        found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        # `nohup` lets a terminal close. A Ctrl-C is heeded by a background job, too: it was sent to it alone.
+        nohup = found[signal.SIGHUP] is signal.SIG_IGN
+        self._before = {number: handler for number, handler in found.items() if not (nohup and number == signal.SIGHUP)}
+
+    def __enter__(self) -> "Stopping":
+        for number in self._before:
+            signal.signal(number, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def _interrupt(self, number: int, _: object) -> None:
+        now = time.monotonic()
+        if self.signal is None or now - self._came > self.HEEDED_AGAIN_AFTER_SECONDS:
+            self.signal, self._came = number, now
+            raise KeyboardInterrupt(number)
+
+
 def main() -> None:
     """Run the command; exit code 0 done, 2 the user's input is wrong, 1 anything else."""
     # This process is ours alone: the Keras that TensorFlow imports with itself may be the one our models use,
@@ -102,8 +137,13 @@ def main() -> None:
     # not: a module beside somebody's images is no part of ours. PYTHONPATH=. asks for it.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     try:
-        app()
-    except RankFailedError as error:
+        with Stopping() as stopping:
+            app()
+    except SystemExit:
+        if stopping.signal is not None:
+            sys.exit(128 + stopping.signal)
+        raise
+    except (RankFailedError, SparkLostError) as error:
         # The rank's own trace is in the message; the driver's says nothing more.
         print_error(f"error: {error}")
         sys.exit(1)

@@ -1,14 +1,21 @@
 """Spark sessions, borrowed or owned, and the Java they run on."""
 
+import logging
 import os
+import shlex
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hvdcells.errors import UserError
+from hvdcells.spark.own_folder import clear_abandoned, own_folder
+from hvdcells.spark.spark_internals import java_ending, java_ends_with_its_start, stop_session
+from hvdcells.spark.start_failures import refuse_before_start, start_failure
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,6 +32,10 @@ LOCAL_CONF = {
     "spark.driver.extraJavaOptions": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto {LOG_OPTION}",
 }
 """Settings for Spark's local modes; a real cluster brings its own."""
+
+
+class SparkLostError(Exception):
+    """Spark's Java process ended while its session was in use; the message says how."""
 
 
 def use_bundled_java() -> None:
@@ -102,23 +113,44 @@ def spark_session(
         master = master or f"local[{slots}]"
         builder = builder.master(master)
         if master.startswith("local"):
-            for key, value in LOCAL_CONF.items():
+            clear_abandoned()
+            for key, value in (LOCAL_CONF | _folder_conf()).items():
                 builder = builder.config(key, value)
     for key, value in conf.items():
         builder = builder.config(key, value)
+    refuse_before_start(master, conf)
+    # Each failed call raises; py4j adds a trace of its own for each, through its loggers and through the root's.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_not_of_py4j)
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
     try:
-        session = builder.getOrCreate()
+        with java_ends_with_its_start():
+            session = builder.getOrCreate()
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"Spark did not start with the master {master!r}: {reason}",
-            "a master such as local[2], local-cluster[2,1,1024], spark://host:7077 or yarn",
-            "correct --master, or leave it out to use this machine",
-        ) from error
+        raise start_failure(master, error) from error
+    finally:
+        if is_main_thread and handler is not None:  # Spark puts its own in place of the driver's
+            signal.signal(signal.SIGINT, handler)
     try:
         yield session
+    except Exception as error:
+        if (ending := java_ending()) is not None and not isinstance(error, UserError):
+            raise SparkLostError(ending) from error
+        raise
     finally:
         _stop(session)
+
+
+def _not_of_py4j(record: logging.LogRecord) -> bool:
+    return "py4j" not in Path(record.pathname).parts
+
+
+def _folder_conf() -> dict[str, str]:
+    """Return the settings that let Spark keep all its temporary files in a folder of this process."""
+    folder = str(own_folder())
+    java = f"{LOCAL_CONF['spark.driver.extraJavaOptions']} {shlex.quote(f'-Djava.io.tmpdir={folder}')}"
+    return {"spark.local.dir": folder, "spark.driver.extraJavaOptions": java}
 
 
 def master_of(session: "SparkSession") -> str:
@@ -131,4 +163,4 @@ def _stop(session: "SparkSession") -> None:
         # Tasks that end while their executor is taken away, as after Ctrl-C, log traces that mean nothing.
         with suppress(Exception):
             session.sparkContext.setLogLevel("OFF")
-    session.stop()
+    stop_session(session)

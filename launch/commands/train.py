@@ -67,6 +67,7 @@ def train(
     from hvdcells.runs.directory import RunDirectory
     from hvdcells.runs.earlier_run import own_experiment
     from hvdcells.spark.backends import RankFailedError
+    from hvdcells.spark.session import SparkLostError
     from launch.terminal.console import Console
     from launch.terminal.runs_tables import print_training
 
@@ -104,7 +105,7 @@ def train(
             f"Stopped. {how_to_go_on}" if own_experiment(run) else "Stopped before the run began.", markup=False
         )
         raise typer.Exit(128 + (interrupt.args or (signal.SIGINT,))[0]) from None
-    except RankFailedError:
+    except (RankFailedError, SparkLostError):
         console.print(f"The run has failed. {how_to_go_on}", markup=False)
         raise
     print_training(directory, console)

@@ -1,6 +1,9 @@
 """The `hvdcells` command as a user meets it: help, and what it says to nonsense. No JVM is started."""
 
+import os
 import re
+import signal
+import threading
 
 import pytest
 
@@ -168,3 +171,24 @@ def test_settings_are_parsed_and_checked_together():
     with pytest.raises(Exception, match="second time") as caught:
         parse_settings(["a=1", "nonsense", "a=2"])
     assert "nonsense" in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stopped_command_ends_with_the_code_of_its_signal_and_without_a_trace(hvdcells, monkeypatch, number):
+    cleared = []
+
+    def stopped(*_, **__):
+        try:
+            os.kill(os.getpid(), number)
+            threading.Event().wait(60)
+        finally:
+            os.kill(os.getpid(), number)  # once more, while it clears away: not heeded
+            cleared.append(number)
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr("hvdcells.data.dataset.Dataset.open", stopped)
+    code, out, err = hvdcells("check", "nowhere")
+    assert cleared == [number]
+    assert code == 128 + number
+    assert "Traceback" not in out + err
+    assert signal.getsignal(number) is before

@@ -10,6 +10,10 @@ from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.secrets import without_secrets
 
+WORKERS_LOG = "workers.log"
+"""What ranks wrote to standard error, of a start that failed."""
+STALL_NAME = "stall.txt"
+"""Where ranks stood still, with their stacks."""
 CONSEQUENCES = ("HorovodInternalError", "Horovod has been shut down")
 """Words of the errors with which Horovod ends the ranks that had not failed themselves."""
 
@@ -65,12 +69,12 @@ def note_failure(logs: str, rank: int | str, error: BaseException) -> None:
 
 
 def forget_failures(logs: str) -> None:
-    """Remove what ranks of an earlier start have left word of."""
-    for name in _notes(logs):
+    """Remove what an earlier start has left: the words of its ranks, what they printed, their stall."""
+    for name in [*_notes(logs), *(name for name in storage.names_in(logs) if name in (WORKERS_LOG, STALL_NAME))]:
         storage.remove(storage.join(logs, name))
 
 
-def raise_noted_failure(logs: str, ending: str, cause: BaseException) -> NoReturn:
+def raise_noted_failure(logs: str, ending: str, cause: BaseException, rank_output: str = "") -> NoReturn:
     """Raise what the failed ranks have left word of: the user's error first, else the first true cause.
 
     When one rank fails, Horovod ends the others with errors of its own; those are not the cause.
@@ -79,6 +83,7 @@ def raise_noted_failure(logs: str, ending: str, cause: BaseException) -> NoRetur
         logs: where the ranks leave word.
         ending: how the first failing process ended, for when it has left none.
         cause: the error of the back end.
+        rank_output: what the failing rank wrote to standard error, where it could not leave word.
     """
     notes = [json.loads(storage.read_text(storage.join(logs, name))) for name in _notes(logs)]
     for note in notes:
@@ -87,7 +92,10 @@ def raise_noted_failure(logs: str, ending: str, cause: BaseException) -> NoRetur
     causes = [note for note in notes if not any(words in note["trace"] for words in CONSEQUENCES)]
     if causes:
         raise RankFailedError(f"rank {causes[0]['rank']} failed:\n{causes[0]['trace']}") from cause
-    words = f"; it left no word of its own. Its output is in {storage.join(logs, 'workers.log')}"
+    last = [line for line in rank_output.splitlines() if line.strip()][-1:]
+    words = f". Its last words: {last[0].strip()}" if last else ""
+    if storage.exists(location := storage.join(logs, WORKERS_LOG)):
+        words += f"\nWhat all workers wrote: {location}"
     raise RankFailedError(ending + words) from cause
 
 

@@ -14,10 +14,10 @@ from hvdcells.experiment import Communication
 from hvdcells.experiment.horovod_settings import THREADS_VARIABLE, decide
 from hvdcells.runs import heartbeat
 from hvdcells.runs.heartbeat import VARIABLE
-from hvdcells.spark.backends.base import forget_failures, note_failure, raise_noted_failure
+from hvdcells.spark.backends.base import WORKERS_LOG, forget_failures, note_failure, raise_noted_failure
 from hvdcells.spark.backends.entry import call_entry
 from hvdcells.spark.backends.rank_server import rank_executable
-from hvdcells.spark.backends.stall import WatchedRanks, stall_environment
+from hvdcells.spark.backends.stall import WatchedRanks, output_of, stall_environment
 from hvdcells.spark.horovod_changes import WorkerOutput, applied, refuse_other_release, run_supervised
 from hvdcells.spark.preflight.readiness import refuse_executors, refuse_settings
 from hvdcells.spark.session import local_slots, master_of, spark_session
@@ -179,10 +179,11 @@ class HorovodOnSpark:
         except Exception as error:
             if ending.signal is not None:
                 raise KeyboardInterrupt(ending.signal) from None
-            with suppress(OSError):
-                storage.write_text(storage.join(logs, "workers.log"), worker_log.text())
+            if worker_log.text():
+                with suppress(OSError):
+                    storage.write_text(storage.join(logs, WORKERS_LOG), worker_log.text())
             watched.raise_stall(logs, error)
-            raise_noted_failure(logs, ending.describe(), error)
+            raise_noted_failure(logs, ending.describe(), error, output_of(worker_log.text(), ending.rank))
 
 
 def rank_environment(environ: Mapping[str, str], is_local: bool) -> dict[str, str]:

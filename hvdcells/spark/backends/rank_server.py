@@ -9,6 +9,7 @@ on Spark's local masters; on a cluster ranks are started by Horovod as usual.
 process: the runs of a sweep share it.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -29,6 +30,8 @@ from pathlib import Path
 from typing import TypedDict
 
 CLIENT = Path(__file__).with_name("rank_client.py")
+END_SECONDS = 2
+"""The longest that a server takes to end that is not importing."""
 
 
 class Request(TypedDict):
@@ -81,6 +84,19 @@ class RankServer:
 
 
 _servers: dict[tuple[str, ...], RankServer] = {}
+
+
+@atexit.register
+def _end_servers() -> None:
+    """Let none outlive this process by the seconds of its imports, during which it does not look up."""
+    for server in _servers.values():
+        if server.process.stdin is not None:
+            server.process.stdin.close()
+        try:
+            server.process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+            server.process.wait()
 
 
 def listen(address: Path) -> socket.socket:

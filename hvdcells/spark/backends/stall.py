@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hvdcells import storage
 from hvdcells.runs.heartbeat import VARIABLE, Beat, take_beats
 from hvdcells.secrets import without_secrets
-from hvdcells.spark.backends.base import RankFailedError
+from hvdcells.spark.backends.base import STALL_NAME, RankFailedError
 from hvdcells.spark.horovod_changes import Ending, WorkerOutput
 
 PATIENCE_SECONDS = 600.0
@@ -144,6 +144,11 @@ def stacks_of(output: str) -> dict[int, str]:
     return {rank: "\n".join(lines) for rank, lines in found.items()}
 
 
+def output_of(output: str, rank: int | None) -> str:
+    """Return what one rank wrote, without prefixes, from what all wrote to standard error."""
+    return "\n".join(line for number, line in _RANK_LINE.findall(output) if int(number) == rank)
+
+
 def spy_on(beat: Beat) -> str:
     """Return the stacks of a rank that does not answer, by py-spy from outside; why there are none, where it cannot."""
     if beat.host != platform.node():
@@ -204,7 +209,7 @@ class WatchedRanks:
         """Raise the stall that ended the job, if one did, after its report was written to `stall.txt`."""
         if self._stall is None:
             return
-        location = storage.join(logs, "stall.txt")
+        location = storage.join(logs, STALL_NAME)
         with suppress(OSError):
             storage.write_text(location, without_secrets(self._report))
         raise RanksStalledError("\n".join([*self._stall.lines(), f"Stacks of the ranks: {location}"])) from cause

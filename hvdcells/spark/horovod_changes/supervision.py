@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from hvdcells.spark.horovod_changes.patching import replaced
-from hvdcells.spark.horovod_changes.termination import Ending
+from hvdcells.spark.horovod_changes.termination import JOB_THREAD, Ending
 
 POLL_SECONDS = 0.1
 LOOK_SECONDS = 1.0
@@ -46,6 +46,9 @@ def job_in_sight(ending: Ending) -> Iterator[None]:
         return original_in_thread(target, *of_thread, **{**options, "daemon": True})
 
     def excepthook(caught: threading.ExceptHookArgs) -> None:
+        is_spark_job = caught.thread is not None and JOB_THREAD in caught.thread.name
+        if is_spark_job and ending.since is None:
+            ending.spark_failure = caught.exc_value
         # Requests to a task that has ended with the job: nothing that a reader could want.
         if ending.since is None or not _is_horovods(caught.exc_traceback):
             original_excepthook(caught)

@@ -51,6 +51,8 @@ class Ending:
     """Of Horovod's Spark job, once it is about to be submitted."""
     driver: Any = field(default=None, compare=False, repr=False)
     """Horovod's driver service."""
+    spark_failure: BaseException | None = field(default=None, compare=False, repr=False)
+    """With which the Spark job that holds the ranks failed by itself."""
     _shutdown: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     def stop(self) -> None:
@@ -65,13 +67,21 @@ class Ending:
     def describe(self) -> str:
         """Say how the first failing process ended."""
         if self.rank is None:
-            return "the Spark job failed"
+            return "the Spark job failed" + (f": {told_by_spark(self.spark_failure)}" if self.spark_failure else "")
         if self.exit_code is None:
             return f"the task of rank {self.rank} was lost"
         if not _is_signal(self.exit_code):
             return f"the process of rank {self.rank} ended with exit code {self.exit_code}"
         name = signal.Signals(self.exit_code - 128).name
         return f"the process of rank {self.rank} was killed by {name}" + " (out of memory?)" * (name == "SIGKILL")
+
+
+def told_by_spark(failure: BaseException) -> str:
+    """Return the cause in an exception of Spark's, in one line: of hundreds, the first "Caused by"."""
+    lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
+    roots = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    aborted = [line for line in lines if "Job aborted" in line or "Exception: " in line]
+    return ([*roots[:1], *aborted, *lines, type(failure).__name__])[0]
 
 
 def _is_signal(exit_code: int | None) -> bool:
@@ -92,8 +102,8 @@ def ranks_end_together() -> Iterator[Ending]:
     original = spark_launcher._exec_command_fn
     is_main_thread = threading.current_thread() is threading.main_thread()  # Python handles signals nowhere else
     handlers = {number: signal.getsignal(number) for number in SIGNALS} if is_main_thread else {}
-    # What is ignored stays so: `nohup` lets a terminal close.
-    handlers = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+    if handlers.get(signal.SIGHUP) is signal.SIG_IGN:  # `nohup` lets a terminal close
+        del handlers[signal.SIGHUP]
 
     def exec_command_fn(*of_job: Any) -> RunRank:
         execute: RunRank = original(*of_job)

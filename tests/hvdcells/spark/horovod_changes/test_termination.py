@@ -12,7 +12,12 @@ from horovod.spark import gloo_run as spark_launcher
 from horovod.spark import runner
 
 from hvdcells.spark.horovod_changes import termination
-from hvdcells.spark.horovod_changes.termination import Ending, no_trace_of_cancelled_job, ranks_end_together
+from hvdcells.spark.horovod_changes.termination import (
+    Ending,
+    no_trace_of_cancelled_job,
+    ranks_end_together,
+    told_by_spark,
+)
 
 pytestmark = pytest.mark.tensorflow
 
@@ -122,3 +127,16 @@ def test_other_threads_leave_their_traces(monkeypatch):
         thread.start()
         thread.join()
     assert len(traces) == 1
+
+
+def test_of_what_spark_tells_the_cause_is_told():
+    told = (
+        "An error occurred while calling o1.collect.\n: org.apache.spark.SparkException: Job aborted\n"
+        '\tat x\nCaused by: java.io.IOException: Cannot run program "/no/python": error=2, No such file or directory\n'
+        "\tat y\nCaused by: java.io.IOException: error=2, No such file or directory\n"
+    )
+    failure = RuntimeError(told)
+    cause = 'java.io.IOException: Cannot run program "/no/python": error=2, No such file or directory'
+    assert told_by_spark(failure) == cause
+    assert told_by_spark(RuntimeError()) == "RuntimeError"
+    assert Ending(spark_failure=failure).describe() == f"the Spark job failed: {cause}"

@@ -20,6 +20,9 @@ from hvdcells.images.formats import MOST_PIXELS
 LayoutName = Literal["auto", "cnmc", "folders", "table"]
 SplitStrategy = Literal["auto", "official", "grouped", "k-fold"]
 
+DECODING_VERSION = "2"
+"""Raised when the same file and options give other pixels or other findings than before: nothing decoded under another
+version is used again."""
 LARGEST_SQUARE = 0
 CNMC_CROP = 300
 
@@ -103,6 +106,9 @@ class EtlOptions(BaseModel):
     keep_leaks: bool = False
     """Keep images whose subject or pixels official splits or folds put on two sides, instead of dropping them from
     the side that is trained on. Scores will flatter, and `hvdcells check` fails, as it must."""
+    label_conflicts: Literal["reject", "keep"] = "reject"
+    """Images with the same pixels under several labels: reject all of them, or keep them, and `hvdcells check`
+    fails, as it must."""
     pseudonyms: str | None = None
     """File with a key, made where there is none: subjects, files, image ids and cells are replaced by keyed digests
     (HMAC) in all that is written. Which is whose is written beside the key, for its holder only."""
@@ -161,4 +167,5 @@ class EtlOptions(BaseModel):
         chosen: dict[str, Any] = {"image_size": self.image_size, "crop": self.crop, "encoding": self.encoding}
         if self.most_pixels != MOST_PIXELS:  # images that were too large are looked at again
             chosen["most_pixels"] = self.most_pixels
+        chosen |= {"version": DECODING_VERSION}
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,5 +1,6 @@
 """The ETL stage: from images and labels, wherever they lie, to a dataset that can be trained on."""
 
+import heapq
 import os
 import platform
 from collections import Counter
@@ -13,7 +14,7 @@ from etl.dataset.overview import write_overview
 from etl.dataset.petastorm import write_common_metadata
 from etl.leakage.find import find_duplicates
 from etl.leakage.report import leakage_report
-from etl.options import EtlOptions
+from etl.options import DECODING_VERSION, EtlOptions
 from etl.placement.decide import Duplicates, decide_placement
 from etl.placement.place import Placement
 from etl.plan import Plan, UpToDate, plan_etl
@@ -69,39 +70,45 @@ def carry_out(spark: "SparkSession", plan: Plan, listener: Listener | None = Non
     """
     listener = listener or Listener()
     dataset, options, listing, class_names = plan.dataset, plan.options, plan.listing, plan.layout.class_names
-    work_folder.begin(dataset, plan.source, options, plan.finished)
-    with work_folder.standing_on_refusal(dataset, plan.finished):
-        # ---- The images dealt out to shards, the restartable units of work; on disk, for the tasks to read.
-        numbers, context = deal_out(spark, plan)
+    with work_folder.owned(dataset, plan.found):
+        work_folder.begin(dataset, plan.source, options, plan.finished)
+        with work_folder.standing_on_refusal(dataset, plan.finished):
+            # ---- The images dealt out to shards, the restartable units of work; on disk, for the tasks to read.
+            numbers, context = deal_out(spark, plan)
 
-        # ---- Every image once: read, decode, hash, crop, resize, and written where it will most likely stay.
-        with counted_stage(spark, listener, "decoding", listing.num_to_decode) as count:
-            decoded = decode_all(spark, numbers, context, count)
-        num_rejected = sum((shard.num_rejected for shard in decoded), Counter[Kind]())
-        some_rejected = listing.num_rejected or num_rejected
-        rejects = write_rejects(rejects_of_all(spark, numbers, decoded, context) if some_rejected else (), dataset)
-        refuse_too_many(rejects, listing.num_images, options.max_rejects, dataset)
+            # ---- Every image once: read, decode, hash, crop, resize, and written where it will most likely stay.
+            with counted_stage(spark, listener, "decoding", listing.num_to_decode) as count:
+                decoded = decode_all(spark, numbers, context, count)
+            num_rejected = sum((shard.num_rejected for shard in decoded), Counter[Kind]())
 
-        # ---- What only pixels tell: copies, and subjects that are joined by them. It may change where images go.
-        duplicates = find_duplicates(spark, decoded, context, options)
-        placement = decide_placement(
-            listing.num_per_kind, options, class_names, plan.has_validation, duplicates, num_rejected
-        )
+            # ---- What only pixels tell: copies, contradictory labels, and subjects that are joined by them.
+            duplicates = find_duplicates(spark, decoded, context, options, class_names)
+            some_rejected = listing.num_rejected or num_rejected
+            unusable = rejects_of_all(spark, numbers, decoded, context) if some_rejected else ()
+            rejects = write_rejects(heapq.merge(unusable, sorted(duplicates.rejected.items())), dataset)
+            refuse_too_many(rejects, listing.num_images, options.max_rejects, dataset)
+            conflicting = (image for members in duplicates.label_conflicts for image in members)
+            num_rejected.update(image.kind for image in conflicting if image.source in duplicates.rejected)
 
-        # ---- Files that differ from what decoding wrote, from the encoded images; nothing is decoded again.
-        shards = [shard for shard in decoded if isinstance(shard, WrittenShard)]
-        if placement != plan.placement or len(shards) < len(decoded):
-            context = replace(context, placement=placement)
-            with counted_stage(spark, listener, "sorting", sum(shard.num_images for shard in decoded)) as count:
-                shards = rewrite_all(spark, decoded, context, count)
+            # ---- All of it may change where images go.
+            placement = decide_placement(
+                listing.num_per_kind, options, class_names, plan.has_validation, duplicates, num_rejected
+            )
 
-    # ---- The description, and last of all the manifest: from then on it is a dataset.
-    size_bytes = work_folder.remove_other_images(dataset, [file for shard in shards for _, file in shard.files])
-    manifest = describe(plan, placement, duplicates, shards, rejects, size_bytes)
-    refuse_miscount(manifest)
-    write_common_metadata(dataset, manifest)
-    write_overview(dataset, manifest)
-    work_folder.finish(dataset, manifest)
+            # ---- Files that differ from what decoding wrote, from the encoded images; nothing is decoded again.
+            shards = [shard for shard in decoded if isinstance(shard, WrittenShard)]
+            if placement != plan.placement or len(shards) < len(decoded):
+                context = replace(context, placement=placement)
+                with counted_stage(spark, listener, "sorting", sum(shard.num_images for shard in decoded)) as count:
+                    shards = rewrite_all(spark, decoded, context, count)
+
+        # ---- The description, and last of all the manifest: from then on it is a dataset.
+        size_bytes = work_folder.remove_other_images(dataset, [file for shard in shards for _, file in shard.files])
+        manifest = describe(plan, placement, duplicates, shards, rejects, size_bytes)
+        refuse_miscount(manifest)
+        write_common_metadata(dataset, manifest)
+        write_overview(dataset, manifest)
+        work_folder.finish(dataset, manifest)
     return manifest
 
 
@@ -150,8 +157,9 @@ def describe(
     """Put the manifest together, once all files are written."""
     layout, listing, options = plan.layout, plan.listing, plan.options
     tallied = tally(entry for shard in shards for entry in shard.tallies)
-    dropped = {source: reason for shard in shards for source, reason in shard.dropped.items()}
-    leakage = leakage_report(placement, duplicates, tallied, dropped, layout.subjects_known, options.keep_leaks)
+    left_out = {source: reason for shard in shards for source, reason in shard.dropped.items()}
+    dropped = {source: reason for source, reason in left_out.items() if source not in duplicates.rejected}
+    leakage = leakage_report(placement, duplicates, tallied, dropped, layout, options)
     written = [file for shard in shards for file in shard.files]
     splits = split_summaries(tallied, written, layout.class_names, layout.subjects_known)
     described = layout.class_names, options.image_size, layout.subjects_known
@@ -190,4 +198,5 @@ def describe(
 def versions() -> dict[str, str]:
     """Return the versions of what decides the content of a dataset."""
     names = ("hvdcells", "numpy", "opencv-python-headless", "petastorm", "pyarrow", "pyspark", "xxhash")
-    return {"python": platform.python_version()} | {name: version_of(name) or "missing" for name in names}
+    own = {"python": platform.python_version(), "decoding": DECODING_VERSION}
+    return own | {name: version_of(name) or "missing" for name in names}

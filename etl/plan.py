@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from etl.dataset import work_folder
 from etl.demo_cells.marker import SyntheticMarker, read_marker
-from etl.options import EtlOptions
+from etl.options import DECODING_VERSION, EtlOptions
 from etl.placement.decide import decide_placement
 from etl.placement.place import Placement
 from etl.source.layouts import Layout
@@ -17,6 +17,7 @@ from etl.source.rows import FILE_NOT_FOUND, PATTERN_FINDS_NONE
 from hvdcells import storage
 from hvdcells.data.manifest import Manifest
 from hvdcells.errors import UserError
+from hvdcells.runs.lock import refuse_owned
 from hvdcells.spark.listener import Listener
 
 NO_VALIDATION = (
@@ -54,6 +55,8 @@ class Plan:
     placement: Placement
     """Where every image goes, as far as can be told before one is decoded."""
     synthetic: bool
+    found: work_folder.LocationState
+    """What was at the location."""
     finished: Manifest | None
     """Of the finished dataset that is at the location and is being updated."""
     previous: Manifest | None
@@ -87,6 +90,7 @@ def plan_etl(
     marker = read_marker(source)
     refuse_unfinished_synthetic(source, marker)
     found = work_folder.look(dataset)
+    refuse_owned(dataset)
     layout = understand(source, options)
     pseudonyms = pseudonyms_of(options, source, dataset)
     listing = Listing(layout, pseudonyms)
@@ -110,6 +114,9 @@ def plan_etl(
     if found.manifest is not None and not stale:
         listener.say(f"{dataset} is up to date: nothing to do")
         return UpToDate(found.manifest)
+    if previous is not None and previous.versions.get("decoding") != DECODING_VERSION:
+        listener.say(f"{dataset} is of an earlier version, which read images in another way: all are decoded again")
+        previous = None
     return Plan(
         source=source,
         dataset=dataset,
@@ -119,6 +126,7 @@ def plan_etl(
         has_validation=has_validation,
         placement=decide_placement(listing.num_per_kind, resolved, layout.class_names, has_validation),
         synthetic=marker is not None,
+        found=found,
         finished=found.manifest,
         previous=previous,
     )

@@ -15,7 +15,7 @@ from etl.shards.jobs import sql_settings_for
 from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD
 from hvdcells.data.dataset import Dataset
-from hvdcells.data.manifest import IMAGES_FOLDER, Manifest
+from hvdcells.data.manifest import IMAGES_FOLDER, Manifest, lacking_classes
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -40,14 +40,15 @@ def verify(spark: "SparkSession", dataset: Dataset) -> list[Claim]:
     """Look at every row of every file of a dataset and return what was found, claim by claim."""
     manifest = dataset.manifest
     with sql_settings_for(spark, manifest.written), _persisted(read_facts(spark, dataset)) as facts:
-        rows = facts.where("problem = ''")
+        rows = facts.where("problem = '' and changed = ''")
         # First, because all that follows rests on rows that could be read.
-        claims = [_files_named(dataset), _petastorm_metadata(dataset), _readable(facts)]
+        claims = [_files_named(dataset), _petastorm_metadata(dataset), _readable(facts), _as_written(facts, manifest)]
         claims += [
             _on_one_side(rows, "subject", "no subject is in two splits"),
             _on_one_side(rows, "content_hash", "no pixel-identical source image is in two splits"),
             _on_one_side(rows, "stored_hash", "no pixel-identical stored image is in two splits"),
         ]
+        claims.append(_one_label(rows))
         strategy = manifest.options.get("split")
         if strategy == "grouped":
             # Official sides may divide a group whose copies were dropped; the manifest warns of each.
@@ -56,7 +57,7 @@ def verify(spark: "SparkSession", dataset: Dataset) -> list[Claim]:
             folded = rows.where(f"fold != {NO_FOLD}")
             claims.append(_on_one_side(folded, "group", "no leakage group is in two folds", side="fold"))
             claims.append(_on_one_side(folded, "stored_hash", "no pixel-identical image is in two folds", side="fold"))
-        claims += [_unique_ids(rows), *_recounted(rows, dataset), _accounted(manifest)]
+        claims += [_all_classes(manifest), _unique_ids(rows), *_recounted(rows, dataset), _accounted(manifest)]
     return claims
 
 
@@ -93,6 +94,14 @@ def _readable(facts: "DataFrame") -> Claim:
     return Claim("every file reads and every image decodes", _some(sorted(wrong), len(wrong)))
 
 
+def _as_written(facts: "DataFrame", manifest: Manifest) -> Claim:
+    files = [file for split in manifest.splits.values() for file in split.files]
+    if not all(file.row_group_checksums and file.column_checksums for file in files):
+        return Claim("checksums: none in this dataset, which an earlier version wrote; not looked at")
+    changed = [row.changed for row in facts.where("changed != ''").select("changed").limit(1000).collect()]
+    return Claim("all that is stored is what was written", _some(sorted(changed), len(changed)))
+
+
 def _on_one_side(rows: "DataFrame", column: str, claim: str, side: str = "split") -> Claim:
     from pyspark.sql import functions as f
 
@@ -101,6 +110,15 @@ def _on_one_side(rows: "DataFrame", column: str, claim: str, side: str = "split"
     found = divided.limit(_MOST_NAMED).collect()
     texts = [f"{row[column]} ({row['first']}, …) in {' and '.join(map(str, row.sides))}" for row in found]
     return Claim(claim, _some(texts, divided.count() if len(found) == _MOST_NAMED else len(found)))
+
+
+def _one_label(rows: "DataFrame") -> Claim:
+    from pyspark.sql import functions as f
+
+    labels = rows.groupBy("stored_hash").agg(f.collect_set("class_name").alias("names"), f.min("image_id").alias("id"))
+    found = labels.where(f.size("names") > 1).orderBy("id").limit(100).collect()
+    texts = [f"{row.id} is stored as {' and as '.join(sorted(row.names))}" for row in found]
+    return Claim("no stored image has two labels", _some(texts, len(texts)))
 
 
 def _unique_ids(rows: "DataFrame") -> Claim:
@@ -117,6 +135,16 @@ def _recounted(rows: "DataFrame", dataset: Dataset) -> list[Claim]:
         Claim("means and deviations of the channels are those of the manifest", _some(moments, len(moments))),
         Claim("the files are as large as the manifest says", size_difference(dataset.location, manifest)),
     ]
+
+
+def _all_classes(manifest: Manifest) -> Claim:
+    there = {
+        name: {kind for kind, num in split.images_per_class.items() if num}
+        for name, split in manifest.splits.items()
+        if split.images
+    }
+    wrong = [lacking_classes(name, kinds, manifest.class_names) for name, kinds in there.items() if len(kinds) < 2]
+    return Claim("no split holds images of one class only", _some(wrong, len(wrong)))
 
 
 def _accounted(manifest: Manifest) -> Claim:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hvdcells.data.checksums import column_checksum, pixel_hash, row_group_checksum
 from hvdcells.data.columns import CNMC_CLASS_NAMES, NO_FOLD, SPLITS, ImageEncoding, arrow_schema
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import (
@@ -20,6 +21,7 @@ from hvdcells.data.manifest import (
     SplitSummary,
     default_positive_classes,
 )
+from hvdcells.data.stored_images import decode_stored
 
 
 def write_small_dataset(
@@ -50,14 +52,28 @@ def write_small_dataset(
             fold = number % num_folds if num_folds and split == "train" else NO_FOLD
             first_of_file = len(labels)
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            checksums, written = [], []
             with pq.ParquetWriter(folder / path, arrow_schema(), use_dictionary=False) as writer:
                 for rows in groups:
                     first = len(labels)
                     table = _rows(rng, split, first, rows, image_size, encoding, fold, class_names)
                     writer.write_table(table, row_group_size=rows)
+                    images = (decode_stored(image, encoding) for image in table["image"].to_pylist())
+                    checksums.append(row_group_checksum(map(pixel_hash, images), table["label"].to_pylist()))
+                    written += table.drop(["image"]).to_pylist()
                     labels += table["label"].to_pylist()
                     subjects += table["subject"].to_pylist()
-            files.append(ParquetFile(path=path, rows_per_row_group=tuple(groups), fold=fold))
+            files.append(
+                ParquetFile(
+                    path=path,
+                    rows_per_row_group=tuple(groups),
+                    fold=fold,
+                    row_group_checksums=tuple(checksums),
+                    column_checksums={
+                        name: column_checksum(row[name] for row in written) for name in arrow_schema().names[1:]
+                    },
+                )
+            )
             if fold != NO_FOLD:
                 of_fold = folds.setdefault(fold, ([], []))
                 of_fold[0].extend(labels[first_of_file:])

@@ -8,8 +8,10 @@ import pyarrow as pa
 
 from etl.images import normalise
 from hvdcells import storage
+from hvdcells.data.checksums import columns_that_differ, pixel_hash, row_group_checksum
 from hvdcells.data.columns import NO_FOLD, ImageEncoding, arrow_schema
 from hvdcells.data.dataset import Dataset
+from hvdcells.data.manifest import ParquetFile
 from hvdcells.data.parquet import check_row_group
 from hvdcells.data.stored_images import DamagedImageError, decode_stored
 from hvdcells.errors import UserError
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 _COPIED = ("class_name", "label", "fold", "subject", "group", "image_id", "content_hash")
 _INTEGERS = frozenset(("label", "fold"))
-_FACTS = ("split", *_COPIED, "stored_hash", "problem")
+_FACTS = ("split", *_COPIED, "stored_hash", "problem", "changed")
 _DDL = ", ".join(f"`{name}` {'int' if name in _INTEGERS else 'string'}" for name in _FACTS) + ", sums array<bigint>"
 _SCHEMA = pa.schema(
     [
@@ -46,11 +48,12 @@ def read_facts(spark: "SparkSession", dataset: Dataset) -> "DataFrame":
 
     Returns:
         The columns of a row but its image, `stored_hash` of the decoded pixels, `sums` of R, G and B and of their
-        squares, and `problem`: empty if nothing is wrong. What is wrong with a file or a row group is a row of its own.
+        squares, and `problem`: empty if nothing is wrong. What is wrong with a file or a row group is a row of its own;
+        `changed` names what reads and is not what was written.
     """
     manifest = dataset.manifest
     named = [
-        (split, storage.join(dataset.location, file.path), list(file.rows_per_row_group), file.fold)
+        (split, storage.join(dataset.location, file.path), file.model_dump_json())
         for split, summary in manifest.splits.items()
         for file in summary.files
     ]
@@ -59,18 +62,18 @@ def read_facts(spark: "SparkSession", dataset: Dataset) -> "DataFrame":
     def look(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         use_one_thread()
         for batch in batches:
-            for file in batch.to_pylist():
-                yield from _facts_of_file(**file, expected=expected)
+            for split, location, file in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                yield from _facts_of_file(split, location, ParquetFile.model_validate_json(file), expected)
 
     num_tasks = max(1, min(len(named), 8 * spark.sparkContext.defaultParallelism))
     entries = spark.sparkContext.parallelize(named, num_tasks)
-    ddl = "split string, location string, sizes array<int>, fold int"
+    ddl = "split string, location string, file string"
     return spark.createDataFrame(entries, ddl).mapInArrow(look, _DDL)
 
 
-def _facts_of_file(
-    split: str, location: str, sizes: list[int], fold: int, expected: _Expected
-) -> Iterator[pa.RecordBatch]:
+def _facts_of_file(split: str, location: str, named: ParquetFile, expected: _Expected) -> Iterator[pa.RecordBatch]:
+    sizes, fold = list(named.rows_per_row_group), named.fold
+    columns: dict[str, list[Any]] = {name: [] for name in arrow_schema().names[1:] if name in named.column_checksums}
     try:
         with parquet.open_copy(location) as file:
             if not file.schema_arrow.equals(arrow_schema()):
@@ -84,7 +87,15 @@ def _facts_of_file(
                 rows = file.read_row_group(index).to_pylist()
                 if fold != NO_FOLD and {row["fold"] for row in rows} != {fold}:
                     yield _problem(split, f"{location}: row group {index} holds other folds than the manifest says")
-                yield pa.RecordBatch.from_pylist([_facts(split, row, location, expected) for row in rows], _SCHEMA)
+                facts = [_facts(split, row, location, expected) for row in rows]
+                yield pa.RecordBatch.from_pylist(facts, _SCHEMA)
+                for name, values in columns.items():
+                    values += [row[name] for row in rows]
+                read = row_group_checksum((row["stored_hash"] for row in facts), (row["label"] for row in facts))
+                if [read] != list(named.row_group_checksums[index : index + 1] or [read]):
+                    yield _problem(split, f"{location}: images or labels of row group {index}", "changed")
+            for name in columns_that_differ(columns, named.column_checksums):
+                yield _problem(split, f"{location}: the column {name}", "changed")
     except (OSError, ValueError, pa.ArrowException) as error:
         yield _problem(split, f"{location}: cannot be read ({str(error).splitlines()[0]})")
     except UserError as error:
@@ -102,14 +113,14 @@ def _facts(split: str, row: dict[str, Any], location: str, expected: _Expected) 
         if pixels.shape != (expected.image_size, expected.image_size, 3) or pixels.dtype != "uint8":
             problem = f"{image_id} in {location}: {pixels.dtype} of shape {pixels.shape}"
         else:
-            stored_hash, sums = normalise.content_hash(pixels), normalise.channel_sums(pixels)
+            stored_hash, sums = pixel_hash(pixels), normalise.channel_sums(pixels)
     except DamagedImageError as verdict:
         problem = f"{image_id} in {location}: {verdict}"
     if not 0 <= label < len(expected.class_names) or expected.class_names[label] != class_name:
         problem = problem or f"{image_id} in {location}: label {label} and class {class_name!r}"
-    facts = {"split": split, "stored_hash": stored_hash, "sums": sums, "problem": problem}
-    return facts | {name: row[name] for name in _COPIED}
+    found = {"split": split, "stored_hash": stored_hash, "sums": sums, "problem": problem, "changed": ""}
+    return found | {name: row[name] for name in _COPIED}
 
 
-def _problem(split: str, text: str) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([{**_NO_FACTS, "split": split, "problem": text}], _SCHEMA)
+def _problem(split: str, text: str, kind: str = "problem") -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([{**_NO_FACTS, "split": split, kind: text}], _SCHEMA)

@@ -14,6 +14,7 @@ from etl.shards.findings import FINDINGS_SUFFIX, SHARDS_FOLDER, findings_name
 from hvdcells import storage
 from hvdcells.data.manifest import FILE_PATTERN, IMAGES_FOLDER, MANIFEST_NAME, Manifest, ParquetFile
 from hvdcells.errors import UserError
+from hvdcells.runs.lock import OWNER_NAME, sole_owner
 
 WORK_FOLDER = "_work"
 REJECTS_FOLDER = "rejects"
@@ -27,7 +28,7 @@ _DEFAULTS = EtlOptions().model_dump(mode="json")
 """What an option was in a run of a version that did not have it yet."""
 _OWN_IMAGES = re.compile(rf"{FILE_PATTERN[1:-1]}|{IMAGES_FOLDER}/split=\w+/\.[^/]+")
 """What this stage writes below the images folder, whole or aside: nothing else is ever deleted there."""
-OURS = frozenset((WORK_FOLDER, SHARDS_FOLDER, IMAGES_FOLDER, REJECTS_FOLDER, MANIFEST_NAME, OVERVIEW_NAME))
+OURS = frozenset((WORK_FOLDER, SHARDS_FOLDER, IMAGES_FOLDER, REJECTS_FOLDER, MANIFEST_NAME, OVERVIEW_NAME, OWNER_NAME))
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def look(dataset: str) -> LocationState:
     """
     if storage.is_file(dataset):
         raise UserError(f"{dataset} is a file", "a new or empty folder for the dataset", "name another location")
-    names = storage.names_in(dataset)
+    names = [name for name in storage.names_in(dataset) if name != OWNER_NAME]
     _refuse_links(dataset)
     if MANIFEST_NAME in names:
         location = storage.join(dataset, MANIFEST_NAME)
@@ -124,6 +125,23 @@ def refuse_other_run(dataset: str, unfinished: dict[str, Any], source: str, opti
             "the same source and options, to go on with it",
             "give them again, name another location, or remove this dataset first",
         )
+
+
+@contextmanager
+def owned(dataset: str, found: LocationState) -> Iterator[None]:
+    """Own a dataset's location in the block, as it was found when the run was planned.
+
+    Raises:
+        UserError: another process works on it, or has worked on it in the meantime.
+    """
+    with sole_owner(dataset):
+        if look(dataset) != found:
+            raise UserError(
+                f"{dataset} has changed since this command looked at it: another has written there in between",
+                "one process at a time",
+                "give the command again: it looks anew",
+            )
+        yield
 
 
 def begin(dataset: str, source: str, options: EtlOptions, replaced: Manifest | None) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import xxhash
 
+from hvdcells.data.checksums import pixel_hash
 from hvdcells.images.decode import Pixels, decode_bgr
 from hvdcells.images.formats import MOST_PIXELS
 from hvdcells.images.prepare import square_of
@@ -22,6 +22,7 @@ class NormalisedImage:
     square: Pixels
     """The pixels, uint8 of shape (image_size, image_size, 3), in OpenCV's order of channels: BGR."""
     content_hash: str
+    """Of the pixels as they were decoded, in the same order of channels."""
     perceptual_hash: int
     channel_sums: tuple[int, int, int]
     """Sum of each channel over `square`, in the order R, G, B."""
@@ -45,7 +46,7 @@ def process(content: bytes, image_size: int, crop: int, most_pixels: int = MOST_
     # Sums of uint8 are whole numbers, and OpenCV's norms of single planes are the fastest way to them.
     planes = cv2.split(square)
     sums, square_sums = _rgb_norms(planes, cv2.NORM_L1), _rgb_norms(planes, cv2.NORM_L2SQR)
-    return NormalisedImage(square, content_hash(pixels), perceptual_hash(square), sums, square_sums)
+    return NormalisedImage(square, pixel_hash(pixels), perceptual_hash(square), sums, square_sums)
 
 
 def channel_sums(pixels: Pixels) -> list[int]:
@@ -57,13 +58,6 @@ def channel_sums(pixels: Pixels) -> list[int]:
 def _rgb_norms(planes: Sequence[cv2.typing.MatLike], kind: int) -> tuple[int, int, int]:
     blue, green, red = (round(cv2.norm(plane, kind)) for plane in planes)
     return red, green, blue
-
-
-def content_hash(pixels: Pixels) -> str:
-    """128-bit hash (XXH3) of shape and pixels, whatever the file's header, as hexadecimal text."""
-    state = xxhash.xxh3_128(f"{pixels.shape[0]}x{pixels.shape[1]}:".encode())
-    state.update(np.ascontiguousarray(pixels).data)
-    return state.hexdigest()
 
 
 def perceptual_hash(square: Pixels) -> int:

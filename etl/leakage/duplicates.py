@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_matrix, csgraph
 
 FACT = np.dtype([("high", "u8"), ("low", "u8"), ("perceptual", "u8"), ("shard", "i4"), ("index", "i4")])
-"""An image: both halves of its content hash, its perceptual hash, its shard and its place in the shard's findings."""
+"""An image: both halves of the hash of its stored pixels, its perceptual hash, its shard, its place in the findings."""
 NUM_QUARTERS = 4
 MOST_EQUAL_QUARTERS = 1000
 _BITS_SET: npt.NDArray[np.uint8] = np.array([number.bit_count() for number in range(2**16)], np.uint8)
@@ -18,10 +18,10 @@ Image = tuple[int, int]
 """Shard, and place in its findings."""
 
 
-def facts(shard: int, indices: Sequence[int], content_hashes: Sequence[str], perceptual_hashes: Sequence[int]) -> Facts:
-    """Return an array of `FACT` for images of a shard; content hashes are 32 hexadecimal digits."""
+def facts(shard: int, indices: Sequence[int], stored_hashes: Sequence[str], perceptual_hashes: Sequence[int]) -> Facts:
+    """Return an array of `FACT` for images of a shard; hashes of stored pixels are 32 hexadecimal digits."""
     table = np.empty(len(indices), FACT)
-    halves = np.frombuffer(bytes.fromhex("".join(content_hashes)), ">u8").reshape(-1, 2)
+    halves = np.frombuffer(bytes.fromhex("".join(stored_hashes)), ">u8").reshape(-1, 2)
     table["high"], table["low"] = halves[:, 0], halves[:, 1]
     table["perceptual"] = np.array(perceptual_hashes, np.int64).view(np.uint64)
     table["shard"], table["index"] = shard, indices
@@ -34,7 +34,7 @@ def quarter_of(images: Facts, quarter: int) -> npt.NDArray[np.uint64]:
 
 
 def identical_sets(images: Facts) -> list[list[Image]]:
-    """Return the sets of images with the same content hash."""
+    """Return the sets of images with the same stored pixels."""
     images = images[np.lexsort((images["index"], images["shard"], images["low"], images["high"]))]
     as_before = (images["high"][1:] == images["high"][:-1]) & (images["low"][1:] == images["low"][:-1])
     sets: list[list[Image]] = []

@@ -14,7 +14,7 @@ from etl.leakage import duplicates
 from etl.leakage.duplicates import Facts, Image, leakage_groups
 from etl.options import EtlOptions
 from etl.placement.decide import DuplicateImage, Duplicates
-from etl.shards.findings import read_findings
+from etl.shards.findings import ImageFinding, read_findings
 from etl.shards.jobs import flat_map
 from etl.shards.shard import DecodedShard, ShardContext
 from etl.source.rows import Kind
@@ -28,11 +28,15 @@ BUCKET_IMAGES = 1_000_000
 """Images compared at a time; so many take a second and 40 MB."""
 _BY_PIXELS = duplicates.NUM_QUARTERS
 _WAYS = range(duplicates.NUM_QUARTERS + 1)
-"""Images are compared by each quarter of the perceptual hash, and by the content hash."""
+"""Images are compared by each quarter of the perceptual hash, and by the hash of the stored pixels."""
 
 
 def find_duplicates(
-    spark: "SparkSession", shards: Sequence[DecodedShard], context: ShardContext, options: EtlOptions
+    spark: "SparkSession",
+    shards: Sequence[DecodedShard],
+    context: ShardContext,
+    options: EtlOptions,
+    class_names: Sequence[str],
 ) -> Duplicates:
     """Find images with the same pixels, images that look the same, and the subjects joined by them.
 
@@ -42,11 +46,21 @@ def find_duplicates(
     join = options.near_duplicates == "join"
     named = near if join else near[:MOST_NAMED]
     image_of = _look_up(spark, shards, context, {image for group in (*sets, *named) for image in group})
-    identical_sets = sorted(tuple(sorted(image_of[image] for image in members)) for members in sets)
+    equal_sets = sorted(tuple(sorted(image_of[image] for image in members)) for members in sets)
+    conflicts = tuple(members for members in equal_sets if len({image.kind.label for image in members}) > 1)
     near_images = [(image_of[one], image_of[other]) for one, other in named]
-    joining = chain(identical_sets, near_images if join else ())
+    refused = conflicts if options.label_conflicts == "reject" else ()
+    # A rejected image still tells that two subjects may be one, unless it shows nothing.
+    blank = {members for members in refused if members[0].blank}
+    joining = chain((members for members in equal_sets if members not in blank), near_images if join else ())
     return Duplicates(
-        identical_sets=tuple(identical_sets),
+        identical_sets=tuple(members for members in equal_sets if members not in refused),
+        label_conflicts=conflicts,
+        rejected={
+            image.source: f"the same pixels are labelled {_labels_of(members, class_names)}"
+            for members in refused
+            for image in members
+        },
         group_of=leakage_groups(pair for members in joining for pair in _subject_pairs(members)),
         near_pairs=tuple(_sorted_sources(*pair) for pair in near_images[:MOST_NAMED]),
         num_near_pairs=len(near),
@@ -56,6 +70,16 @@ def find_duplicates(
 def _subject_pairs(members: Iterable[DuplicateImage]) -> Iterator[tuple[str, str]]:
     # A chain is enough to connect them, and linear in their number.
     return pairwise(sorted({image.kind.subject for image in members}))
+
+
+def _labels_of(members: Iterable[DuplicateImage], class_names: Sequence[str]) -> str:
+    return " and ".join(class_names[label] for label in sorted({image.kind.label for image in members}))
+
+
+def _is_blank(finding: ImageFinding, num_pixels: int) -> bool:
+    """Whether all pixels of an image are equal: then, and only then, its variance is zero (Cauchy–Schwarz)."""
+    sums, square_sums = finding.sums[:3], finding.sums[3:]
+    return all(total**2 == num_pixels * squares for total, squares in zip(sums, square_sums, strict=True))
 
 
 def _sorted_sources(one: DuplicateImage, other: DuplicateImage) -> tuple[str, str]:
@@ -103,7 +127,7 @@ def _facts(number: int, name: str, context: ShardContext) -> Facts:
     # The findings of an earlier state may name images that are gone from the source.
     listed = {row.source for row in context.rows(number)} if number in context.known_shards else None
     usable = [
-        (index, finding.content_hash, finding.perceptual_hash)
+        (index, finding.stored_hash, finding.perceptual_hash)
         for index, finding in enumerate(findings)
         if not finding.reason and (listed is None or finding.source in listed)
     ]
@@ -116,6 +140,7 @@ def _look_up(
     """Return source and kind of some images."""
     if not wanted:
         return {}
+    num_pixels = context.decoding.image_size**2
     indices: dict[int, list[int]] = {}
     for number, index in sorted(wanted):
         indices.setdefault(number, []).append(index)
@@ -124,7 +149,10 @@ def _look_up(
         findings, _ = read_findings(context.decoding.findings(name))
         kinds = {row.source: Kind.of(row) for row in context.rows(number)}
         sources = [(index, findings[index].source) for index in indices]
-        return [((number, index), DuplicateImage(source, kinds[source])) for index, source in sources]
+        return [
+            ((number, index), DuplicateImage(source, kinds[source], _is_blank(findings[index], num_pixels)))
+            for index, source in sources
+        ]
 
     named = [(shard.number, shard.name, indices[shard.number]) for shard in shards if shard.number in indices]
     looked_up = flat_map(spark, named, lambda entry: look_up(*entry), 2 * spark.sparkContext.defaultParallelism)

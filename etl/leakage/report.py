@@ -5,12 +5,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, islice
 
 from etl.leakage.find import MOST_NAMED
+from etl.options import EtlOptions
 from etl.placement.decide import Duplicates
 from etl.placement.place import Placement
 from etl.shards.counts import Tally
-from hvdcells.data.manifest import LeakageReport
+from etl.source.layouts import Layout
+from hvdcells.data.manifest import LeakageReport, lacking_classes
 
 Pair = tuple[str, str]
+NO_SUBJECTS = "no subjects are known: images of one subject may be on two sides of a split"
 
 
 def leakage_report(
@@ -18,8 +21,8 @@ def leakage_report(
     duplicates: Duplicates,
     tallied: Sequence[Tally],
     dropped: Mapping[str, str],
-    subjects_known: bool,
-    keep_leaks: bool,
+    layout: Layout,
+    options: EtlOptions,
 ) -> LeakageReport:
     """Put the report together.
 
@@ -28,8 +31,8 @@ def leakage_report(
         duplicates: images with the same pixels, and images that look the same.
         tallied: counts of all images.
         dropped: images left out, with the reason.
-        subjects_known: whether the source names subjects.
-        keep_leaks: leaks were to be kept.
+        layout: of the source.
+        options: of the run.
     """
     sets = sorted(
         sorted((image.source, placement.place(image.source, image.kind).split) for image in members)
@@ -43,10 +46,15 @@ def leakage_report(
     )
     subjects_of = _collect((tally.key.group, tally.key.subject) for tally in tallied)
     alone = sum(tally.images for tally in tallied if not tally.key.group)
-    warnings = [] if subjects_known else ["no subjects are known: images of one subject may be on two sides of a split"]
-    if keep_leaks and across:
+    warnings = [] if layout.subjects_known else [NO_SUBJECTS]
+    if options.keep_leaks and across:
         warnings.append(f"{num_across} pairs of identical images are on two sides, kept as asked: scores will flatter")
+    num_conflicting = sum(map(len, duplicates.label_conflicts))
+    if num_conflicting:
+        what = "rejected: look which label is right" if duplicates.rejected else "kept as asked: `check` fails"
+        warnings.append(f"{num_conflicting} images have the same pixels as others with another label; {what}")
     warnings += _divided_groups(tallied, subjects_of)
+    warnings += _lacking_classes(tallied, layout.class_names)
     return LeakageReport(
         num_groups=len(subjects_of) + alone - (1 if alone else 0),
         groups_of_several_subjects=tuple(
@@ -57,6 +65,11 @@ def leakage_report(
         near_duplicate_pairs=tuple(sorted(duplicates.near_pairs)),
         num_near_duplicate_pairs=duplicates.num_near_pairs,
         across_splits=tuple(across),
+        label_conflicts=tuple(
+            tuple((image.source, layout.class_names[image.kind.label]) for image in members)
+            for members in duplicates.label_conflicts[:MOST_NAMED]
+        ),
+        num_label_conflicts=num_conflicting,
         dropped=dict(sorted(dropped.items())),
         warnings=tuple(warnings),
     )
@@ -75,6 +88,15 @@ def _collect(pairs: Iterable[Pair]) -> dict[str, set[str]]:
     for key, value in pairs:
         collected[key].add(value)
     return collected
+
+
+def _lacking_classes(tallied: Sequence[Tally], class_names: Sequence[str]) -> list[str]:
+    there = _collect((tally.key.split, tally.key.class_name) for tally in tallied if tally.key.kept)
+    return [
+        lacking_classes(split, there[split], class_names)
+        for split in sorted(there)
+        if len(there[split]) < len(class_names)
+    ]
 
 
 def _divided_groups(tallied: Sequence[Tally], subjects_of: dict[str, set[str]]) -> list[str]:

@@ -28,6 +28,8 @@ class DuplicateImage(NamedTuple):
 
     source: str
     kind: Kind
+    blank: bool = False
+    """All its pixels are equal: it says nothing of whose it is."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,16 @@ class Duplicates:
     """What the pixels of all images tell: which are the same, or look the same, and which subjects they join."""
 
     identical_sets: tuple[tuple[DuplicateImage, ...], ...] = ()
-    """Sets of images with the same pixels."""
+    """Sets of images with the same pixels, but for those that are rejected."""
     group_of: Mapping[str, str] = field(default_factory=dict)
     """Leakage group of each subject that is joined with others: the first of their names."""
     near_pairs: tuple[tuple[str, str], ...] = ()
     """Sources of pairs that look the same and are not; the first few thousand of `num_near_pairs`."""
     num_near_pairs: int = 0
+    label_conflicts: tuple[tuple[DuplicateImage, ...], ...] = ()
+    """Sets of images with the same pixels and several labels."""
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    """Reason by source of the images that are rejected for that."""
 
 
 def decide_placement(
@@ -72,6 +78,8 @@ def decide_placement(
     usable = {kind: num for kind, num in num_per_kind.items() if num > gone[kind]}
     side_of = {} if options.keep_leaks else _sides(usable, strategy)
     dropped = {} if options.keep_leaks else dict(_dropped_duplicates(duplicates, side_of, strategy))
+    # They are counted among `num_rejected`; where they are decoded already, they are left out of the files.
+    dropped |= duplicates.rejected
     gone.update(image.kind for members in duplicates.identical_sets for image in members if image.source in dropped)
     left = {kind: num for kind, num in usable.items() if num > gone[kind]}
     undivided = Placement(strategy, duplicates.group_of, {}, side_of, dropped, {})

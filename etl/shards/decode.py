@@ -13,6 +13,7 @@ from etl.shards.parquet import PlacedImage, StoredRow, row_groups, write_file
 from etl.shards.shard import DecodedShard, ShardContext, WrittenShard, count_rejected, images_by_part, usable_rows
 from etl.source.rows import ImageRow
 from hvdcells import storage
+from hvdcells.data.checksums import pixel_hash
 from hvdcells.data.stored_images import ImageColumn
 from hvdcells.images import decode, prepare
 from hvdcells.images.formats import largest_file_bytes
@@ -80,7 +81,6 @@ def _examine(row: ImageRow, content: bytes | str, decoding: Decoding, column: Im
         image = normalise.process(content, decoding.image_size, decoding.crop, decoding.most_pixels)
     except decode.Unreadable as verdict:
         return ImageFinding(*known, reason=str(verdict))
-    column.add(image.square)
-    return ImageFinding(
-        *known, "", image.content_hash, image.perceptual_hash, *image.channel_sums, *image.channel_square_sums
-    )
+    stored_hash = pixel_hash(column.add(image.square))
+    hashes = (image.content_hash, stored_hash, image.perceptual_hash)
+    return ImageFinding(*known, "", *hashes, *image.channel_sums, *image.channel_square_sums)

@@ -30,6 +30,9 @@ class ImageFinding(NamedTuple):
     size_bytes: int
     reason: str = ""
     content_hash: str = ""
+    """Of the pixels of the source."""
+    stored_hash: str = ""
+    """Of the pixels as the dataset stores them: two images that share it are the same to whoever trains."""
     perceptual_hash: int = 0
     sum_r: int = 0
     sum_g: int = 0
@@ -41,7 +44,7 @@ class ImageFinding(NamedTuple):
     @property
     def sums(self) -> tuple[int, ...]:
         """Sums of R, G, B and of their squares over the written image."""
-        return self[6:]
+        return self[-6:]
 
 
 FINDINGS_SCHEMA = pa.schema(

@@ -1,12 +1,12 @@
 """The Parquet files of a shard, one per part: which rows, in which row groups, under which name.
 
 All of it follows from the listing, the findings and the placement, by whatever way a run came to its end. A file's name
-holds a digest of all that is in it but the pixels, so a file that exists is whole and right.
+holds a digest of all that is in it, so a file that exists was written whole; its checksums tell whether it still is.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from typing import NamedTuple
+from itertools import chain, pairwise
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import xxhash
@@ -15,6 +15,7 @@ from etl.placement.place import Place, Placement
 from etl.shards.findings import Decoding, ImageFinding
 from etl.source.rows import ImageRow
 from hvdcells import storage
+from hvdcells.data.checksums import column_checksum, row_group_checksum
 from hvdcells.data.columns import NO_FOLD, ImageEncoding, arrow_schema
 from hvdcells.data.manifest import IMAGES_FOLDER, ParquetFile
 from hvdcells.storage.parquet import ParquetWriter
@@ -38,7 +39,7 @@ class PlacedImage(NamedTuple):
 
 
 class StoredRow(NamedTuple):
-    """A row of the dataset, all but its image, in the order of its columns."""
+    """A row of the dataset, all but its image, in the order of its columns, and the hash of its image."""
 
     label: int
     class_name: str
@@ -49,13 +50,18 @@ class StoredRow(NamedTuple):
     content_hash: str
     group: str
     fold: int
+    stored_hash: str
+    """The last, and no column: it stands for the image in checksums."""
 
     @classmethod
     def of(cls, image: PlacedImage, finding: ImageFinding) -> "StoredRow":
         """Return the row of a usable image."""
         row, place = image
         known = (row.label, row.class_name, row.subject, row.image_id, row.cell, row.source)
-        return cls(*known, finding.content_hash, place.group, place.fold)
+        return cls(*known, finding.content_hash, place.group, place.fold, finding.stored_hash)
+
+
+COLUMNS = StoredRow._fields[:-1]
 
 
 def row_groups(members: Sequence[PlacedImage], placement: Placement) -> list[list[PlacedImage]]:
@@ -71,7 +77,7 @@ def row_groups(members: Sequence[PlacedImage], placement: Placement) -> list[lis
 
 
 def describe_file(shard: int, part: Part, groups: Sequence[Sequence[StoredRow]], decoding: Decoding) -> ParquetFile:
-    """Return name and row groups of the file that holds these rows."""
+    """Return name, row groups and checksums of the file that holds these rows."""
     sizes = tuple(map(len, groups))
     digest = xxhash.xxh3_64(f"{decoding.options_digest}{sizes}".encode())
     for group in groups:
@@ -81,7 +87,16 @@ def describe_file(shard: int, part: Part, groups: Sequence[Sequence[StoredRow]],
         path=f"{IMAGES_FOLDER}/split={part.split}/part-{shard:05d}-{digest.hexdigest()}.parquet",
         rows_per_row_group=sizes,
         fold=part.fold,
+        row_group_checksums=tuple(
+            row_group_checksum((row.stored_hash for row in group), (row.label for row in group)) for group in groups
+        ),
+        column_checksums=dict(zip(COLUMNS, map(column_checksum, _columns([*chain(*groups)])), strict=True)),
     )
+
+
+def _columns(rows: Sequence[StoredRow]) -> list[tuple[Any, ...]]:
+    """Return the values of each of `COLUMNS`."""
+    return list(zip(*rows, strict=True))[:-1]
 
 
 def write_file(
@@ -96,13 +111,12 @@ def write_file(
         The file; None where there are no rows.
     """
     schema = arrow_schema()
-    columns = [schema.field(name) for name in StoredRow._fields]
+    columns = [schema.field(name) for name in COLUMNS]
     written = []
     with storage.unnamed_file(storage.join(decoding.dataset, IMAGES_FOLDER, f"split={part.split}")) as aside:
         with _parquet_writer(aside.path, schema, decoding.encoding) as writer:
             for rows, images in groups:
-                values = zip(*rows, strict=True)
-                arrays = [pa.array(column, field.type) for column, field in zip(values, columns, strict=True)]
+                arrays = [pa.array(column, field.type) for column, field in zip(_columns(rows), columns, strict=True)]
                 writer.write_table(pa.table([images, *arrays], schema=schema), row_group_size=len(rows))
                 written.append(rows)
         if not written:

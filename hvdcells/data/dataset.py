@@ -31,6 +31,8 @@ class RowGroupPlace(NamedTuple):
     """Images that are used."""
     chosen: "npt.NDArray[np.int64] | None"
     """Their places in the row group; None for all of them."""
+    checksum: str
+    """Of all its images and labels; empty in a dataset of an earlier version."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ class Dataset:
                 passed += num_rows
                 num_used = num_rows if chosen is None else len(chosen)
                 if num_used:
-                    places.append(RowGroupPlace(file.path, number, first_row, num_used, chosen))
+                    checksum = file.row_group_checksums[number] if file.row_group_checksums else ""
+                    places.append(RowGroupPlace(file.path, number, first_row, num_used, chosen, checksum))
                     first_row += num_used
         return places
 
@@ -130,7 +133,7 @@ class Dataset:
         for file in self.split(split).files:
             texts = [name for name in columns if name in TEXT_COLUMNS]
             opened = open_parquet(self.location, file, texts)
-            frames.append(read_texts(opened, columns, storage.join(self.location, file.path)))
+            frames.append(read_texts(opened, columns, storage.join(self.location, file.path), file.column_checksums))
             opened.close(force=True)
         rows: pd.DataFrame = pd.concat(frames, ignore_index=True)
         if split in self.chosen_images:

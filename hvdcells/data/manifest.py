@@ -3,7 +3,7 @@
 `manifest.json` is written last by the ETL stage. No manifest, no dataset.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -45,6 +45,15 @@ Channel = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False)]
 """Of R, G or B. The deviation of a channel without light, as of a red fluorescent stain, is 0."""
 
 
+def lacking_classes(split: str, there: Collection[str], class_names: Sequence[str]) -> str:
+    """Say that a split lacks classes, and what follows for scores on it."""
+    lacking = [name for name in class_names if name not in there]
+    return (
+        f"{split} has no image of {', '.join(lacking)}: scores there that depend on {'these' if lacking[1:] else 'it'} "
+        "(sensitivity or specificity, AUROC, F1 over classes) mean nothing"
+    )
+
+
 class ParquetFile(_Frozen):
     """One Parquet file of a split: its path below the dataset and the rows of each of its row groups."""
 
@@ -52,6 +61,17 @@ class ParquetFile(_Frozen):
     rows_per_row_group: tuple[Annotated[int, Field(gt=0, le=MOST_ROW_GROUP_ROWS)], ...]
     fold: int = NO_FOLD
     """The fold of all its images, in a dataset written with `--split k-fold`; elsewhere a file may mix folds."""
+    row_group_checksums: tuple[str, ...] = ()
+    """Of the images and labels of each row group; none in a dataset of an earlier version."""
+    column_checksums: dict[str, str] = {}
+    """Of each column but `image` over the whole file; likewise."""
+
+    @model_validator(mode="after")
+    def _one_for_each_row_group(self) -> Self:
+        num, wanted = len(self.row_group_checksums), len(self.rows_per_row_group)
+        if num not in (0, wanted):
+            raise ValueError(f"{num} checksums for {wanted} row groups")
+        return self
 
 
 class ImageCounts(_Frozen):
@@ -114,6 +134,10 @@ class LeakageReport(_Frozen):
     num_near_duplicate_pairs: Count = 0
     across_splits: tuple[tuple[str, str], ...] = ()
     """Identical pairs that the split strategy alone would have put on two sides."""
+    label_conflicts: tuple[tuple[tuple[str, str], ...], ...] = ()
+    """Sets of images with the same pixels and several labels, (source, class name) each; the first few thousand."""
+    num_label_conflicts: int = 0
+    """Images in all of them; they are among the rejected, unless they were to be kept."""
     dropped: dict[str, str] = {}
     """Sources left out of the dataset because of leakage, with the reason."""
     warnings: tuple[str, ...] = ()

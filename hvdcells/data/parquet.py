@@ -6,7 +6,7 @@ beside it, so the schema that Petastorm pickles into `_common_metadata` is never
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hvdcells import storage
+from hvdcells.data.checksums import checksum_of_read, columns_that_differ
 from hvdcells.data.columns import arrow_schema
 from hvdcells.data.manifest import Manifest
 from hvdcells.data.manifest import ParquetFile as NamedFile
@@ -73,11 +74,20 @@ def open_parquet(location: str, file: NamedFile, texts: Sequence[str] | None = N
     return opened
 
 
-def read_texts(opened: ParquetFile, columns: Sequence[str], where: str) -> "pd.DataFrame":
+def read_texts(
+    opened: ParquetFile, columns: Sequence[str], where: str, checksums: Mapping[str, str] | None = None
+) -> "pd.DataFrame":
     """Read columns other than `image` of a file that `open_parquet` has opened with these as `texts`.
 
+    Args:
+        opened: the file.
+        columns: names of the columns.
+        where: named in errors.
+        checksums: those of the manifest, by name of the column.
+
     Raises:
-        UserError: they unfold to more bytes than texts take, a page is damaged, or a value is missing.
+        UserError: they unfold to more bytes than texts take, a page is damaged, a value is missing, or something else
+            was written.
     """
     for number in range(opened.num_row_groups):
         check_row_group(opened, number, 0, where, columns)
@@ -85,6 +95,9 @@ def read_texts(opened: ParquetFile, columns: Sequence[str], where: str) -> "pd.D
         table = opened.read(columns=list(columns))
     if any(column.null_count for column in table.columns):
         raise UserError(f"{where} holds rows without a value", "a value in each column of each row", DAMAGED)
+    columns_read = {name: table[name].to_pylist() for name in table.column_names}
+    if changed := columns_that_differ(columns_read, checksums or {}):
+        raise _changed(f"{where}, column {', '.join(changed)}")
     return as_rows(table)
 
 
@@ -144,6 +157,20 @@ def read_images(
     if column.null_count or labels.min() < 0 or labels.max() >= num_classes:
         raise UserError(f"{where} holds labels that name no class", f"labels from 0 to {num_classes - 1}", DAMAGED)
     return table.column("image"), labels
+
+
+def refuse_changed_images(images: NDArray[np.uint8], labels: NDArray[np.int32], checksum: str, where: str) -> None:
+    """Hold the decoded images and the labels of a row group to their checksum; an empty one is none.
+
+    Raises:
+        UserError: they are not what was written.
+    """
+    if checksum and checksum_of_read(images, labels) != checksum:
+        raise _changed(where)
+
+
+def _changed(where: str) -> UserError:
+    return UserError(f"{where}: not what was written there", "what the checksum in the manifest stands for", DAMAGED)
 
 
 @contextmanager

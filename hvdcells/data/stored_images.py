@@ -40,13 +40,15 @@ class ImageColumn:
             self._bytes[:, : len(header)] = np.frombuffer(header, np.uint8)
             self._pixels = [row[len(header) :].reshape(shape) for row in self._bytes]
 
-    def add(self, square: NDArray[np.uint8]) -> None:
-        """Add an image: uint8 of shape (image_size, image_size, 3), BGR."""
+    def add(self, square: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Add an image: uint8 of shape (image_size, image_size, 3), BGR. Return it as it will be read, RGB."""
+        number, self._num_images = self._num_images, self._num_images + 1
         if self._encoded is not None:
             self._encoded.append(cv2.imencode(".png", square)[1].tobytes())
-        else:
-            cv2.cvtColor(square, cv2.COLOR_BGR2RGB, dst=self._pixels[self._num_images])
-        self._num_images += 1
+            return np.asarray(cv2.cvtColor(square, cv2.COLOR_BGR2RGB), np.uint8)
+        cv2.cvtColor(square, cv2.COLOR_BGR2RGB, dst=self._pixels[number])
+        stored: NDArray[np.uint8] = self._pixels[number]
+        return stored
 
     def take(self) -> pa.Array:
         """Return the images added so far and begin anew; what is returned is good until the next `add`."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from hvdcells import storage
 from hvdcells.data.png import png_damage
 from hvdcells.images.apart import CrashedError, RefusedError, decode_apart
 from hvdcells.images.formats import FORMATS, MOST_PIXELS, MOST_SCANS, format_of, largest_file_bytes
+from hvdcells.images.jpeg import JPEG_BEGIN, decode_jpeg
 
 Pixels = npt.NDArray[np.uint8]
 """Of shape (height, width, 3)."""
@@ -96,25 +98,32 @@ def decode_bgr(content: bytes, most_pixels: int = MOST_PIXELS) -> Pixels:
     """Decode a file to uint8 of shape (height, width, 3), in OpenCV's order of channels.
 
     Grey becomes three equal channels, 16-bit values their high byte, transparent pixels lie on black (the ground of
-    the segmented cells). A file that would crash the decoder costs the process nothing: see `formats.Format.apart`.
+    the segmented cells), and a JPEG is turned as its EXIF orientation says. A file that would crash the decoder costs
+    the process nothing: see `formats.Format.apart`.
 
     Args:
         content: of the file.
         most_pixels: width × height of the largest image that is decoded.
 
     Raises:
-        Unreadable: empty, cut short, not an image of a format that is read, larger than it may be, or of a kind that
-            has no honest form in RGB uint8.
+        Unreadable: empty, cut short, damaged so that its decoder says so, not an image of a format that is read, larger
+            than it may be, or of a kind that has no honest form in RGB uint8.
     """
     apart = _check_header(content, most_pixels)
+    image: Any  # three functions give it three types of array
+    damage = ""
     try:
         if apart:
             image = decode_apart(content, most_pixels)
+        elif content.startswith(JPEG_BEGIN):
+            image, damage = decode_jpeg(content)
         else:
             image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except (cv2.error, RefusedError, CrashedError, MemoryError) as error:
         reason = getattr(error, "err", "") or str(error)
         raise Unreadable(f"OpenCV cannot decode it: {reason}" if reason else NO_IMAGE) from None
+    if damage:
+        raise Unreadable(f"damaged JPEG: {damage}")
     if image is None:
         raise Unreadable(NO_IMAGE)
     if image.dtype not in (np.uint8, np.uint16):

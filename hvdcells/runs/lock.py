@@ -33,6 +33,17 @@ def is_unused(location: str) -> bool:
     return storage.is_empty(location) or storage.names_in(location) == [OWNER_NAME]
 
 
+def refuse_owned(location: str) -> None:
+    """Refuse a folder that another process works on, and change nothing.
+
+    Raises:
+        UserError: one does.
+    """
+    other = _word_of(storage.join(location, OWNER_NAME))
+    if other is not None and _lives(other):
+        raise _refusal(location, other)
+
+
 @contextmanager
 def sole_owner(location: str) -> Iterator[None]:
     """Own a folder, local or in S3, in the block; where it was not there before and stays empty, it is removed.
@@ -110,13 +121,17 @@ class _Owner:
         return json.dumps({**self._word, "renewed": time.time()})
 
     def _read(self) -> dict[str, Any] | None:
-        """Return the word of whoever owns the folder; None where there is none, or none that was written whole."""
-        try:
-            word = json.loads(storage.read_text(self._file))
-        except (FileNotFoundError, ValueError, RecursionError):
-            return None
-        is_ours = isinstance(word, dict) and all(isinstance(word.get(name), kind) for name, kind in _WORD.items())
-        return word if is_ours else None
+        return _word_of(self._file)
+
+
+def _word_of(file: str) -> dict[str, Any] | None:
+    """Return the word of whoever owns a folder; None where there is none, or none that was written whole."""
+    try:
+        word = json.loads(storage.read_text(file))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
+        return None
+    is_ours = isinstance(word, dict) and all(isinstance(word.get(name), kind) for name, kind in _WORD.items())
+    return word if is_ours else None
 
 
 def _lives(word: dict[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from hvdcells.data.manifest import SYNTHETIC_NOTICE
+from hvdcells.data.manifest import SYNTHETIC_NOTICE, lacking_classes
 from hvdcells.scores.evaluation import Evaluation
 from hvdcells.scores.intervals import Interval
 from hvdcells.scores.scorer import CLASS_SCORE_NAMES
@@ -28,6 +28,9 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
             row += [_number(by_subject[name]), _bounds(evaluation.subject_intervals[name])]
         table.add_row(*row)
     console.print(table)
+    there = [name for name, row in zip(evaluation.class_names, by_image["confusion_matrix"], strict=True) if any(row)]
+    if len(there) < len(evaluation.class_names):
+        console.print(lacking_classes(evaluation.split, there, evaluation.class_names), style="bold red", markup=False)
     console.print(_classes(evaluation))
     console.print(_confusion("images", by_image["confusion_matrix"], evaluation.class_names))
     if by_subject:

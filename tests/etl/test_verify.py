@@ -9,6 +9,8 @@ from etl.options import EtlOptions
 from etl.pipeline import run_etl
 from etl.verify import verify
 from hvdcells.data.dataset import Dataset
+from hvdcells.errors import UserError
+from hvdcells.rank.input.reader import open_reader
 from tests.etl.cells import write_cnmc
 
 pytestmark = pytest.mark.spark
@@ -83,6 +85,48 @@ def test_a_damaged_image_and_one_of_another_size_are_found(spark, copy):
     assert "damaged stored image" in against
     assert "shape (8, 8, 3)" in against
     assert "label" in against
+
+
+def test_bytes_that_changed_on_disk_are_found_by_check_and_by_who_reads_them(spark, copy):
+    path = only_file(copy, "train")
+    column = pq.ParquetFile(path).metadata.row_group(0).column(0)
+    content = bytearray(path.read_bytes())
+    middle = column.data_page_offset + column.total_compressed_size // 2
+    content[middle : middle + 40] = bytes(40)
+    path.write_bytes(content)
+    pq.read_table(path, partitioning=None)  # nobody else notices
+    found = failing(spark, copy)
+    assert "every file reads and every image decodes" not in found
+    assert f"{path}: images or labels of row group 0" in found["all that is stored is what was written"]
+    dataset = Dataset.open(copy)
+    order = range(len(dataset.row_groups("train")))
+    with (
+        pytest.raises(UserError, match="row group 0: not what was written there"),
+        open_reader(dataset, "train", order, input_size=16, num_threads=1) as row_groups,
+    ):
+        list(row_groups)
+
+
+def test_a_changed_subject_is_found_by_check_and_by_who_reads_it(spark, copy):
+    rewrite(only_file(copy, "train"), lambda rows: rows[0].update(cell="77"))
+    found = failing(spark, copy)
+    assert "every file reads and every image decodes" not in found
+    assert "the column cell" in found["all that is stored is what was written"]
+    dataset = Dataset.open(copy)
+    assert len(dataset.read_rows("train", ["subject"])) == dataset.split("train").images
+    with pytest.raises(UserError, match="column cell: not what was written there"):
+        dataset.read_rows("train", ["subject", "cell"])
+
+
+def test_a_dataset_of_an_earlier_version_is_read_and_check_says_what_it_did_not_look_at(spark, copy):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    for split in manifest["splits"].values():
+        for file in split["files"]:
+            del file["row_group_checksums"], file["column_checksums"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    claims = verify(spark, Dataset.open(copy))
+    assert all(claim.holds for claim in claims)
+    assert any("not looked at" in claim.claim for claim in claims)
 
 
 def test_a_missing_a_foreign_and_a_broken_file_are_found(spark, copy):

@@ -37,7 +37,14 @@ class RowGroupDecoder:
         Raises:
             UserError: a value is no image of the stored size and encoding.
         """
-        images = self._decode_raw(column, where) if self.encoding == "raw" else self._decode_png(column, where)
+        return self.resize(self.decode_stored(column, where))
+
+    def decode_stored(self, column: pa.ChunkedArray, where: str) -> NDArray[np.uint8]:
+        """Return uint8 RGB of shape (n, image_size, image_size, 3), as `decode` does before it resizes."""
+        return self._decode_raw(column, where) if self.encoding == "raw" else self._decode_png(column, where)
+
+    def resize(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return stored images as `decode` returns them."""
         if self.output_size == self.image_size:
             return images
         resized = self._empty(len(images), self.output_size)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset, RowGroupPlace
-from hvdcells.data.parquet import open_parquet, read_images
+from hvdcells.data.parquet import open_parquet, read_images, refuse_changed_images
 from hvdcells.rank.input.decoder import RowGroupDecoder
 from hvdcells.rank.input.prefetch import OrderedPrefetch
 from hvdcells.storage.parquet import ParquetFile
@@ -90,20 +90,30 @@ def open_reader(
         The decoded row groups, in order.
 
     Raises:
-        UserError: the Parquet does not hold what the manifest says.
+        UserError: the Parquet does not hold what the manifest says, or not what was written.
     """
     places, manifest = dataset.row_groups(split), dataset.manifest
     most_rows = max(place.num_rows for place in places)
     decoder = RowGroupDecoder(manifest.image_size, manifest.image_encoding, input_size, most_rows=most_rows)
     files = _OpenFiles(dataset, split)
+    as_written: set[int] = set()
+    """First rows of the row groups whose checksum was found right, the first time they were read."""
 
     def load(place: RowGroupPlace) -> RowGroup:
         where = f"{storage.join(dataset.location, place.path)}, row group {place.number}"
-        images, labels = read_images(files.get(place.path), place.number, manifest, where)
-        if place.chosen is not None:
-            images, labels = images.take(place.chosen), labels[place.chosen]
-        rows = np.arange(place.first_row, place.first_row + len(labels))
-        return RowGroup(decoder.decode(images, where), labels, rows)
+        column, labels = read_images(files.get(place.path), place.number, manifest, where)
+        chosen = slice(None) if place.chosen is None else place.chosen
+        if place.first_row in as_written or not place.checksum:
+            if place.chosen is not None:
+                column = column.take(place.chosen)
+            images = decoder.decode_stored(column, where)
+        else:
+            whole = decoder.decode_stored(column, where)
+            refuse_changed_images(whole, labels, place.checksum, where)
+            as_written.add(place.first_row)
+            images = whole[chosen]
+        rows = np.arange(place.first_row, place.first_row + place.num_rows)
+        return RowGroup(decoder.resize(images), labels[chosen], rows)
 
     def get(place: RowGroupPlace) -> RowGroup:
         return load(place) if cache is None else cache.get(place.first_row, partial(load, place))

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from etl.dataset.petastorm import unischema
-from etl.images.normalise import content_hash, perceptual_hash, process
+from etl.images.normalise import perceptual_hash, process
+from hvdcells.data.checksums import pixel_hash
 from hvdcells.data.stored_images import DamagedImageError, ImageColumn, decode_stored, encode
 from hvdcells.images.decode import Unreadable, decode
 from hvdcells.images.prepare import centre_square, resize
@@ -74,11 +75,11 @@ def test_what_is_no_image_is_refused(content):
 def test_the_hash_is_of_pixels_and_shape_not_of_the_file():
     image = cell(2, 40)
     as_bmp, as_png = encoded(bgr(image)), encoded(bgr(image), ".png")
-    assert content_hash(decode(as_bmp)) == content_hash(decode(as_png))
+    assert pixel_hash(decode(as_bmp)) == pixel_hash(decode(as_png))
     changed = image.copy()
     changed[0, 0, 0] += 1  # far outside of any crop
-    assert content_hash(changed) != content_hash(image)
-    assert content_hash(image.reshape(20, 80, 3)) != content_hash(image)
+    assert pixel_hash(changed) != pixel_hash(image)
+    assert pixel_hash(image.reshape(20, 80, 3)) != pixel_hash(image)
 
 
 @needs_sample
@@ -91,7 +92,7 @@ def test_real_bmps_with_both_headers_decode():
     assert decode(training)[0, 0].tolist() == [0, 0, 0]
     # The same pixels under the other header have the same hash.
     pixels = decode(test)
-    assert content_hash(decode(encoded(bgr(pixels)))) == content_hash(pixels)
+    assert pixel_hash(decode(encoded(bgr(pixels)))) == pixel_hash(pixels)
 
 
 def test_the_crop_is_centred_and_keeps_scale():
@@ -141,7 +142,7 @@ def test_an_image_is_processed_as_the_straightforward_way_does(side):
     pixels = decode(content)
     square = resize(centre_square(pixels, side), 32)
     np.testing.assert_array_equal(done.square, bgr(square))
-    assert done.content_hash == content_hash(bgr(pixels))
+    assert done.content_hash == pixel_hash(bgr(pixels))
     whole = square.astype(np.int64)
     assert done.channel_sums == tuple(whole.sum(axis=(0, 1)))
     assert done.channel_square_sums == tuple((whole**2).sum(axis=(0, 1)))

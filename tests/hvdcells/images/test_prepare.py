@@ -22,7 +22,8 @@ DECIDE_NO_PIXEL = {
     *("layout", "encoding", "split", "proportions", "num_folds", "subject_pattern", "include", "exclude"),
     *("classes", "map_class", "ignore_class", "class_level", "positive", "cancer_class", "subjects"),
     *("path_column", "label_column", "subject_column", "delimiter", "table_encoding"),
-    *("near_duplicates", "near_duplicate_bits", "keep_leaks", "max_rejects", "row_group_rows", "seed", "pseudonyms"),
+    *("near_duplicates", "near_duplicate_bits", "keep_leaks", "label_conflicts", "max_rejects"),
+    *("row_group_rows", "seed", "pseudonyms"),
     "max_megapixels",
 }
 """Options of the ETL that decide which images are stored, and how, but not what their pixels are."""

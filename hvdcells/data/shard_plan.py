@@ -1,16 +1,20 @@
 """The shard plan: which rank reads which row groups in which order. Integers in, integers out.
 
-Every row group is read by exactly one rank an epoch, and every image of it is used exactly once, for any
-number of ranks. Ranks whose share is smaller fill their last batches with images of weight zero
+Every row group is read by exactly one rank an epoch, and every image of it is used exactly once, or as often as the
+plan is told, for any number of ranks. Ranks whose share is smaller fill their last batches with images of weight zero
 (`padding`), so that all ranks take the same number of steps and no allreduce waits for a rank that is done.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hvdcells.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class EpochPlan:
     """Images a rank takes per step."""
     epoch: int = 0
     """Counted from 0; with the seed, it names the order of everything in the epoch."""
+    uses: "tuple[npt.NDArray[np.int64], ...] | None" = field(default=None, compare=False)
+    """By row group, how often each of its images is used; None for once each. `images` counts all uses."""
 
     @property
     def num_steps(self) -> int:
@@ -42,7 +48,13 @@ class EpochPlan:
 
 
 def plan_epoch(
-    rows_per_row_group: Sequence[int], num_ranks: int, batch_size: int, *, seed: int | None = None, epoch: int = 0
+    rows_per_row_group: Sequence[int],
+    num_ranks: int,
+    batch_size: int,
+    *,
+    seed: int | None = None,
+    epoch: int = 0,
+    uses: "npt.NDArray[np.int64] | None" = None,
 ) -> EpochPlan:
     """Deal the row groups out to the ranks.
 
@@ -52,11 +64,16 @@ def plan_epoch(
         batch_size: images a rank takes per step.
         seed: shuffles the row groups anew each epoch; None keeps their order.
         epoch: which epoch, from 0.
+        uses: how often each image of the split is used, at least once; None for once each.
 
     Raises:
         UserError: fewer row groups than ranks.
     """
     check_enough_row_groups(len(rows_per_row_group), num_ranks)
+    of_row_groups = None
+    if uses is not None:
+        of_row_groups = tuple(np.split(uses, np.cumsum(rows_per_row_group)[:-1]))
+        rows_per_row_group = [int(each.sum()) for each in of_row_groups]
     order = np.arange(len(rows_per_row_group))
     if seed is not None:
         np.random.default_rng((seed, epoch)).shuffle(order)
@@ -70,7 +87,7 @@ def plan_epoch(
     _even_out(row_groups, images, rows_per_row_group, batch_size)
     if seed is None:
         row_groups = [sorted(of_rank) for of_rank in row_groups]
-    return EpochPlan(tuple(map(tuple, row_groups)), tuple(images), batch_size, epoch)
+    return EpochPlan(tuple(map(tuple, row_groups)), tuple(images), batch_size, epoch, of_row_groups)
 
 
 def _even_out(row_groups: list[list[int]], images: list[int], rows: Sequence[int], batch_size: int) -> None:

@@ -8,12 +8,16 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hvdcells.errors import UserError, fields_refused, raise_together
 
 REFERENCE_GLOBAL_BATCH = 256
 """The global batch for which a learning rate is given; see `optimizer.scaled_learning_rate`."""
+
+
+SMALLEST_ALPHA = 0.05
+"""Of mixup and cutmix: with a smaller one, what is drawn from Beta(α, α) is 0 or 1 to the last bit."""
 
 
 class _Section(BaseModel):
@@ -30,6 +34,9 @@ class Data(_Section):
     train_fraction: float = Field(default=1.0, gt=0, le=1)
     """Share of the training images to train on, drawn with the experiment's seed: the same share of each class, and of
     its subjects alike. Validation and test stay whole."""
+    sampling: Literal["once", "balanced"] = "once"
+    """`once`: each training image once an epoch. `balanced`: images of smaller classes several times, so that all
+    classes are used equally often; instead of `training.class_weights`."""
     batch_size: int = Field(default=32, ge=1)
     """Images a rank takes per step; the global batch is this times the world size."""
     shuffle_buffer: int = Field(default=1024, ge=1)
@@ -132,6 +139,17 @@ class Augmentation(_Section):
     stain: float = Field(default=0.0, ge=0, lt=1)
     """The amounts of haematoxylin, eosin and the rest are each multiplied by a factor from 1 ± this and shifted by up
     to ± this, in optical density; black ground stays."""
+    mixup: float = Field(default=0.0, ge=0)
+    """α of mixup: an image and its label are blended with another's of the batch, by a share from Beta(α, α)."""
+    cutmix: float = Field(default=0.0, ge=0)
+    """α of cutmix: a box of another image is pasted in, and the labels shared by area. With mixup, one of both."""
+
+    @field_validator("mixup", "cutmix")
+    @classmethod
+    def _can_be_drawn(cls, alpha: float) -> float:
+        if 0 < alpha < SMALLEST_ALPHA:
+            raise ValueError(f"0 for none, or at least {SMALLEST_ALPHA}")
+        return alpha
 
 
 NO_AUGMENTATION = Augmentation(flips=False, quarter_turns=False)
@@ -153,6 +171,9 @@ class Training(_Section):
     """float16 compute with float32 weights and loss scaling."""
     accumulation_steps: int = Field(default=1, ge=1)
     """Batches whose gradients are summed on the rank before one allreduce and one update."""
+    ema_decay: float | None = Field(default=None, ge=0, lt=1)
+    """Validate and keep an exponential moving average of the weights, which keeps this share of itself in each update;
+    None for the weights themselves. Batch normalisation's statistics are those of the weights themselves."""
     early_stopping_patience: int | None = Field(default=None, ge=1)
     """Epochs without a better validation score after which the run stops; None to run all epochs."""
     monitor: Literal["weighted_f1", "macro_f1", "balanced_accuracy", "kappa", "matthews", "auroc", "loss"] = (
@@ -198,6 +219,12 @@ class Experiment(_Section):
     augmentation: Augmentation = Augmentation()
     training: Training = Training()
     communication: Communication = Communication()
+
+    @model_validator(mode="after")
+    def _balanced_once(self) -> "Experiment":
+        if self.data.sampling == "balanced" and self.training.class_weights == "balanced":
+            raise ValueError("data.sampling=balanced balances the classes already: set training.class_weights=none")
+        return self
 
     @model_validator(mode="after")
     def _something_to_transfer(self) -> "Experiment":

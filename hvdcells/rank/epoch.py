@@ -31,7 +31,8 @@ def train_epoch(
     """Take all steps of one epoch on this rank.
 
     Returns:
-        `phase` (what it trains), `loss` (mean over all images of all ranks), `images`, `images_per_second` (over all
+        `phase` (what it trains), `loss` (mean over all images of all ranks), `gradient_norm` and `gradient_norm_max`
+        (mean and largest over the updates, before clipping), `images`, `images_per_second` (over all
         ranks, without the phase's first step, which traces), `padding`, and per rank `rank_seconds`, `input_seconds`,
         `compute_seconds`, `communication_seconds` (what the step waited for: transfer, and ranks that were slower).
 
@@ -41,6 +42,7 @@ def train_epoch(
     epoch, accumulation = plan.epoch, experiment.training.accumulation_steps
     num_ranks = len(plan.images)
     global_batch = experiment.data.batch_size * num_ranks * accumulation
+    norms: list[float] = []
     loss = input_seconds = compute_seconds = communication_seconds = 0.0
     timed_images, began = 0, time.perf_counter()
     for number in range(plan.num_steps):
@@ -59,6 +61,7 @@ def train_epoch(
             rate = phase.learning_rate_at(experiment.optimizer, progress, global_batch)
             heartbeat.at("step", epoch=epoch + 1, step=number + 1, tensor="gradients", may_be_long=is_first)
             result = step.update(batch, tf.constant(seed), num_images, tf.constant(rate, tf.float32))
+            norms.append(float(result.gradient_norm))
         else:
             heartbeat.at("step", epoch=epoch + 1, step=number + 1, may_be_long=is_first)
             result = step.accumulate(batch, tf.constant(seed), num_images)
@@ -87,6 +90,7 @@ def train_epoch(
         "phase": phase.trains,
         "loss": mean_loss,
         "learning_rate": rate,
+        **_gradient_norms(norms),
         "images": sum(plan.images),
         "padding": plan.padding,
         "steps": plan.num_steps,
@@ -97,6 +101,15 @@ def train_epoch(
         "input_seconds": gathered[:, 2].tolist(),
         "compute_seconds": gathered[:, 3].tolist(),
         "communication_seconds": gathered[:, 4].tolist(),
+    }
+
+
+def _gradient_norms(norms: list[float]) -> dict[str, float | None]:
+    """Return mean and largest of the finite norms: a gradient that overflowed float16 made no update."""
+    finite = [norm for norm in norms if np.isfinite(norm)]
+    return {
+        "gradient_norm": float(np.mean(finite)) if finite else None,
+        "gradient_norm_max": max(finite, default=None),
     }
 
 

@@ -20,7 +20,7 @@ from hvdcells.data.shard_plan import EpochPlan, plan_epoch
 from hvdcells.experiment import NO_AUGMENTATION, Experiment
 from hvdcells.experiment.backbones import is_function
 from hvdcells.experiment.phases import Phase
-from hvdcells.rank.input.batches import Batch, assemble_batches
+from hvdcells.rank.input.batches import Batch, assemble_batches, with_repeats
 from hvdcells.rank.input.buffers import ArrayPool
 from hvdcells.rank.input.reader import RowGroup
 from hvdcells.rank.models.either_keras import keras_of
@@ -96,7 +96,12 @@ class FrozenFeatures:
 
         rng = np.random.default_rng((self.seed, plan.epoch, self.rank))
         for batch in assemble_batches(
-            row_groups(), plan.images[self.rank], plan.num_steps, arrays, self.data.shuffle_buffer, rng
+            with_repeats(row_groups(), plan, self.rank),
+            plan.images[self.rank],
+            plan.num_steps,
+            arrays,
+            self.data.shuffle_buffer,
+            rng,
         ):
             yield {name: tf.convert_to_tensor(array) for name, array in batch.items()}
 

@@ -73,7 +73,7 @@ class Narrator:
         peak = scaled_learning_rate(experiment.optimizer.learning_rate, global_batch)
         _say(
             f"{experiment.name}: {num_parameters:,} parameters, {num_ranks} workers, global batch {global_batch}, "
-            f"peak learning rate {peak:.3g}, {_training_images(dataset)} in {plan.num_steps} steps of "
+            f"peak learning rate {peak:.3g}, {_training_images(dataset)}{_repeats(plan)} in {plan.num_steps} steps of "
             f"{experiment.data.batch_size} per worker ({plan.padding} of weight zero to fill them)"
         )
         _say(
@@ -121,7 +121,7 @@ class Narrator:
         for class_name, of_class in zip(self._manifest.class_names, scores["per_class"], strict=True):
             if of_class["f1"] is not None:
                 curves[f"validation_f1/{class_name}"] = of_class["f1"]
-        for name in ("loss", "learning_rate", "images_per_second"):
+        for name in ("loss", "learning_rate", "images_per_second", "gradient_norm"):
             if line[name] is not None:
                 curves[f"train/{name}"] = line[name]
         curves |= {f"step_split/{name}": share for name, share in (line["shares"] or {}).items()}
@@ -153,6 +153,10 @@ class Narrator:
     def _copy_events(self) -> None:
         for file in Path(self._events).iterdir():
             storage.write_bytes(storage.join(self.run.tensorboard, file.name), file.read_bytes())
+
+
+def _repeats(plan: EpochPlan) -> str:
+    return "" if plan.uses is None else f", used {sum(plan.images)} times so that classes are balanced,"
 
 
 def _training_images(dataset: Dataset) -> str:

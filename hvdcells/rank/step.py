@@ -15,6 +15,7 @@ from horovod.common.util import split_list
 
 from hvdcells.experiment import Experiment
 from hvdcells.rank.augmentation import augment
+from hvdcells.rank.augmentation.mixing import mix, partner_of
 from hvdcells.rank.losses import image_loss
 from hvdcells.rank.models.either_keras import raw_variables
 from hvdcells.rank.models.keras_internals import with_converted_layers
@@ -30,6 +31,8 @@ class StepResult(NamedTuple):
 
     The update is done when the step returns: TensorFlow's optimizer of graphs drops a time stamp's wait for it.
     """
+    gradient_norm: tf.Tensor
+    """Euclidean norm of the gradient over all variables, before clipping; not finite where float16 overflowed."""
 
 
 class TrainingStep:
@@ -83,10 +86,10 @@ class TrainingStep:
         own = self._time_after(gradients)
         gradients = self._sum_over_ranks(gradients)
         reduced = self._time_after(gradients)
-        self._apply(gradients, learning_rate)
+        norm = self._apply(gradients, learning_rate)
         for variable in self.accumulated:
             variable.assign(tf.zeros_like(variable))
-        return StepResult(loss, tf.stack([begin, own, reduced]))
+        return StepResult(loss, tf.stack([begin, own, reduced]), norm)
 
     def _accumulate(self, batch: dict[str, tf.Tensor], seed: tf.Tensor, num_images: tf.Tensor) -> StepResult:
         """Add this batch's gradient to what the next update reduces."""
@@ -94,7 +97,7 @@ class TrainingStep:
         loss, gradients = self._loss_and_gradients(batch, seed, num_images, begin)
         added = [v.assign_add(g) for v, g in zip(self.accumulated, gradients, strict=True)]
         end = self._time_after(added)
-        return StepResult(loss, tf.stack([begin, end, end]))
+        return StepResult(loss, tf.stack([begin, end, end]), tf.zeros(()))
 
     def _loss_and_gradients(
         self, batch: dict[str, tf.Tensor], seed: tf.Tensor, num_images: tf.Tensor, begin: tf.Tensor
@@ -102,14 +105,23 @@ class TrainingStep:
         """Return the sum of weighted losses of this rank's batch, and the gradients of its share of the mean loss."""
         with tf.control_dependencies([begin]), tf.GradientTape() as tape:
             images = augment(batch["image"], self.experiment.augmentation, seed)
-            logits = self.forward(images, training=True)
-            labels = batch["label"]
-            if logits.shape[-1] != len(self.class_weights):
-                raise ValueError(f"{logits.shape[-1]} logits an image for {len(self.class_weights)} classes")
-            weights = batch["weight"] * tf.gather(self.class_weights, tf.cast(labels, tf.int32))
-            loss = tf.reduce_sum(self.image_loss(labels, logits) * weights)
+            options, labels = self.experiment.augmentation, batch["label"]
+            if options.mixup or options.cutmix:
+                images, own_share = mix(images, options, seed)
+                logits = self.forward(images, training=True)
+                losses = self._losses(labels, logits) * own_share
+                losses += self._losses(partner_of(labels), logits) * (1 - own_share)
+            else:
+                losses = self._losses(labels, self.forward(images, training=True))
+            loss = tf.reduce_sum(losses * batch["weight"])
             target = self._scale(loss / num_images)
         return loss, [tf.convert_to_tensor(g) for g in tape.gradient(target, self.variables)]
+
+    def _losses(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Return the loss of each image for labels, by the weight of their class: (batch,)."""
+        if logits.shape[-1] != len(self.class_weights):
+            raise ValueError(f"{logits.shape[-1]} logits an image for {len(self.class_weights)} classes")
+        return self.image_loss(labels, logits) * tf.gather(self.class_weights, tf.cast(labels, tf.int32))
 
     def _sum_over_ranks(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """Return the gradients, each summed over all ranks and so the same on each of them.
@@ -135,12 +147,15 @@ class TrainingStep:
     def _scale(self, loss: tf.Tensor) -> tf.Tensor:
         return self.optimizer.get_scaled_loss(loss) if self.experiment.training.mixed_precision else loss
 
-    def _apply(self, gradients: list[tf.Tensor], learning_rate: tf.Tensor) -> None:
+    def _apply(self, gradients: list[tf.Tensor], learning_rate: tf.Tensor) -> tf.Tensor:
+        """Update the variables; return the norm of the gradient."""
         optimizer, clip_norm = self.optimizer, self.experiment.optimizer.gradient_clip_norm
         if self.experiment.training.mixed_precision:
             gradients = optimizer.get_unscaled_gradients(gradients)
+        norm = tf.linalg.global_norm(gradients)
         if clip_norm is not None:
             # A gradient that overflowed float16 must stay so, for the loss scale to see it: clipping keeps NaN.
-            gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
+            gradients, _ = tf.clip_by_global_norm(gradients, clip_norm, norm)
         optimizer.learning_rate.assign(learning_rate)
         optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
+        return norm

@@ -6,6 +6,7 @@ from typing import Any
 
 import horovod.tensorflow as hvd
 
+from hvdcells.data.balance import plan_training
 from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.data.subset import open_for_training
 from hvdcells.experiment.phases import phase_of, plan_phases
@@ -17,6 +18,7 @@ from hvdcells.rank.losses import class_weights
 from hvdcells.rank.models import build_model
 from hvdcells.rank.models.saved import save_model, weights_digest
 from hvdcells.rank.narrator import Narrator
+from hvdcells.rank.optimizer import averaged_weights
 from hvdcells.rank.prediction import Predictor
 from hvdcells.rank.random_layers import make_random_layers_seedable, seed_random_layers
 from hvdcells.rank.start import StartUp, broadcast, start_rank
@@ -56,10 +58,9 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
     # Plans: who reads what in every epoch that is left. (The last one's also where none is left.)
     progress = job.progress
     num_epochs, batch_size = experiment.training.epochs, experiment.data.batch_size
-    train_rows, validation_rows = dataset.rows_per_row_group("train"), dataset.rows_per_row_group("validation")
     epochs = range(min(progress.epochs_done, num_epochs - 1), num_epochs)
-    plans = [plan_epoch(train_rows, num_ranks, batch_size, seed=experiment.seed, epoch=epoch) for epoch in epochs]
-    validation_plan = plan_epoch(validation_rows, num_ranks, batch_size)
+    plans = plan_training(dataset, experiment, num_ranks, epochs)
+    validation_plan = plan_epoch(dataset.rows_per_row_group("validation"), num_ranks, batch_size)
     validation_images = dataset.read_rows("validation", PREDICTION_COLUMNS)
     validation_labels = validation_images["label"].to_numpy()
     positive = positive_labels(dataset.manifest.class_names, dataset.manifest.positive_classes)
@@ -89,7 +90,8 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
     if progress.epochs_done and rank == 0:
         restore_checkpoint(run, model, step.optimizer, progress.epochs_done)
         if progress.best_epoch == progress.epochs_done:  # the run may have ended between checkpoint and model
-            save_model(model, run.model)
+            with averaged_weights(step.optimizer, step.variables):
+                save_model(model, run.model)
     broadcast(state_variables(model, step.optimizer))
     predictor = Predictor(model)
     start_up.done("model")
@@ -127,10 +129,12 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
             of_epoch = features.batches(plan) if features else batches
             record = train_epoch(step, of_epoch, plan, phase, experiment, rank, start_up)
             average_moving_statistics(model)
-            if features:
-                logits = features.validation_logits()
-            else:
-                logits = predictor.predict(batches_to_validate, validation_plan.num_steps, sum(validation_plan.images))
+            with averaged_weights(step.optimizer, step.variables):
+                if features:
+                    logits = features.validation_logits()
+                else:
+                    num_images = sum(validation_plan.images)
+                    logits = predictor.predict(batches_to_validate, validation_plan.num_steps, num_images)
             # Every rank holds all logits, so every rank comes to the same scores and the same decisions.
             probabilities = probabilities_of(logits)
             scores = classification_scores(validation_labels, probabilities, positive)
@@ -143,7 +147,8 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
             if rank == 0:
                 save_checkpoint(run, model, step.optimizer, progress)
             if rank == 0 and is_best:
-                save_model(model, run.model)
+                with averaged_weights(step.optimizer, step.variables):
+                    save_model(model, run.model)
     return {
         "best_epoch": progress.best_epoch,
         "epochs": progress.epochs_done,

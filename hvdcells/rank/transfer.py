@@ -39,7 +39,8 @@ def begin_phase(
             "a backbone that ends in features: the head is then put on it",
             "let the function return features, or set transfer.head_epochs=0",
         )
-    optimizer = build_optimizer(experiment.optimizer, experiment.training.mixed_precision, variables)
+    training = experiment.training
+    optimizer = build_optimizer(experiment.optimizer, training.mixed_precision, variables, training.ema_decay)
     # The head alone may have fewer gradients than there are groups, and Horovod takes no empty group.
     experiment = experiment.model_copy(update={"augmentation": experiment.augmentation_of(phase.trains)})
     step = TrainingStep(experiment, model, optimizer, class_weights, min(num_groups, len(variables)))

@@ -84,7 +84,8 @@ def rank_batches(
         def batches() -> Iterator[Batch]:
             for plan in plans:
                 rng = None if seed is None else np.random.default_rng((seed, plan.epoch, rank))
-                yield from assemble_batches(row_groups, plan.images[rank], plan.num_steps, arrays, shuffle_buffer, rng)
+                used = with_repeats(row_groups, plan, rank)
+                yield from assemble_batches(used, plan.images[rank], plan.num_steps, arrays, shuffle_buffer, rng)
 
         stream, problems = batches(), []
 
@@ -120,6 +121,19 @@ def rank_batches(
         finally:
             # TensorFlow keeps `next_batch` as long as the process lives; the images it reads from need not stay.
             stream = iter(())
+
+
+def with_repeats(row_groups: Iterator[RowGroup], plan: EpochPlan, rank: int) -> Iterator[RowGroup]:
+    """Yield the row groups of a rank's epoch, each with its images as often as the plan uses them."""
+    for index in plan.row_groups[rank]:
+        row_group = next(row_groups, None)
+        if row_group is None:
+            return
+        if plan.uses is None:
+            yield row_group
+        else:
+            which = np.repeat(np.arange(len(row_group.label)), plan.uses[index])
+            yield RowGroup(row_group.image[which], row_group.label[which], row_group.row[which])
 
 
 def assemble_batches(

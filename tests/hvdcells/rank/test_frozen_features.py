@@ -21,6 +21,7 @@ pytestmark = pytest.mark.tensorflow
 
 STATISTICS = (100.0, 90.0, 110.0), (50.0, 50.0, 50.0)
 HEAD, REST = Phase("head", 0, 1), Phase("all", 1, 1)
+BALANCED = {"data.sampling": "balanced", "training.class_weights": "none"}
 SAID = "features of {} training and 16 validation images computed once"
 
 
@@ -56,7 +57,7 @@ def experiment_of(weights, epochs=3, head_epochs=3, **changes):
     "changes",
     [
         {},
-        {"data.train_fraction": 0.6, "training.accumulation_steps": 2},
+        {"data.train_fraction": 0.6, "training.accumulation_steps": 2, **BALANCED},
         {"training.epochs": 4},  # the last of them trains the backbone, on augmented images
     ],
 )
@@ -70,12 +71,17 @@ def test_the_numbers_are_those_of_computing_them_each_time(weights, dataset, tmp
         told.append(capfd.readouterr().out)
         lines.append(run.read_metrics())
         models.append(load_model(run.read_experiment().model, run.model))
-    num_images = with_training_share(dataset, experiment).split("train").images
+    split = with_training_share(dataset, experiment).split("train")
+    num_images, num_uses = split.images, split.images
+    if experiment.data.sampling == "balanced":
+        num_uses = 2 * max(split.images_per_class.values())
+        assert num_uses > num_images
+        assert f"used {num_uses} times so that classes are balanced" in told[0]
     assert SAID.format(num_images) in told[0]
     assert "computed once" not in told[1]
     for once, each_time in zip(*lines, strict=True):
         assert once["phase"] == each_time["phase"]
-        assert once["images"] == each_time["images"] == num_images
+        assert once["images"] == each_time["images"] == num_uses
         assert once["loss"] == pytest.approx(each_time["loss"], rel=1e-4)
         assert once["validation"]["loss"] == pytest.approx(each_time["validation"]["loss"], rel=1e-4)
         assert once["validation"]["confusion_matrix"] == each_time["validation"]["confusion_matrix"]

@@ -46,7 +46,7 @@ def test_all_stages_are_called_in_their_order(called, tmp_path):
     assert etl[2] == {"workers": 3}
     experiment = hvdcells.recipes.small_cnn().override({"training.epochs": 4})
     assert train[1:] == (("dataset", str(tmp_path / "run"), experiment), {"workers": 3, "resume": True})
-    assert evaluate[1:] == ((str(tmp_path / "run"),), {"split": "test"})
+    assert evaluate[1:] == ((str(tmp_path / "run"),), {"split": "test", "trust_code": ()})
     assert report[1] == (str(tmp_path / "run"),)
     assert re.findall(r"^(\w+): done in \d+ s$", done.output, re.MULTILINE) == ["etl", "train", "evaluate", "report"]
 

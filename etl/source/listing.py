@@ -1,6 +1,6 @@
 """The listing of a source: gone through once, kept on this machine's disk, dealt out to the shards.
 
-The driver never holds more than one chunk of it, and eight bytes an image to see that its id is unique.
+The driver never holds more than one chunk of it, and sixteen bytes an image to see that its id is unique.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ class Listing:
         self.num_per_status[LEFT_ASIDE] = self.left_aside.total()
         num_found = 0
         digest = hashlib.sha256()
-        ids = [np.empty(0, np.uint64)]
+        names = [np.empty((0, 2), np.uint64)]
         rows = layout.rows()
         with (
             pseudonyms.new_map() if pseudonyms else nullcontext() as mapped,
@@ -73,7 +73,9 @@ class Listing:
                 num_found += sum(row.fingerprint != "" for row in chunk)
                 self.left_aside.update(row.reason for row in chunk if row.status == LEFT_ASIDE)
                 self.rejected.update(row.reason for row in chunk if row.status == REJECTED)
-                ids.append(np.fromiter((_hash(row.image_id) for row in chunk if row.status == LISTED), np.uint64))
+                listed = (row for row in chunk if row.status == LISTED)
+                hashes = (each for row in listed for each in (_hash(row.image_id), _hash(row.source)))
+                names.append(np.fromiter(hashes, np.uint64).reshape(-1, 2))
                 writer.write_table(to_table(chunk))
             if mapped:
                 mapped.listing_digest = digest.hexdigest()
@@ -83,7 +85,7 @@ class Listing:
         """Images of the source that a table in it does not name."""
         if layout.num_images_there is not None:
             self.num_unnamed = max(0, layout.num_images_there - num_found)
-        self._repeated_ids = _repeated(np.concatenate(ids))
+        self._ids_replaced = _not_unique(*np.concatenate(names).T)
         self.num_per_kind: Counter[Kind] = Counter()
         """Listed images of each kind; the driver holds one entry per subject, or per image where none is known."""
         for chunk in self._chunks():
@@ -141,9 +143,9 @@ class Listing:
             for batch in reader:
                 chunk = pa.Table.from_batches([batch])
                 chunk = chunk.filter(pc.is_in(chunk["status"], pa.array([LISTED, REJECTED])))
-                if self._repeated_ids:
+                if self._ids_replaced:
                     names = zip(chunk["image_id"].to_pylist(), chunk["source"].to_pylist(), strict=True)
-                    unique = [source if _hash(name) in self._repeated_ids else name for name, source in names]
+                    unique = [source if _hash(name) in self._ids_replaced else name for name, source in names]
                     chunk = _with_column(chunk, "image_id", pa.array(unique, pa.string()))
                 yield chunk if self._subjects_known else _with_column(chunk, "subject", chunk["image_id"])
 
@@ -169,9 +171,21 @@ def _hash(text: str) -> int:
     return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
 
 
-def _repeated(values: npt.NDArray[np.uint64]) -> frozenset[int]:
-    values.sort()
-    return frozenset(values[1:][values[1:] == values[:-1]].tolist())
+def _not_unique(ids: npt.NDArray[np.uint64], sources: npt.NDArray[np.uint64]) -> frozenset[int]:
+    """Return the ids in whose place images have their source as id: those of several images, and those of an image
+    that is called as another one is by its source (`x.jpg` of `x.jpg.jpg`, where there are `x.jpg` and `x.png`).
+
+    Args:
+        ids: hash of each image's id.
+        sources: hash of each image's source; no two are equal.
+    """
+    replaced = np.zeros(len(ids), bool)
+    while True:
+        values, counts = np.unique(np.where(replaced, sources, ids), return_counts=True)
+        repeated = np.isin(ids, values[counts > 1]) & ~replaced
+        if not repeated.any():
+            return frozenset(ids[replaced].tolist())
+        replaced |= repeated
 
 
 def _with_column(table: pa.Table, name: str, column: pa.Array) -> pa.Table:

@@ -5,7 +5,7 @@ from functools import cache
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.suite.fast", "tests.suite.order", "tests.suite.leftovers"]
+pytest_plugins = ["tests.suite.fast", "tests.suite.order", "tests.suite.leftovers", "tests.suite.signals"]
 
 hypothesis.settings.register_profile("suite", deadline=None)  # an example waits when other workers need the cores
 hypothesis.settings.load_profile("suite")

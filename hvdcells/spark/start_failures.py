@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,10 @@ MASTERS = "a master such as local[2], local-cluster[2,1,1024], spark://host:7077
 
 KNOWN_MASTER = re.compile(r"local(\[.+\]|-cluster\[\d+ *, *\d+ *, *\d+\])?$|spark://.+:\d+|yarn$|k8s://|mesos://")
 ANSWER_SECONDS = 10.0
-"""Spark itself tries for minutes."""
+"""The longest that a connection may take."""
+STARTING_SECONDS = 30.0
+"""A master that is started beside this command, as SageMaker's containers do, may take so long until it answers; Spark
+itself tries for minutes."""
 
 
 def refuse_before_start(master: str | None, conf: Mapping[str, str]) -> None:
@@ -53,7 +57,7 @@ def refuse_before_start(master: str | None, conf: Mapping[str, str]) -> None:
         problems.append(
             UserError(f"the Spark master {master!r}", MASTERS, "correct --master, or leave it out to use this machine")
         )
-    elif master is not None and master.startswith("spark://") and not _answers(master):
+    elif master is not None and master.startswith("spark://") and not _answers_in_time(master):
         problems.append(
             UserError(
                 f"the Spark master {master!r}, where nothing answers",
@@ -62,6 +66,16 @@ def refuse_before_start(master: str | None, conf: Mapping[str, str]) -> None:
             )
         )
     raise_together(problems)
+
+
+def _answers_in_time(master: str) -> bool:
+    """Whether a master answers, which may be starting beside this command."""
+    deadline = time.monotonic() + STARTING_SECONDS
+    while not _answers(master):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True
 
 
 def _answers(master: str) -> bool:

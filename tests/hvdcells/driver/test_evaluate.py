@@ -51,11 +51,16 @@ def run(original, tmp_path):
 def leaky_dataset(run, folder):
     """Write a dataset whose test split is a file of the training images that the run saw."""
     seen = Path(run.location).parent / "dataset/images/split=train/part-00000.parquet"
+    trained_on = Dataset.open(Path(run.location).parent / "dataset").manifest.splits["train"].files[0]
     kept = folder.parent / "seen.parquet"
     shutil.copy(seen, kept)
     dataset = write_small_dataset(folder, {**GROUPS, "test": [[8, 8]]}, seed=1)
     kept.replace(folder / "images/split=test/part-00000.parquet")
-    return dataset
+    test = dataset.manifest.splits["test"]
+    file = trained_on.model_copy(update={"path": test.files[0].path})
+    return changed_manifest(
+        dataset, splits={**dataset.manifest.splits, "test": test.model_copy(update={"files": (file,)})}
+    )
 
 
 @pytest.mark.tensorflow

@@ -1,6 +1,7 @@
 """`predict` with a real model: the bits of `evaluate`, in one process, on Spark, and after a kill."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from hvdcells.spark.listener import Listener
 from hvdcells.storage import names_in, parquet
 from launch.cli import app
 from tests.etl.cells import cell, write_cnmc, write_image
+from tests.suite.leftovers import variables_of
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.spark]
 
@@ -136,7 +138,10 @@ def test_one_that_was_killed_is_gone_on_with_and_every_image_is_predicted_once(m
         (tmp_path / f"images/{number}.png").write_bytes(cv2.imencode(".png", cell(number, 16))[1].tobytes())
     (tmp_path / "images/700.png").write_bytes(b"no image")
     arguments = [str(run.location), str(tmp_path / "images"), str(tmp_path / "out")]
-    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, check=False)
+    environment = {**os.environ, **variables_of(tmp_path)}  # what is killed leaves its temporary files
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, *arguments], env=environment, capture_output=True, check=False
+    )
     assert killed.returncode == -signal.SIGKILL
     parts = names_in(tmp_path / "out/work/parts")
     assert parts == ["part-000000.parquet", "part-000001.parquet"]

@@ -3,6 +3,7 @@
 import pytest
 
 from hvdcells.errors import UserError
+from hvdcells.spark import start_failures
 from hvdcells.spark.start_failures import refuse_before_start, start_failure
 
 
@@ -28,11 +29,19 @@ def test_what_is_no_master_is_refused_with_what_one_is(master):
     assert "--master" in caught.value.remedy
 
 
-def test_a_master_where_nothing_answers_is_refused_at_once():
+def test_a_master_where_nothing_answers_is_refused(monkeypatch):
+    monkeypatch.setattr(start_failures, "STARTING_SECONDS", 0)
     with pytest.raises(UserError, match="nothing answers") as caught:
         refuse_before_start("spark://127.0.0.1:1", {})
     assert "--master" not in caught.value.remedy
     assert "firewall" in caught.value.remedy
+
+
+def test_a_master_that_is_starting_is_waited_for(monkeypatch):
+    answers = iter((False, False, True))
+    monkeypatch.setattr(start_failures, "_answers", lambda master: next(answers))
+    refuse_before_start("spark://127.0.0.1:1", {})
+    assert next(answers, None) is None
 
 
 def test_a_wrong_java_and_a_wrong_python_are_told_together(monkeypatch):

@@ -67,6 +67,15 @@ class Command:
                     found.append(process)
         return found
 
+    def javas(self) -> list[psutil.Process]:
+        """Return Spark's Java processes; what else comes of a command may be gone while one looks at it."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.Error):
+                if process.name() == "java":
+                    found.append(process)
+        return found
+
     def ranks(self) -> list[psutil.Process]:
         """Return the processes that train: forked from a rank server, or started by Horovod alone."""
         found = []

@@ -40,7 +40,7 @@ def test_a_java_that_is_killed_is_the_cause_that_is_told_and_the_next_start_find
     run = tmp_path / "run"
     with command("train", dataset, run, *OPTIONS, TMPDIR=str(temporary)) as training:
         training.read_until(" 3/400")
-        (java,) = [process for process in training.processes() if process.name() == "java"]
+        (java,) = training.javas()
         java.kill()
         assert training.read_to_the_end() == 1
         assert all_end(training)
@@ -68,7 +68,7 @@ def test_a_java_that_is_killed_is_the_cause_that_is_told_and_the_next_start_find
 def test_a_signal_while_java_starts_ends_the_command_and_leaves_nothing(dataset, tmp_path, temporary, number):
     run = tmp_path / "run"
     with command("train", dataset, run, *OPTIONS, TMPDIR=str(temporary)) as training:
-        while not any(process.name() == "java" for process in training.processes()):
+        while not training.javas():
             assert training.process.poll() is None, "it ended before Java was there"
         training.process.send_signal(number)
         assert training.read_to_the_end() == 128 + number

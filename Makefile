@@ -34,7 +34,7 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## Run the main job on synthetic cells: images, ETL, two workers, F1 on unseen subjects
 	$(RUN)/hvdcells demo
 
-test: $(STAMP) ## Run all tests (about ten minutes on 2 cores; WORKERS=… at once)
+test: $(STAMP) ## Run all tests (about 25 minutes on 2 cores; WORKERS=… at once)
 	$(PYTEST)
 
 test-fast: $(STAMP) ## Run the tests that need no TensorFlow, no Java, no hosts and no AWS (a minute)

@@ -24,10 +24,9 @@ from hvdcells.runs.decision import read_decision
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.predictions import read_predictions
 from hvdcells.spark.backends import InProcess
-from hvdcells.spark.listener import Listener
 from hvdcells.storage import names_in, parquet
 from launch.cli import app
-from tests.etl.cells import cell, write_cnmc, write_image
+from tests.etl.cells import RecordingListener, cell, write_cnmc, write_image
 from tests.suite.leftovers import variables_of
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.spark]
@@ -36,19 +35,6 @@ EXPERIMENT = hvdcells.recipes.small_cnn().override(
     {"training.epochs": 1, "data.input_size": 24, "data.batch_size": 8, "model.width": 0.2}
 )
 LOGITS = ["logit_hem", "logit_all"]
-
-
-class Told(Listener):
-    """Keeps what it is told."""
-
-    def __init__(self):
-        self.said, self.stages = [], []
-
-    def say(self, text):
-        self.said.append(text)
-
-    def stage(self, name, num_images):
-        self.stages.append((name, num_images))
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +132,7 @@ def test_one_that_was_killed_is_gone_on_with_and_every_image_is_predicted_once(m
     parts = names_in(tmp_path / "out/work/parts")
     assert parts == ["part-000000.parquet", "part-000001.parquet"]
 
-    told = Told()
+    told = RecordingListener()
     found = hvdcells.predict(*arguments, listener=told)
     assert told.stages == [("predicting", 1400 - 2 * 512)]
     assert (found["listed"], found["predicted"], sum(found["rejected"].values())) == (1400, 1399, 1)
@@ -213,7 +199,7 @@ def test_the_command_makes_a_submission_and_tells_rejects_with_exit_codes(made, 
 
 def test_spark_is_started_for_many_images_alone(monkeypatch):
     monkeypatch.delenv("SPARK_ENV_LOADED", raising=False)
-    few, many, told = driver.FEWEST_FOR_SPARK - 1, driver.FEWEST_FOR_SPARK, Told()
+    few, many, told = driver.FEWEST_FOR_SPARK - 1, driver.FEWEST_FOR_SPARK, RecordingListener()
     chosen = [driver.chooses_spark(None, master, num, told) for master in (None, "yarn") for num in (few, many)]
     assert chosen == [False, False, False, True]
     assert len(told.said) == 1

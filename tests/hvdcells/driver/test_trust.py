@@ -75,7 +75,10 @@ def test_commands_refuse_it_with_the_option_to_give(run, words):
 
 def test_what_is_trusted_is_tried(run, dataset):
     # The run is finished, so nothing is called: it is enough that it is not refused.
-    hvdcells.train(dataset, run.location, backend=InProcess(), resume=True, trust_code=["mynet"])
+    again = hvdcells.train(dataset, run.location, backend=InProcess(), resume=True, trust_code=["mynet"])
+    assert again.location == run.location
+    with pytest.raises(UserError, match="--trust-code mynet"):
+        hvdcells.train(dataset, run.location, backend=InProcess(), resume=True)
 
 
 def test_what_the_user_types_is_trusted(run):

@@ -174,6 +174,7 @@ def test_it_ends_with_who_started_it():
     (pid,) = (int(each) for each in done.stdout.strip().strip("[]").split(","))
     with suppress(psutil.NoSuchProcess):
         psutil.Process(pid).wait(timeout=60)
+    assert not psutil.pid_exists(pid)
 
 
 @pytest.mark.parametrize("place", ["pipe", "device", "loop", "folder"])

@@ -61,16 +61,22 @@ def test_a_rank_that_falls_silent_is_missing_as_soon_as_the_time_is_over():
     assert (stall.silent, stall.missing, stall.tensors) == ((1,), (1,), "gradients (epoch 3, step 7)")
 
 
-def test_of_ranks_that_all_answer_the_one_that_is_at_work_by_itself_is_missing():
-    world = World()
-    world.beat(0)
-    world.beat(1, AT_WORK)
+def one_waits_for_one_at_work(world):
+    """Let a minute pass in which both ranks answer and neither moves; return the first stall that is found."""
     stall = None
     for _ in range(60):
         world.now += 1
         world.beat(0, WAITING, moved=False)
         world.beat(1, AT_WORK, moved=False)
         stall = stall or world.watch.find()
+    return stall
+
+
+def test_of_ranks_that_all_answer_the_one_that_is_at_work_by_itself_is_missing():
+    world = World()
+    world.beat(0)
+    world.beat(1, AT_WORK)
+    stall = one_waits_for_one_at_work(world)
     assert (stall.silent, stall.missing) == ((), (1,))
 
 
@@ -92,12 +98,7 @@ def test_what_the_inspector_said_before_ranks_moved_is_forgotten():
     world.watch.hear_inspector("[0]<stderr>:0: [gradients_0]\n")
     world.beat(0)
     world.beat(1, AT_WORK)
-    stall = None
-    for _ in range(60):
-        world.now += 1
-        world.beat(0, WAITING, moved=False)
-        world.beat(1, AT_WORK, moved=False)
-        stall = stall or world.watch.find()
+    stall = one_waits_for_one_at_work(world)
     assert stall.missing == (1,)
 
 

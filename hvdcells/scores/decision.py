@@ -6,16 +6,18 @@ that any number of classes comes down to ill against not ill.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from hvdcells.errors import UserError
 from hvdcells.scores.formulas import Floats
 from hvdcells.scores.prediction_table import mean_log_loss, probabilities_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SubjectRule = Literal["mean", "median", "share", "top"]
 """How a subject's value follows from its images: mean or median of their probabilities, share of them above the
@@ -88,6 +90,8 @@ class Decision(BaseModel):
 
     def subject_values(self, subjects: Sequence[str], ill: Floats) -> "pd.Series[float]":
         """Return the value of each subject by the rule, and by name in order."""
+        import pandas as pd  # here and not above: a server decides about images without it
+
         return _values(self.subject_rule, self.threshold)(pd.Series(ill).groupby(np.asarray(subjects)))
 
     @property
@@ -199,11 +203,13 @@ def decide(
     )
 
 
-def threshold_table(is_ill: NDArray[np.bool_], ill: Floats) -> pd.DataFrame:
+def threshold_table(is_ill: NDArray[np.bool_], ill: Floats) -> "pd.DataFrame":
     """Return `threshold`, `sensitivity`, `specificity` and `weighted_f1` for every way to divide the images.
 
     Thresholds lie midway between neighbouring probabilities, and at 0 and 1.0: from 0 on, all are called ill.
     """
+    import pandas as pd
+
     values, places = np.unique(ill, return_inverse=True)
     ill_at, healthy_at = (np.bincount(places, kind, len(values)) for kind in (is_ill, ~is_ill))
     thresholds = np.concatenate([[0.0], (values[:-1] + values[1:]) / 2, [1.0]])
@@ -251,10 +257,12 @@ def subjects_right(decision: Decision, subjects: Sequence[str], is_ill: NDArray[
 
 def majority(subjects: Sequence[str], is_ill: NDArray[np.bool_]) -> "pd.Series[bool]":
     """Return by subject, in order of names, whether at least half of its images are of ill classes."""
+    import pandas as pd
+
     return pd.Series(is_ill.astype(float)).groupby(np.asarray(subjects)).mean() >= 0.5
 
 
-def _best(table: pd.DataFrame, score: str) -> float:
+def _best(table: "pd.DataFrame", score: str) -> float:
     """Return the threshold of the best score; of equal ones the middle one."""
     best = table["threshold"][table[score] >= table[score].max() - 1e-12]
     return float(best.iloc[(len(best) - 1) // 2])

@@ -39,6 +39,10 @@ class Smear:
     noise: float
     """Standard deviation of the camera's noise, in grey levels."""
 
+    def times(self, factors: "Smear") -> "Smear":
+        """Return the smear with each of its numbers multiplied by another's."""
+        return Smear(**{name: value * getattr(factors, name) for name, value in vars(self).items()})
+
 
 @dataclass(frozen=True)
 class CellKind:
@@ -122,7 +126,7 @@ def draw_traits(kind: CellKind, smear: Smear, rng: np.random.Generator) -> CellT
     )
 
 
-def paint(traits: CellTraits, smear: Smear, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def paint(traits: CellTraits, smear: Smear, rng: np.random.Generator, num_debris: int = 0) -> npt.NDArray[np.uint8]:
     """Paint one segmented cell on black ground; uint8 RGB, shape (450, 450, 3)."""
     nucleus_edge = _outline(traits, rng)
     cell_edge = _around(nucleus_edge, traits.cytoplasm_px, rng)
@@ -137,6 +141,8 @@ def paint(traits: CellTraits, smear: Smear, rng: np.random.Generator) -> npt.NDA
     chromatin = 1.0 + _chromatin(traits, side, rng) + 0.12 * rim - 0.44 * spots + 0.14 * spot_rims
     cytoplasm = 0.38 + 0.05 * _noise(8.0, side, rng)
     density = nucleus * chromatin + (1 - nucleus) * cytoplasm
+    if num_debris:
+        density += _debris(num_debris, traits.radius_px, side, rng)
 
     # Nucleoli and the rim are bluer than the chromatin around them.
     stain = smear.stain.astype(np.float32) + (0.20 * spots + 0.10 * rim)[..., None] * np.array(
@@ -219,6 +225,19 @@ def _chromatin(traits: CellTraits, side: int, rng: np.random.Generator) -> Float
     """Deviation of the chromatin's density from its mean, shape (side, side)."""
     clumps = np.tanh(_noise(traits.clump_scale_px, side, rng)) * np.float32(traits.clump_amount / 0.63)
     return clumps + 0.05 * _noise(2.2, side, rng) + 0.06 * _noise(40.0, side, rng)
+
+
+def _debris(num: int, reach_px: float, side: int, rng: np.random.Generator) -> Floats:
+    """Density of dots of precipitated stain, small and dark, shape (side, side)."""
+    offsets = np.arange(side, dtype=np.float32) - (side - 1) / 2
+    density = np.zeros((side, side), np.float32)
+    for _ in range(num):
+        away_px, direction = reach_px * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
+        x, y = offsets - away_px * np.cos(direction), offsets - away_px * np.sin(direction)
+        distance = np.hypot(x[None, :], y[:, None]).astype(np.float32)
+        size_px = np.float32(rng.uniform(3.0, 9.0))
+        density = np.maximum(density, np.float32(rng.uniform(0.5, 1.2)) * np.clip(size_px - distance + 0.5, 0, 1))
+    return density
 
 
 def _nucleoli(traits: CellTraits, side: int, rng: np.random.Generator) -> tuple[Floats, Floats]:

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from etl.demo_cells.cell import draw_smear, draw_traits, paint
-from etl.demo_cells.marker import SyntheticMarker, read_marker, write_marker
+from etl.demo_cells.hard import harden
+from etl.demo_cells.marker import Difficulty, SyntheticMarker, read_marker, write_marker
 from etl.demo_cells.plan import MIN_SUBJECTS, NO_PART, TEST_PART, CellSet, Picture, plan_cnmc
 from etl.demo_cells.stages import MIN_SUBJECTS_OF_STAGES, STAGES, plan_stages
 from hvdcells import storage
@@ -37,6 +38,7 @@ def synthesize(
     seed: int = 0,
     workers: int | None = None,
     num_classes: int = 2,
+    difficulty: Difficulty = "easy",
 ) -> SyntheticSummary:
     """Write demonstration cells, 450×450 24-bit BMPs: of two classes as C-NMC 2019, or of four, a folder each.
 
@@ -53,6 +55,8 @@ def synthesize(
         seed: draws another set of subjects and cells.
         workers: pictures painted at once; None for the number of cores.
         num_classes: 2 or 4.
+        difficulty: `hard` has cells between two kinds, 2 % wrong labels, hospitals with stains of their own, and debris
+            (`hard.harden`); `easy` has none of it.
 
     Raises:
         UserError: a number is too small, or `out` holds something else or cannot be written to.
@@ -62,6 +66,8 @@ def synthesize(
     out = storage.absolute(out)
     plan = plan_cnmc if num_classes == 2 else plan_stages
     cells = plan(num_subjects, images_per_subject, seed)
+    if difficulty == "hard":
+        cells = harden(cells, seed)
     pictures = cells.pictures
     unfinished = SyntheticMarker(
         complete=False,
@@ -70,6 +76,7 @@ def synthesize(
         images_per_subject=images_per_subject,
         num_images=len(pictures),
         num_classes=num_classes,
+        difficulty=difficulty,
     )
     finished = unfinished.model_copy(update={"complete": True})
 
@@ -130,7 +137,7 @@ def _check_target(out: str, present: set[str], wanted: SyntheticMarker) -> Synth
         held = "another set of demonstration cells" if found else f"{len(present)} files that were not made here"
         raise UserError(
             f"{out} holds {held}",
-            "an empty or missing folder, or one that holds the same set (same seed, subjects, images)",
+            "an empty or missing folder, or one that holds the same set (same seed, subjects, images, difficulty)",
             "name another folder, or empty this one",
         )
     return found
@@ -167,7 +174,10 @@ def _write_pictures(out: str, cells: CellSet, pictures: Sequence[Picture], worke
 def _write_picture(out: str, cells: CellSet, picture: Picture) -> None:
     rng = np.random.default_rng(picture.seed_key)
     smear = draw_smear(picture.subject.smear_effects)
-    image = paint(draw_traits(cells.kinds[picture.label], smear, rng), smear, rng)
+    if picture.hospital is not None:
+        smear = smear.times(picture.hospital)
+    traits = draw_traits(picture.kind or cells.kinds[picture.label], smear, rng)
+    image = paint(traits, smear, rng, picture.num_debris)
     _, encoded = cv2.imencode(".bmp", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     storage.write_bytes(storage.join(out, picture.path), encoded.tobytes())
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import PurePosixPath
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,6 +17,7 @@ NOTICE = (
     "These images are synthetic: drawn by a program, not taken from any person. They show how the software works "
     "and say nothing about cancer or about how well a model does on real cells."
 )
+Difficulty = Literal["easy", "hard"]
 _DEEPEST_FOLDER = 4
 """Levels of a set below its root: `C-NMC_Leukemia/training_data/fold_0/all`."""
 
@@ -33,6 +35,7 @@ class SyntheticMarker(BaseModel):
     images_per_subject: int
     num_images: int
     num_classes: int = 2
+    difficulty: Difficulty = "easy"
 
 
 def read_marker(source: str | os.PathLike[str]) -> SyntheticMarker | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from etl.demo_cells.cell import BLAST, HEALTHY_CELL, SMEAR_EFFECTS, CellKind, Floats
+from etl.demo_cells.cell import BLAST, HEALTHY_CELL, SMEAR_EFFECTS, CellKind, Floats, Smear
 from hvdcells.data.columns import CANCER, CNMC_CLASS_NAMES, HEALTHY
 
 MIN_SUBJECTS = 8
@@ -46,6 +46,11 @@ class Picture:
     subject: Subject
     label: int
     seed_key: tuple[int, ...]
+    kind: CellKind | None = None
+    """What is painted, where that is not what is typical of the label."""
+    hospital: Smear | None = None
+    """Factors that the subject's hospital puts on light and stain."""
+    num_debris: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class CellSet:
     class_names: tuple[str, ...]
     kinds: tuple[CellKind, ...]
     """By label."""
+    maturity: tuple[int, ...]
+    """Labels in the order in which cells mature, so that those beside each other are alike."""
     pictures: list[Picture]
     table_path: str
     """Path of the CSV that names labels, below the set."""
@@ -64,7 +71,9 @@ class CellSet:
 def plan_cnmc(num_subjects: int, images_per_subject: int, seed: int) -> CellSet:
     """Plan a set of two classes in the layout of C-NMC 2019."""
     pictures = plan_pictures(num_subjects, images_per_subject, seed)
-    return CellSet(CNMC_CLASS_NAMES, (HEALTHY_CELL, BLAST), pictures, LABELS_CSV, labels_csv(pictures))
+    return CellSet(
+        CNMC_CLASS_NAMES, (HEALTHY_CELL, BLAST), (HEALTHY, CANCER), pictures, LABELS_CSV, labels_csv(pictures)
+    )
 
 
 def plan_subjects(num_subjects: int, seed: int) -> list[Subject]:

@@ -18,6 +18,7 @@ STAGES = ("benign", "early", "pre", "pro")
 MIN_SUBJECTS_OF_STAGES = 12
 """Three that are benign and nine that are ill: enough of each class for three splits."""
 TABLE = "cells.csv"
+_MATURITY = tuple(STAGES.index(name) for name in ("benign", "pre", "early", "pro"))
 _BENIGN_SHARE = 0.25
 _NUM_BATCHES = 4
 _SHARED_BY_BATCH = 0.75
@@ -43,7 +44,7 @@ def plan_stages(num_subjects: int, images_per_subject: int, seed: int) -> CellSe
             name = f"{subject.name}_{cell + 1:03d}.bmp"
             pictures.append(Picture(f"{STAGES[label]}/{name}", name, subject, label, (seed, 5, position, cell)))
     kinds = tuple(_KINDS[name] for name in STAGES)
-    return CellSet(STAGES, kinds, pictures, TABLE, _table(pictures))
+    return CellSet(STAGES, kinds, _MATURITY, pictures, TABLE, _table(pictures))
 
 
 def _subjects(num_subjects: int, seed: int) -> list[tuple[Subject, tuple[int, ...]]]:

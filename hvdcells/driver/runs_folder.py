@@ -116,7 +116,13 @@ class RunsFolder:
             )
 
 
-def train_unless_finished(run: RunDirectory, dataset: Dataset, experiment: Experiment, ranks: Ranks) -> RunDirectory:
+def train_unless_finished(
+    run: RunDirectory,
+    dataset: Dataset,
+    experiment: Experiment,
+    ranks: Ranks,
+    least_scores: Mapping[int, float] | None = None,
+) -> RunDirectory:
     """Train one run of several, unless that is done; what was interrupted goes on from its checkpoint."""
     if storage.exists(run.finished):
         return run
@@ -129,6 +135,7 @@ def train_unless_finished(run: RunDirectory, dataset: Dataset, experiment: Exper
         backend=ranks.backend,
         conf=ranks.conf,
         resume=True,
+        least_scores=least_scores,
     )
 
 

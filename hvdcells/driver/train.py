@@ -47,6 +47,7 @@ def train(
     resume: bool = False,
     began: float | None = None,
     trust_code: Collection[str] = (),
+    least_scores: Mapping[int, float] | None = None,
 ) -> RunDirectory:
     """Train a classifier and keep everything about it in a run directory; last of all, write its report.
 
@@ -67,6 +68,8 @@ def train(
         began: `time.time()` at which the command began, for the start-up figures.
         trust_code: modules of which the run's own description may name a function, when it goes on without an
             experiment that is given.
+        least_scores: by epoch, the validation score of `training.monitor` (negative for `loss`) that the run must have
+            come to; it ends there if not, as a trial of a sweep that lags behind.
 
     Raises:
         UserError: the dataset, the place, the experiment and the workers do not fit, or another process works on
@@ -104,7 +107,9 @@ def train(
             else:
                 _begin(directory, dataset, experiment, backend, clear=overwrite or resume)
             progress = earlier.progress if earlier else Progress()
-            job = TrainingJob(dataset.location, directory.location, experiment, began, progress)
+            job = TrainingJob(
+                dataset.location, directory.location, experiment, began, progress, dict(least_scores or {})
+            )
             results = backend.run("hvdcells.rank.train:train_on_rank", job, directory.path("logs"))
         _finish(directory, dataset, backend, results, called, began)
     return directory

@@ -39,7 +39,8 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
         called: `time.time()` at which this process began to import what it needs.
 
     Returns:
-        `best_epoch` and `epochs` (done, with those before a resume), both counted from 1, `weights_digest` (SHA-256
+        `best_epoch` and `epochs` (done, with those before a resume), both counted from 1, `fell_behind` (whether it
+        was ended early, by `job.least_scores`), `weights_digest` (SHA-256
         of this rank's last weights: the same on every rank), `start_up` (seconds by part), `host` (its
         name).
 
@@ -139,7 +140,8 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
             probabilities = probabilities_of(logits)
             scores = classification_scores(validation_labels, probabilities, positive)
             scores["loss"] = mean_log_loss(logits, validation_labels)
-            is_best = progress.note(monitored(scores, experiment.training.monitor), experiment.training.select)
+            score = monitored(scores, experiment.training.monitor)
+            is_best = progress.note(score, experiment.training.select, job.least_scores)
             narrator.epoch_done(plan.epoch, record, scores, is_best)
             if rank == 0 and is_best:
                 predictions = prediction_table(validation_images, logits, manifest.class_names)
@@ -152,6 +154,7 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
     return {
         "best_epoch": progress.best_epoch,
         "epochs": progress.epochs_done,
+        "fell_behind": progress.fell_behind,
         "weights_digest": weights_digest(model),
         "start_up": start_up.seconds,
         "host": platform.node(),

@@ -1,5 +1,6 @@
 """What the driver hands to every rank."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hvdcells.experiment import Experiment
@@ -18,6 +19,8 @@ class TrainingJob:
     """`time.time()` on the driver when the command began."""
     progress: Progress = field(default_factory=Progress)
     """Where to go on; the variables are those of the checkpoint of the last epoch done."""
+    least_scores: Mapping[int, float] = field(default_factory=dict)
+    """By epochs done, the monitored score below which the run ends there."""
 
 
 @dataclass(frozen=True)

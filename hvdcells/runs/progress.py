@@ -1,7 +1,7 @@
 """How far a run has come: what a checkpoint holds beside the variables, and what the next epoch depends on."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,24 +22,31 @@ class Progress:
     """Of the best epoch, larger being better; see `training.monitored`."""
     records: list[dict[str, Any]] = field(default_factory=list)
     """The lines of `metrics.jsonl`; kept up to date on rank 0 only."""
+    fell_behind: bool = False
+    """Whether the run is ended early, since its score is less than it must be after that epoch."""
 
-    def note(self, score: tuple[float, ...], select: str = "best") -> bool:
-        """Count an epoch as done; return whether its model is to be kept: the best so far or, if told so, the last."""
+    def note(self, score: tuple[float, ...], select: str = "best", least: Mapping[int, float] | None = None) -> bool:
+        """Count an epoch as done; return whether its model is to be kept: the best so far or, if told so, the last.
+
+        `least` is, by epochs done, the score below which the run ends there.
+        """
         self.epochs_done += 1
         is_best = select == "last" or self.best_score is None or score > self.best_score
         if is_best:
             self.best_epoch, self.best_score = self.epochs_done, score
+        assert self.best_score is not None
+        self.fell_behind = self.best_score[0] < (least or {}).get(self.epochs_done, -float("inf"))
         return is_best
 
     def is_over(self, experiment: Experiment) -> bool:
-        """Whether all epochs are done, or the best one is too long ago.
+        """Whether all epochs are done, the best one is too long ago, or the run fell behind.
 
         Patience begins anew with a phase, and only the last one is cut short.
         """
         num_epochs, patience = experiment.training.epochs, experiment.training.early_stopping_patience
         last_phase = plan_phases(experiment.transfer, num_epochs)[-1]
         waited = self.epochs_done - max(self.best_epoch, last_phase.first_epoch + 1)
-        return self.epochs_done >= num_epochs or (patience is not None and waited >= patience)
+        return self.fell_behind or self.epochs_done >= num_epochs or (patience is not None and waited >= patience)
 
 
 def write_progress(run: RunDirectory, progress: Progress) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from hvdcells.driver.search import Method
 from launch.terminal.arguments import Conf, Master, Recipe, Settings, Workers, chosen_experiment, parse_conf
 
 
@@ -21,6 +22,17 @@ def sweep(
     ],
     num_random: Annotated[
         int | None, typer.Option("--random", min=1, help="Draw this many trials instead.", show_default=False)
+    ] = None,
+    search: Annotated[
+        Method | None,
+        typer.Option(
+            help="How Optuna finds the next trial (needs the extra `search`): bayes learns from earlier trials; asha "
+            "draws at random and ends early what lags behind. Left out: all combinations, or --random N.",
+            show_default=False,
+        ),
+    ] = None,
+    num_trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="How many trials --search makes.", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
     workers: Workers = 2,
@@ -49,6 +61,8 @@ def sweep(
         chosen_experiment(recipe, settings),
         parse_space(vary),
         num_random=num_random,
+        search=search,
+        num_trials=num_trials,
         seed=seed,
         workers=workers,
         master=master,

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from etl.demo_cells.marker import Difficulty
 from launch.terminal.console import Console
 
 
@@ -16,6 +17,13 @@ def synthesize(
     classes: Annotated[
         int, typer.Option(help="2: as C-NMC 2019. 4: benign cells and three stages, of subjects with several stages.")
     ] = 2,
+    difficulty: Annotated[
+        Difficulty,
+        typer.Option(
+            help="hard: cells between two kinds, 2 % wrong labels, a stain for each hospital, debris, to tell "
+            "recipes apart."
+        ),
+    ] = "easy",
     workers: Annotated[int | None, typer.Option(help="Pictures painted at once; by default one a core.")] = None,
 ) -> None:
     """Write synthetic demonstration cells: in the layout of the C-NMC 2019 data set, or of four classes.
@@ -26,7 +34,7 @@ def synthesize(
     """
     from etl.demo_cells.generator import synthesize as write_cells
 
-    summary = write_cells(out, subjects, images_per_subject, seed, workers, num_classes=classes)
+    summary = write_cells(out, subjects, images_per_subject, seed, workers, num_classes=classes, difficulty=difficulty)
     console = Console(soft_wrap=True)
     marker = summary.marker
     if summary.num_written:

@@ -6,7 +6,7 @@ from rich.text import Text
 from hvdcells.data.manifest import SYNTHETIC_NOTICE, Manifest
 from hvdcells.driver.cross_validation import CrossValidation
 from hvdcells.driver.sweep import CAVEAT as SWEEP_CAVEAT
-from hvdcells.driver.sweep import Sweep
+from hvdcells.driver.sweep import Sweep, value_in_words
 from hvdcells.runs.directory import RunDirectory
 from launch.terminal.console import Console
 
@@ -78,8 +78,9 @@ def print_sweep(result: Sweep, manifest: Manifest, console: Console) -> None:
     for trial in result.trials:
         cells: list[str | Text] = [Text(trial.state, "red"), *[""] * len(scores)]
         if trial.scores is not None:
-            cells = [*(_number(trial.scores[name]) for name in scores), str(trial.scores["best_epoch"])]
-        table.add_row(trial.name, *(str(trial.values[field]) for field in fields), *cells)
+            epoch = f"{trial.scores['best_epoch']}" + (f", pruned at {trial.epochs}" if trial.state == "pruned" else "")
+            cells = [*(_number(trial.scores[name]) for name in scores), epoch]
+        table.add_row(trial.name, *(value_in_words(trial.values[field]) for field in fields), *cells)
     console.print(table)
     for trial in result.trials:
         if trial.error:

@@ -16,8 +16,17 @@ from sklearn.preprocessing import StandardScaler
 from etl.demo_cells import generator
 from etl.demo_cells.cell import BLAST, HEALTHY_CELL, draw_smear, draw_traits, paint
 from etl.demo_cells.generator import synthesize
+from etl.demo_cells.hard import harden
 from etl.demo_cells.marker import read_marker, write_marker
-from etl.demo_cells.plan import LABELS_CSV, NUM_PARTS, TEST_FOLDER, TEST_PART, plan_pictures, plan_subjects
+from etl.demo_cells.plan import (
+    LABELS_CSV,
+    NUM_PARTS,
+    TEST_FOLDER,
+    TEST_PART,
+    plan_cnmc,
+    plan_pictures,
+    plan_subjects,
+)
 from etl.demo_cells.stages import STAGES, plan_stages
 from etl.options import EtlOptions
 from etl.source.layouts.detect import understand
@@ -223,6 +232,44 @@ def test_four_classes_lie_in_folders_and_their_table_names_subjects_of_several_s
         synthesize(tmp_path / "other", num_classes=3)
     with pytest.raises(UserError, match="at least 12"):
         synthesize(tmp_path / "other", num_subjects=8, num_classes=4)
+
+
+@pytest.mark.parametrize(("plan", "num_subjects"), [(plan_cnmc, 24), (plan_stages, 24)])
+def test_a_hard_set_has_the_same_names_and_other_cells(plan, num_subjects):
+    easy = plan(num_subjects, 20, 3)
+    hard = harden(easy, seed=3)
+    assert str(hard) == str(harden(easy, seed=3))
+    assert [picture.path for picture in hard.pictures] == [picture.path for picture in easy.pictures]
+    assert hard.table == easy.table
+    kinds = [hard.kinds[picture.label] for picture in hard.pictures]
+    as_typical = sum(picture.kind == kind for picture, kind in zip(hard.pictures, kinds, strict=True))
+    mislabelled = sum(
+        picture.kind in hard.kinds and picture.kind != kind for picture, kind in zip(hard.pictures, kinds, strict=True)
+    )
+    assert mislabelled == round(0.02 * len(hard.pictures))
+    assert 0.4 < as_typical / len(hard.pictures) < 0.6
+    # Between two kinds is between: never nearer to the neighbour than to what the label says.
+    for picture, kind in zip(hard.pictures, kinds, strict=True):
+        if picture.kind not in hard.kinds:
+            others = [abs(other.radius_px - picture.kind.radius_px) for other in hard.kinds if other is not kind]
+            assert abs(kind.radius_px - picture.kind.radius_px) <= min(others) + 1e-9
+    # Each hospital has subjects of each class, in stains that are apart.
+    labels = defaultdict(set)
+    for picture in hard.pictures:
+        labels[tuple(picture.hospital.stain)].add(picture.label)
+    assert list(labels.values()) == [set(range(len(hard.kinds)))] * 3
+    assert np.std(np.log(list(labels)), axis=0).min() > 0.1
+
+
+def test_a_hard_set_is_marked_as_such(small_set, tmp_path):
+    wanted = {"num_subjects": 8, "images_per_subject": 2, "seed": 3}
+    assert synthesize(tmp_path / "hard", **wanted, difficulty="hard").num_written == 16
+    assert read_marker(tmp_path / "hard").difficulty == "hard"
+    assert read_marker(small_set).difficulty == "easy"
+    hard, easy = contents(tmp_path / "hard"), contents(small_set)
+    assert [path for path in hard if hard[path] == easy[path]] == [LABELS_CSV]
+    with pytest.raises(UserError, match="another set"):
+        synthesize(small_set, **wanted, difficulty="hard")
 
 
 def test_mean_colour_and_area_do_not_tell_four_classes_of_unseen_subjects():

@@ -28,6 +28,7 @@ from launch.commands.launch_environment import environment
 from launch.commands.launch_local import local
 from launch.commands.launch_sagemaker import sagemaker
 from launch.commands.predict import predict
+from launch.commands.replay import replay
 from launch.commands.report import report
 from launch.commands.sagemaker import sagemaker as sagemaker_commands
 from launch.commands.show import show
@@ -83,6 +84,7 @@ for command in (
     report,
     cross_validate,
     sweep,
+    replay,
 ):
     app.command()(command)
 

@@ -6,6 +6,7 @@ if it looks past the stain.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def blend(one: CellKind, other: CellKind, share: float) -> CellKind:
         both = [(*values, *[0.0] * (length - len(values))) for values in (first, second)]
         return tuple((1 - share) * a + share * b for a, b in zip(*both, strict=True))
 
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in vars(one).items():
         to = getattr(other, name)
         values[name] = mixed(value, to) if isinstance(value, tuple) else mixed((value,), (to,))[0]

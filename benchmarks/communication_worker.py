@@ -132,7 +132,7 @@ def run_horovod_rank(quick: bool, _called: float) -> dict[str, float]:
     from hvdcells.experiment import Communication
     from hvdcells.rank.start import start_rank
 
-    settings = start_rank(Communication(intra_op_threads=1, inter_op_threads=1), mixed_precision=False)
+    settings = start_rank(Communication(intra_op_threads=1, inter_op_threads=1))
 
     def ready() -> None:
         hvd.allreduce(tf.ones(1), name="ready")
@@ -166,7 +166,7 @@ def cost_of_timing(quick: bool, pairs: int = 80, steps: int = 4) -> dict[str, li
     from hvdcells.experiment import Communication
     from hvdcells.rank.start import start_rank
 
-    start_rank(Communication(intra_op_threads=1, inter_op_threads=1), mixed_precision=False)
+    start_rank(Communication(intra_op_threads=1, inter_op_threads=1))
     pairs = 2 if quick else pairs
     costs: dict[str, list[float]] = {}
     for workload in workloads(quick):

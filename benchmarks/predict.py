@@ -33,7 +33,8 @@ from launch.clusters.instances import Service, catalogue
 console = Console()
 
 GpuRateOption = typer.Option(
-    metavar="GPU=IMAGES_PER_SECOND", help="Measured rate of one GPU that trains alone; may be given more than once."
+    metavar="GPU=IMAGES_PER_SECOND",
+    help="Measured rate of one GPU that trains alone, or the file of benchmarks.gpu_check; may be repeated.",
 )
 
 

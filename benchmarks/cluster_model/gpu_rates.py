@@ -37,7 +37,8 @@ def rates_for(model: str, batch_size: int, given: list[str], mixed_precision: bo
     Args:
         model: a model of the table of gradients; published rates are taken only for the very same one.
         batch_size: per GPU, of the rates that are given.
-        given: `GPU=IMAGES_PER_SECOND`, measured by the user; they go before the published ones.
+        given: `GPU=IMAGES_PER_SECOND`, measured by the user, or the file of `benchmarks.gpu_check`; they go before the
+            published ones.
         mixed_precision: of the published ones, those of mixed float16 instead of float32 or TF32.
 
     Raises:
@@ -50,6 +51,9 @@ def rates_for(model: str, batch_size: int, given: list[str], mixed_precision: bo
     }
     problems = []
     for text in given:
+        if text.endswith(".json"):
+            rates |= checked_rates(Path(text), model, mixed_precision)
+            continue
         gpu, _, number = text.partition("=")
         try:
             value = float(number)
@@ -70,6 +74,36 @@ def rates_for(model: str, batch_size: int, given: list[str], mixed_precision: bo
             "train for an epoch on one GPU and give the images/s that are printed: --gpu-rate T4=150",
         )
     return rates
+
+
+def checked_rates(path: Path, model: str, mixed_precision: bool) -> dict[str, GpuRate]:
+    """Return the rate of the GPU that `benchmarks.gpu_check` has measured, in the fastest fitting precision.
+
+    Raises:
+        UserError: the file is none of it, or holds no rate of this model on one GPU.
+    """
+    try:
+        checked = json.loads(path.read_text())
+        of_one = [
+            GpuRate(case["by_workers"]["1"]["images_per_second"], case["batch_size"], f"measured, {case['variant']}")
+            for case in checked["cases"]
+            if case["device"] == "gpu"
+            and case["model"] == model
+            and "1" in case["by_workers"]
+            and ("float16" in case["variant"]) == mixed_precision
+        ]
+        gpu = checked["gpus"][0]["name"] if of_one else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"--gpu-rate {path}: {error}", "what `python -m benchmarks.gpu_check --out FILE` wrote", "name that file"
+        ) from error
+    if gpu is None:
+        raise UserError(
+            f"{path} holds no rate of {model} on one GPU{' in mixed precision' * mixed_precision}",
+            "a case of that model that was measured on a GPU",
+            f"measure it: python -m benchmarks.gpu_check --recipe {model} --workers 1 --out {path}",
+        )
+    return {gpu: max(of_one, key=lambda rate: rate.images_per_second)}
 
 
 def _rate(row: dict) -> GpuRate:

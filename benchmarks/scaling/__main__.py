@@ -82,7 +82,7 @@ def command(
         experiment = experiment.override({"data.cache_bytes": 0})
     request = Request(
         experiment=experiment,
-        workers=_numbers(workers),
+        workers=numbers_of(workers),
         modes=get_args(Mode) if mode == "both" else (mode,),
         inputs=get_args(Input) if input == "both" else (input,),
         master=master,
@@ -145,7 +145,12 @@ def print_points(planned: list[PlannedPoint], folder: Path) -> None:
         console.print(f"Note: {note}", markup=False)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def numbers_of(text: str) -> tuple[int, ...]:
+    """Return the numbers of workers of a text such as 1,2,4.
+
+    Raises:
+        UserError: it is not of that form.
+    """
     try:
         numbers = tuple(sorted({int(number) for number in text.split(",")}))
     except ValueError:

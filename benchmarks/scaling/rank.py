@@ -63,18 +63,14 @@ def measure_on_rank(job: RankJob, called: float) -> dict[str, Any]:
     from hvdcells.rank.epoch import train_epoch
     from hvdcells.rank.models import build_model
     from hvdcells.rank.start import StartUp, broadcast, start_rank
-    from hvdcells.rank.step import TrainingStep
+    from hvdcells.rank.step_timing import StepTiming
     from hvdcells.rank.transfer import begin_phase
-
-    class StepWithoutCommunication(TrainingStep):
-        def _sum_over_ranks(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-            return gradients
 
     start_up = StartUp(job.began)
     start_up.done("process", at=called)
     start_up.done("imports")
     experiment = job.experiment
-    settings = start_rank(experiment.communication, experiment.training.mixed_precision)
+    settings = start_rank(experiment.communication, experiment.training)
     rank, num_ranks = hvd.rank(), hvd.size()
     start_up.done("horovod")
     phase = Phase("all", 0, experiment.training.epochs, SMALL_RATE)
@@ -83,12 +79,14 @@ def measure_on_rank(job: RankJob, called: float) -> dict[str, Any]:
     model = build_model(
         experiment.model, input_size, *channels, experiment.seed, num_classes=num_classes, load_weights=rank == 0
     )
-    step = begin_phase(phase, model, experiment, (1.0,) * num_classes, settings.num_groups)
+    stamped = settings.hardware == "cpu"
+    timing = StepTiming(stamped, 1 if stamped else job.steps)
+    step = begin_phase(phase, model, experiment, (1.0,) * num_classes, settings.num_groups, None, stamped)
     broadcast(state_variables(model, step.optimizer))
     start_up.done("model")
     steps = [step]
     if num_ranks > 1:
-        steps.append(StepWithoutCommunication(experiment, model, step.optimizer, (1.0,) * num_classes, 0))
+        steps.append(step.without_exchange())
     num_steps = [job.warmup_steps, *[job.steps] * job.blocks]
     measured: list[list[dict[str, Any]]] = [[] for _ in steps]
     with _batches(job, rank, num_ranks, sum(num_steps) * len(steps)) as (batches, images_in_steps):
@@ -97,7 +95,7 @@ def measure_on_rank(job: RankJob, called: float) -> dict[str, Any]:
             for kind in range(len(steps)) if number % 2 else reversed(range(len(steps))):
                 # Ranks leave a block together: its record is gathered over all of them.
                 plan = EpochPlan((), (length * experiment.data.batch_size,) * num_ranks, experiment.data.batch_size)
-                record = train_epoch(steps[kind], batches, plan, phase, experiment, rank, start_up)
+                record = train_epoch(steps[kind], batches, plan, phase, experiment, rank, start_up, timing)
                 images = sum(next(images_in_steps) for _ in range(length))
                 if number:  # the first is the warm-up
                     measured[kind].append(_of_this_rank(record, rank) | {"images": images})

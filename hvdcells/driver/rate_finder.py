@@ -69,7 +69,7 @@ def find_rate(
     from hvdcells.rank.start import start_rank
     from hvdcells.rank.transfer import begin_phase
 
-    settings = start_rank(experiment.communication, experiment.training.mixed_precision)
+    settings = start_rank(experiment.communication, experiment.training)
     manifest, options = dataset.manifest, experiment.data
     input_size = options.input_size or manifest.image_size
     model = build_model(

@@ -167,8 +167,18 @@ class Training(_Section):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Of K classes the true one becomes 1 − s + s/K and the others s/K in training; the validation loss is always plain
     cross-entropy."""
-    mixed_precision: bool = False
-    """float16 compute with float32 weights and loss scaling."""
+    mixed_precision: Literal["none", "float16", "bfloat16"] = "none"
+    """Compute in 16 bits with float32 weights; float16 with loss scaling, which bfloat16 has the range to do without.
+    True and False, as earlier versions wrote them, are float16 and none."""
+    tf32: bool = True
+    """On GPUs from Ampere on, float32 products of 10 bits of mantissa, as is TensorFlow's default."""
+    jit_compile: bool = False
+    """Compile forward and backward pass with XLA; augmentation, exchange and update stay as they are."""
+    read_every: int = Field(default=50, ge=1)
+    """On GPUs, steps between two readings of the loss, which wait for the device. On CPUs every step is read."""
+    measure_communication: bool = True
+    """On GPUs with several workers, time some steps with and without exchange on a copy of the weights before each
+    phase: in the epochs the two cannot be told apart."""
     accumulation_steps: int = Field(default=1, ge=1)
     """Batches whose gradients are summed on the rank before one allreduce and one update."""
     ema_decay: float | None = Field(default=None, ge=0, lt=1)
@@ -183,6 +193,22 @@ class Training(_Section):
     select: Literal["best", "last"] = "best"
     """The epoch whose model is kept: the best by `monitor`, or the last, which chooses nothing by the validation
     images. So their scores do not flatter, as a cross-validation wants it."""
+
+    @field_validator("mixed_precision", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        named = {"true": "float16", "false": "none"}
+        return named.get(str(value).lower(), value)
+
+    @property
+    def scales_loss(self) -> bool:
+        """Whether the loss is scaled so that float16 can hold its gradients."""
+        return self.mixed_precision == "float16"
+
+    @property
+    def policy(self) -> str:
+        """Keras' name of the precision."""
+        return "float32" if self.mixed_precision == "none" else f"mixed_{self.mixed_precision}"
 
     @model_validator(mode="after")
     def _nothing_is_chosen(self) -> "Training":

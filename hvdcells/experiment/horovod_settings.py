@@ -21,6 +21,8 @@ THREADS_VARIABLE = "HVDCELLS_THREADS"
 class CommunicationSettings:
     """Settings of one run, all of them decided."""
 
+    hardware: Hardware
+    """What this rank computes on."""
     cycle_time_ms: float
     """Pause of Horovod's background thread between two looks for gradients that are ready."""
     fusion_threshold_bytes: int
@@ -51,15 +53,15 @@ def decide(
     environ = os.environ if environ is None else environ
     if hardware == "gpu":
         # NCCL runs beside the backward pass on its own stream, so many small fused buffers overlap with it.
-        default = CommunicationSettings(1.0, 64 << 20, 1024, 0, False, max(2, cores_per_rank), 2)
+        default = CommunicationSettings(hardware, 1.0, 64 << 20, 1024, 0, False, max(2, cores_per_rank), 2)
     else:
         # gloo runs on the cores that compute: its threads give way, so that a short cycle costs the model nothing.
         # All gradients in one group are negotiated once a step.
-        default = CommunicationSettings(2.0, 64 << 20, 1024, 1, True, cores_per_rank, 1)
+        default = CommunicationSettings(hardware, 2.0, 64 << 20, 1024, 1, True, cores_per_rank, 1)
     chosen = {
         name: value
         for name in CommunicationSettings.__dataclass_fields__
-        if (value := getattr(options, name)) is not None
+        if (value := getattr(options, name, None)) is not None
     }
     from_environment = {
         "cycle_time_ms": ("HOROVOD_CYCLE_TIME", float),

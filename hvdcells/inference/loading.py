@@ -27,6 +27,6 @@ def load_forward(
     pin_gpu(0)
     with suppress(RuntimeError):  # in a process that has used TensorFlow before, the threads are what they are
         tf.config.threading.set_intra_op_parallelism_threads(threads or 0)
-    tf_keras.mixed_precision.set_global_policy("mixed_float16" if experiment.training.mixed_precision else "float32")
+    tf_keras.mixed_precision.set_global_policy(experiment.training.policy)
     forward = Predictor(load_model(experiment.model, run.model)).forward
     return lambda images: np.asarray(forward(tf.constant(images)), np.float32)

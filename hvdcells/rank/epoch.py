@@ -2,21 +2,55 @@
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import horovod.tensorflow as hvd
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from hvdcells.data.shard_plan import EpochPlan
-from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.phases import Phase
 from hvdcells.rank.input.batches import Batch
 from hvdcells.rank.models.either_keras import moving_statistics
 from hvdcells.rank.start import StartUp
 from hvdcells.rank.step import TrainingStep
+from hvdcells.rank.step_timing import StepTiming, StepTotals
 from hvdcells.runs import heartbeat
+
+
+class StepInput(NamedTuple):
+    """What a step is given beside its batch; all of it is known before the epoch."""
+
+    seed: NDArray[np.int32]
+    """Of augmentation, (2,)."""
+    num_images: float
+    """Images of weight one in the update, over all ranks and accumulated batches."""
+    learning_rate: float
+    is_update: bool
+    """Whether the gradients accumulated up to this step are applied."""
+
+
+def step_inputs(plan: EpochPlan, phase: Phase, experiment: Experiment, rank: int) -> list[StepInput]:
+    """Return what each step of an epoch is given on this rank."""
+    accumulation = experiment.training.accumulation_steps
+    global_batch = experiment.data.batch_size * len(plan.images) * accumulation
+    inputs = []
+    for number in range(plan.num_steps):
+        first = number - number % accumulation
+        group = range(first, min(plan.num_steps, first + accumulation))
+        entropy = np.random.SeedSequence((experiment.seed, plan.epoch, number, rank))
+        rate = phase.learning_rate_at(experiment.optimizer, plan.epoch + (number + 1) / plan.num_steps, global_batch)
+        inputs.append(
+            StepInput(
+                entropy.generate_state(2).astype(np.int32),
+                float(sum(map(plan.images_in_step, group))),
+                rate,
+                number == group[-1],
+            )
+        )
+    return inputs
 
 
 def train_epoch(
@@ -27,6 +61,7 @@ def train_epoch(
     experiment: Experiment,
     rank: int,
     start_up: StartUp,
+    timing: StepTiming,
 ) -> dict[str, Any]:
     """Take all steps of one epoch on this rank.
 
@@ -39,58 +74,40 @@ def train_epoch(
     Raises:
         UserError: the loss is not finite.
     """
-    epoch, accumulation = plan.epoch, experiment.training.accumulation_steps
-    num_ranks = len(plan.images)
-    global_batch = experiment.data.batch_size * num_ranks * accumulation
-    norms: list[float] = []
-    loss = input_seconds = compute_seconds = communication_seconds = 0.0
+    totals = StepTotals(timing, plan.epoch)
     timed_images, began = 0, time.perf_counter()
-    for number in range(plan.num_steps):
-        is_first = number == 0 and step.num_traces == 0
-        heartbeat.at("reading a batch", epoch=epoch + 1, step=number + 1, may_be_long=is_first)
+    inputs = step_inputs(plan, phase, experiment, rank)
+    for number, given in enumerate(inputs):
+        is_first = number == 0 and (step.num_traces == 0 or "first_step" not in start_up.seconds)
+        heartbeat.at("reading a batch", epoch=plan.epoch + 1, step=number + 1, may_be_long=is_first)
         waited = time.perf_counter()
         batch = next(batches)
-        input_seconds += time.perf_counter() - waited
-        # Steps whose gradients go into one update, and the images of all of them over all ranks.
-        first = number - number % accumulation
-        group = range(first, min(plan.num_steps, first + accumulation))
-        num_images = tf.constant(sum(map(plan.images_in_step, group)), tf.float32)
-        seed = np.random.SeedSequence((experiment.seed, epoch, number, rank)).generate_state(2).astype(np.int32)
-        if number == group[-1]:
-            progress = epoch + (number + 1) / plan.num_steps
-            rate = phase.learning_rate_at(experiment.optimizer, progress, global_batch)
-            heartbeat.at("step", epoch=epoch + 1, step=number + 1, tensor="gradients", may_be_long=is_first)
-            result = step.update(batch, tf.constant(seed), num_images, tf.constant(rate, tf.float32))
-            norms.append(float(result.gradient_norm))
+        totals.input_seconds += time.perf_counter() - waited
+        tensor = "gradients" if given.is_update else None
+        heartbeat.at("step", epoch=plan.epoch + 1, step=number + 1, tensor=tensor, may_be_long=is_first)
+        if given.is_update:
+            result = step.update(batch, *map(tf.constant, given[:3]))
         else:
-            heartbeat.at("step", epoch=epoch + 1, step=number + 1, may_be_long=is_first)
-            result = step.accumulate(batch, tf.constant(seed), num_images)
-        loss += float(result.loss)
-        begin, gradient, reduced = result.times.numpy()
-        end = time.time()
-        compute_seconds += (gradient - begin) + (end - reduced)
-        communication_seconds += reduced - gradient
+            result = step.accumulate(batch, *map(tf.constant, given[:2]))
+        totals.note(result, given.is_update)
         if is_first:
+            totals.read()
+            totals.start_clock()
             start_up.done("first_step")
-            began, input_seconds, compute_seconds, communication_seconds = time.perf_counter(), 0.0, 0.0, 0.0
+            began = time.perf_counter()
         else:
             timed_images += plan.images_in_step(number)
+    totals.read()
     seconds = time.perf_counter() - began
-    local = tf.constant([[loss, seconds, input_seconds, compute_seconds, communication_seconds]], tf.float64)
-    heartbeat.at("end of steps", epoch=epoch + 1, tensor="epoch_record")
+    local = tf.constant([[totals.loss, seconds, *totals.split(seconds)]], tf.float64)
+    heartbeat.at("end of steps", epoch=plan.epoch + 1, tensor="epoch_record")
     gathered = hvd.allgather(local, name="epoch_record").numpy()
     mean_loss = float(gathered[:, 0].sum() / sum(plan.images))
-    if not np.isfinite(mean_loss):
-        raise UserError(
-            f"the loss is {mean_loss} in epoch {epoch + 1}",
-            "a finite loss",
-            "lower optimizer.learning_rate, lengthen optimizer.warmup_epochs or set optimizer.gradient_clip_norm",
-        )
     return {
         "phase": phase.trains,
         "loss": mean_loss,
-        "learning_rate": rate,
-        **_gradient_norms(norms),
+        "learning_rate": inputs[-1].learning_rate,
+        **_gradient_norms(totals.norms),
         "images": sum(plan.images),
         "padding": plan.padding,
         "steps": plan.num_steps,

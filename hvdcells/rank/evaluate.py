@@ -21,7 +21,7 @@ def evaluate_on_rank(job: EvaluationJob, _called: float) -> Evaluation:
     Returns:
         The evaluation, the same on every rank.
     """
-    start_rank(job.experiment.communication, job.experiment.training.mixed_precision)
+    start_rank(job.experiment.communication, job.experiment.training)
     run, options = RunDirectory.at(job.run), job.experiment.data
     dataset = Dataset.open(job.dataset.location, job.dataset.validation_fold)
     model = load_model(job.experiment.model, run.model)

@@ -80,6 +80,12 @@ class Narrator:
             f"per worker {settings.intra_op_threads} compute threads; Horovod's cycle time "
             f"{settings.cycle_time_ms:g} ms, {settings.num_groups or 'no fixed'} group(s) of gradients"
         )
+        if settings.hardware == "gpu":
+            training = experiment.training
+            _say(
+                f"on GPUs: {training.policy}, TF32 {'on' if training.tf32 else 'off'}, the loss read every "
+                f"{training.read_every} steps{', compiled by XLA' if training.jit_compile else ''}"
+            )
 
     def phase_begins(self, phase: Phase, variables: list[tf.Variable]) -> None:
         """Say what the coming epochs train, where that is not all of the model throughout."""

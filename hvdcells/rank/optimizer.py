@@ -11,7 +11,7 @@ from hvdcells.experiment import Optimizer
 
 
 def build_optimizer(
-    options: Optimizer, mixed_precision: bool, variables: list[tf.Variable], ema_decay: float | None = None
+    options: Optimizer, scales_loss: bool, variables: list[tf.Variable], ema_decay: float | None = None
 ) -> tf_keras.optimizers.Optimizer:
     """Build the `tf_keras` optimizer of these variables; the step sets its learning rate.
 
@@ -32,7 +32,7 @@ def build_optimizer(
     else:
         optimizer = tf_keras.optimizers.AdamW(weight_decay=options.weight_decay, **common)
     optimizer.exclude_from_weight_decay(var_list=[variable for variable in variables if len(variable.shape) < 2])
-    optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer) if mixed_precision else optimizer
+    optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer) if scales_loss else optimizer
     optimizer.build(variables)
     return optimizer
 

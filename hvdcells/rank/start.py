@@ -10,7 +10,7 @@ import horovod.tensorflow as hvd
 import tensorflow as tf
 import tf_keras
 
-from hvdcells.experiment import Communication
+from hvdcells.experiment import Communication, Training
 from hvdcells.experiment.horovod_settings import THREADS_VARIABLE, CommunicationSettings, Hardware, decide
 from hvdcells.rank.gpu import UUID_PREFIXES, assigned_gpus, position_of_gpu
 
@@ -31,8 +31,8 @@ class StartUp:
         self.seconds.setdefault(part, round((at or time.time()) - self.began, 3))
 
 
-def start_rank(communication: Communication, mixed_precision: bool) -> CommunicationSettings:
-    """Initialise Horovod, pin this rank to its device and give TensorFlow its share of the host's cores.
+def start_rank(communication: Communication, training: Training | None = None) -> CommunicationSettings:
+    """Initialise Horovod, pin this rank to its device, give TensorFlow its share of the host's cores and its precision.
 
     Raises:
         UserError: Spark gave this rank's task a GPU that TensorFlow does not see.
@@ -50,7 +50,9 @@ def start_rank(communication: Communication, mixed_precision: bool) -> Communica
     except RuntimeError:
         # In a process that has used TensorFlow before (a notebook), the threads are what they are.
         pass
-    tf_keras.mixed_precision.set_global_policy("mixed_float16" if mixed_precision else "float32")
+    training = training or Training()
+    tf_keras.mixed_precision.set_global_policy(training.policy)
+    tf.config.experimental.enable_tensor_float_32_execution(training.tf32)
     return settings
 
 

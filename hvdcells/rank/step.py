@@ -6,6 +6,7 @@ with batch B do what one rank does with batch N·B, whatever share is padding.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import horovod.tensorflow as hvd
@@ -57,6 +58,7 @@ class TrainingStep:
         timed: bool = True,
     ) -> None:
         self.timed = timed
+        self.exchanges = hvd.size() > 1
         self.experiment = experiment
         self.forward = with_converted_layers(model)
         self.variables = raw_variables(model.trainable_variables)
@@ -67,8 +69,24 @@ class TrainingStep:
         accumulates = experiment.training.accumulation_steps > 1
         self.accumulated = [tf.Variable(tf.zeros_like(v)) for v in self.variables] if accumulates else []
         self.compression = getattr(hvd.Compression, experiment.communication.compression)
+        self.compile()
+
+    def compile(self) -> None:
+        """Make the graphs anew, to be traced by the next step."""
+        compiled = self.experiment.training.jit_compile
+        # Not all of augmentation can be compiled, and Horovod's operations can not.
+        self.differentiate = (
+            tf.function(self._differentiate, autograph=False, jit_compile=True) if compiled else self._differentiate
+        )
         self.update = tf.function(self._update, autograph=False)
         self.accumulate = tf.function(self._accumulate, autograph=False)
+
+    def without_exchange(self) -> "TrainingStep":
+        """Return the same step over the same variables, with this rank's own gradients in place of all ranks' sum."""
+        alone = copy(self)
+        alone.exchanges = False
+        alone.compile()
+        return alone
 
     @property
     def num_traces(self) -> int:
@@ -103,17 +121,28 @@ class TrainingStep:
         self, batch: dict[str, tf.Tensor], seed: tf.Tensor, num_images: tf.Tensor, begin: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Return the sum of weighted losses of this rank's batch, and the gradients of its share of the mean loss."""
-        with tf.control_dependencies([begin]), tf.GradientTape() as tape:
-            images = augment(batch["image"], self.experiment.augmentation, seed)
-            options, labels = self.experiment.augmentation, batch["label"]
+        options = self.experiment.augmentation
+        with tf.control_dependencies([begin]):
+            images, own_share = augment(batch["image"], options, seed), None
             if options.mixup or options.cutmix:
                 images, own_share = mix(images, options, seed)
-                logits = self.forward(images, training=True)
-                losses = self._losses(labels, logits) * own_share
-                losses += self._losses(partner_of(labels), logits) * (1 - own_share)
-            else:
-                losses = self._losses(labels, self.forward(images, training=True))
-            loss = tf.reduce_sum(losses * batch["weight"])
+            return self.differentiate(images, own_share, batch["label"], batch["weight"], num_images)
+
+    def _differentiate(
+        self,
+        images: tf.Tensor,
+        own_share: tf.Tensor | None,
+        labels: tf.Tensor,
+        weights: tf.Tensor,
+        num_images: tf.Tensor,
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Do `_loss_and_gradients` of images as the model takes them; `own_share`: of each in a mixed one, (batch,)."""
+        with tf.GradientTape() as tape:
+            logits = self.forward(images, training=True)
+            losses = self._losses(labels, logits)
+            if own_share is not None:
+                losses = losses * own_share + self._losses(partner_of(labels), logits) * (1 - own_share)
+            loss = tf.reduce_sum(losses * weights)
             target = self._scale(loss / num_images)
         return loss, [tf.convert_to_tensor(g) for g in tape.gradient(target, self.variables)]
 
@@ -129,7 +158,7 @@ class TrainingStep:
         Those of a group are negotiated and reduced together; without groups, Horovod fuses what is there in a cycle.
         Ranks match what they reduce by its name.
         """
-        if hvd.size() == 1:
+        if not self.exchanges:
             return gradients
         options = {"op": hvd.Sum, "compression": self.compression}
         if not self.num_groups:
@@ -145,12 +174,12 @@ class TrainingStep:
             return tf.timestamp() if self.timed else tf.zeros((), tf.float64)
 
     def _scale(self, loss: tf.Tensor) -> tf.Tensor:
-        return self.optimizer.get_scaled_loss(loss) if self.experiment.training.mixed_precision else loss
+        return self.optimizer.get_scaled_loss(loss) if self.experiment.training.scales_loss else loss
 
     def _apply(self, gradients: list[tf.Tensor], learning_rate: tf.Tensor) -> tf.Tensor:
         """Update the variables; return the norm of the gradient."""
         optimizer, clip_norm = self.optimizer, self.experiment.optimizer.gradient_clip_norm
-        if self.experiment.training.mixed_precision:
+        if self.experiment.training.scales_loss:
             gradients = optimizer.get_unscaled_gradients(gradients)
         norm = tf.linalg.global_norm(gradients)
         if clip_norm is not None:

@@ -1,7 +1,9 @@
 """What one rank does to train. `train_on_rank` tells it from top to bottom."""
 
 import platform
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import horovod.tensorflow as hvd
@@ -22,6 +24,7 @@ from hvdcells.rank.optimizer import averaged_weights
 from hvdcells.rank.prediction import Predictor
 from hvdcells.rank.random_layers import make_random_layers_seedable, seed_random_layers
 from hvdcells.rank.start import StartUp, broadcast, start_rank
+from hvdcells.rank.step_timing import StepTiming, measured_communication
 from hvdcells.rank.transfer import begin_phase
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.jobs import TrainingJob
@@ -52,7 +55,7 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
     start_up.done("imports")
     experiment, run = job.experiment, RunDirectory.at(job.run)
     dataset = open_for_training(job.dataset, experiment)
-    settings = start_rank(experiment.communication, experiment.training.mixed_precision)
+    settings = start_rank(experiment.communication, experiment.training)
     rank, num_ranks = hvd.rank(), hvd.size()
     start_up.done("horovod")
 
@@ -87,7 +90,9 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
     if features_stay(experiment, phase_of(phases, epochs[0]), dataset, model):
         features = FrozenFeatures(model, dataset, experiment, rank, num_ranks)
     forward = None if features is None else features.head
-    step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups, forward)
+    stamped = settings.hardware == "cpu"
+    timing = StepTiming(stamped, 1 if stamped else experiment.training.read_every)
+    step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups, forward, stamped)
     if progress.epochs_done and rank == 0:
         restore_checkpoint(run, model, step.optimizer, progress.epochs_done)
         if progress.best_epoch == progress.epochs_done:  # the run may have ended between checkpoint and model
@@ -106,6 +111,7 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
         num_threads=options.reader_threads,
         shuffle_buffer=options.shuffle_buffer,
         cache_bytes=options.cache_bytes,
+        device=None if stamped else "/GPU:0",
     )
     read = [plan for plan in plans if not (features and phase_of(phases, plan.epoch).trains == "head")] or plans[-1:]
     with (
@@ -124,11 +130,19 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
                 break
             if phase_of(phases, plan.epoch) is not phase:
                 phase, features = phase_of(phases, plan.epoch), None
-                step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups)
+                step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups, None, stamped)
                 narrator.phase_begins(phase, step.variables)
-            seed_random_layers(model, experiment.seed, plan.epoch, rank)
             of_epoch = features.batches(plan) if features else batches
-            record = train_epoch(step, of_epoch, plan, phase, experiment, rank, start_up)
+            if not stamped and experiment.training.measure_communication and step.num_traces == 0 and num_ranks > 1:
+                first = next(of_epoch)
+                of_epoch = chain([first], of_epoch)
+                state = [*state_variables(model, step.optimizer), *step.accumulated]
+                timing = replace(timing, communication_seconds=measured_communication(step, first, state))
+                narrator.note(
+                    f"exchanging gradients makes an update {timing.communication_seconds * 1e3:.1f} ms longer"
+                )
+            seed_random_layers(model, experiment.seed, plan.epoch, rank)
+            record = train_epoch(step, of_epoch, plan, phase, experiment, rank, start_up, timing)
             average_moving_statistics(model)
             with averaged_weights(step.optimizer, step.variables):
                 if features:

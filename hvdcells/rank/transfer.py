@@ -23,10 +23,12 @@ def begin_phase(
     class_weights: Sequence[float],
     num_groups: int,
     forward: Callable[..., tf.Tensor] | None = None,
+    timed: bool = True,
 ) -> TrainingStep:
     """Freeze what the phase does not train; build its optimizer, with fresh slots, and its step.
 
-    `forward` takes the place of the model where batches hold its features; see `frozen_features`.
+    `forward` takes the place of the model where batches hold its features; see `frozen_features`. `timed`: see
+    `TrainingStep`.
 
     Raises:
         UserError: there is no layer to fine-tune from, or nothing to train.
@@ -40,10 +42,10 @@ def begin_phase(
             "let the function return features, or set transfer.head_epochs=0",
         )
     training = experiment.training
-    optimizer = build_optimizer(experiment.optimizer, training.mixed_precision, variables, training.ema_decay)
+    optimizer = build_optimizer(experiment.optimizer, training.scales_loss, variables, training.ema_decay)
     # The head alone may have fewer gradients than there are groups, and Horovod takes no empty group.
     experiment = experiment.model_copy(update={"augmentation": experiment.augmentation_of(phase.trains)})
-    step = TrainingStep(experiment, model, optimizer, class_weights, min(num_groups, len(variables)))
+    step = TrainingStep(experiment, model, optimizer, class_weights, min(num_groups, len(variables)), timed)
     step.forward = forward or step.forward
     return step
 

@@ -20,7 +20,7 @@ def reduce_together(limit_seconds: float, _called: float) -> dict[str, Any]:
     """Reduce on one rank: a number that tells the ranks apart, and enough to measure a speed."""
     # A rank that waits for another one that never comes ends with its trace.
     faulthandler.dump_traceback_later(limit_seconds, exit=True)
-    start_rank(Communication(), mixed_precision=False)
+    start_rank(Communication())
     total = hvd.allreduce(tf.constant([hvd.rank() + 1.0]), op=hvd.Sum, name="total")
     data = tf.constant(np.full(NUM_FLOATS, hvd.rank(), np.float32))
     hvd.allreduce(data, op=hvd.Sum, name="first")

@@ -24,6 +24,8 @@ PADDING_ROW = -1
 """The `row` of an image of weight zero."""
 BATCHES_AHEAD = 8
 """Assembled batches that wait for the step."""
+BATCHES_ON_DEVICE = 2
+"""Of these, those that are copied to a GPU while a step runs on the one before them."""
 
 Batch = dict[str, NDArray[Any]]
 """`image` uint8 (batch, size, size, 3), `label` float32 (batch,), `weight` float32 (batch,) 1 or 0 for padding,
@@ -42,6 +44,7 @@ def rank_batches(
     shuffle_buffer: int = 1,
     seed: int | None = None,
     cache_bytes: int = 0,
+    device: str | None = None,
 ) -> Iterator["tf.data.Dataset"]:
     """Open the batches of one rank over all epochs of the plans, as a `tf.data.Dataset` of `Batch`.
 
@@ -55,6 +58,7 @@ def rank_batches(
         shuffle_buffer: images over which the order of the row groups' images is mixed.
         seed: of the shuffle buffer; None keeps the order of the plan.
         cache_bytes: decoded images are kept in memory if all of the split fits in this.
+        device: name of TensorFlow's device on which batches wait, `BATCHES_ON_DEVICE` of them; None for the host.
 
     Raises:
         UserError: the Parquet does not hold what the manifest says. TensorFlow hands on only the text of an error
@@ -112,8 +116,12 @@ def rank_batches(
         # 7 s for each of two streams after 25 s of training (TensorFlow 2.18.1).
         options.autotune.enabled = False
         batches_ahead = tf.data.Dataset.range(num_batches).map(batch_tensors).prefetch(BATCHES_AHEAD)
+        batches_ahead = batches_ahead.with_options(options)
+        if device is not None:  # must come last
+            on_device = tf.data.experimental.prefetch_to_device(device, BATCHES_ON_DEVICE)
+            batches_ahead = batches_ahead.apply(on_device)
         try:
-            yield batches_ahead.with_options(options)
+            yield batches_ahead
         except tf.errors.OpError:
             if problems:
                 raise problems[0] from None

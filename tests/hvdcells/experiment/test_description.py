@@ -23,7 +23,7 @@ def test_fields_are_overridden_by_dotted_name_and_text_becomes_the_type():
         }
     )
     assert experiment.optimizer.learning_rate == 0.5
-    assert experiment.training.mixed_precision is True
+    assert experiment.training.mixed_precision == "float16"
     assert experiment.data.input_size is None
     assert experiment.training.class_weights == "none"
     assert experiment.optimizer.gradient_clip_norm == 1.5

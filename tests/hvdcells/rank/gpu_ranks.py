@@ -24,7 +24,7 @@ def what_a_rank_gets(_: None, _called: float) -> dict[str, Any]:
 
     refusal = None
     try:
-        start_rank(Communication(), mixed_precision=False)
+        start_rank(Communication())
     except UserError as error:
         refusal = error.given
     return {

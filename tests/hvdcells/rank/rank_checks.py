@@ -15,6 +15,7 @@ from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.errors import UserError
 from hvdcells.experiment import Augmentation, Communication, Experiment, Model, Optimizer
+from hvdcells.rank.checkpoint import state_variables
 from hvdcells.rank.input.batches import rank_batches
 from hvdcells.rank.models import build_model
 from hvdcells.rank.models.either_keras import raw_variables
@@ -22,6 +23,7 @@ from hvdcells.rank.optimizer import build_optimizer
 from hvdcells.rank.prediction import Predictor
 from hvdcells.rank.start import start_rank
 from hvdcells.rank.step import TrainingStep
+from hvdcells.rank.step_timing import measured_communication
 from hvdcells.runs import heartbeat
 
 SIZE, GLOBAL_BATCH = 24, 16
@@ -38,6 +40,8 @@ class Updates:
     num_groups: int = 1
     """In which Horovod reduces the gradients."""
     num_classes: int = 2
+    measured_before: bool = False
+    """What the exchange costs is measured before the first update."""
 
 
 def plain_experiment(changes: dict[str, Any]) -> Experiment:
@@ -52,18 +56,24 @@ def plain_experiment(changes: dict[str, Any]) -> Experiment:
 def weights_after_updates(job: Updates) -> dict[str, Any]:
     """Take the updates; return this rank's weights before and after, as flat vectors."""
     experiment = plain_experiment(job.changes)
-    start_rank(experiment.communication, experiment.training.mixed_precision)
-    mixed = experiment.training.mixed_precision
+    start_rank(experiment.communication, experiment.training)
     # Other first weights on every rank: the broadcast has something to do.
     classes = job.num_classes
     model = build_model(experiment.model, SIZE, (100.0,) * 3, (50.0,) * 3, seed=hvd.rank(), num_classes=classes)
-    optimizer = build_optimizer(experiment.optimizer, mixed, raw_variables(model.trainable_variables))
+    optimizer = build_optimizer(
+        experiment.optimizer, experiment.training.scales_loss, raw_variables(model.trainable_variables)
+    )
     step = TrainingStep(experiment, model, optimizer, np.linspace(1.5, 0.75, classes).tolist(), job.num_groups)
     hvd.broadcast_variables(raw_variables(model.variables) + step.optimizer.variables, root_rank=0)
     before = np.concatenate([weight.ravel() for weight in model.get_weights()])
 
     accumulation = experiment.training.accumulation_steps
     batch_size = GLOBAL_BATCH // hvd.size() // accumulation
+    communication_seconds = None
+    if job.measured_before:
+        images = np.random.default_rng(hvd.rank()).integers(0, 256, (batch_size, SIZE, SIZE, 3), dtype=np.uint8)
+        any_batch = {"image": tf.constant(images), "label": tf.zeros(batch_size), "weight": tf.ones(batch_size)}
+        communication_seconds = measured_communication(step, any_batch, state_variables(model, optimizer))
     rng = np.random.default_rng(0)
     losses = []
     for _ in range(job.num_updates):
@@ -88,6 +98,7 @@ def weights_after_updates(job: Updates) -> dict[str, Any]:
     policies = [os.sched_getscheduler(int(thread.name)) for thread in Path("/proc/self/task").iterdir()]
     return {
         "times": [*result.times.numpy(), time.time()],
+        "communication_seconds": communication_seconds,
         "num_idle_threads": policies.count(os.SCHED_IDLE),
         "before": before,
         "after": after,
@@ -99,7 +110,7 @@ def weights_after_updates(job: Updates) -> dict[str, Any]:
 
 def validation_logits(location: str) -> dict[str, Any]:
     """Predict the validation split with fixed weights; return all logits and the rows this rank predicted."""
-    start_rank(Communication(), mixed_precision=False)
+    start_rank(Communication())
     dataset = Dataset.open(location)
     model = build_model(Model(width=0.25), SIZE, (100.0,) * 3, (50.0,) * 3, seed=5)
     plan = plan_epoch(dataset.rows_per_row_group("validation"), hvd.size(), 4)

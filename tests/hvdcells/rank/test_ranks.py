@@ -35,6 +35,9 @@ JOBS = {
     "no groups": Updates(num_groups=0),
     "compressed": Updates({"communication.compression": "fp16"}),
     "mixed": Updates({"training.mixed_precision": True}, num_updates=8),
+    "mixed bfloat16": Updates({"training.mixed_precision": "bfloat16"}),
+    "compiled": Updates({"training.jit_compile": True}),
+    "adam, measured before": Updates({"optimizer.name": "adam"}, measured_before=True),
 }
 
 
@@ -102,6 +105,27 @@ def test_mixed_precision_computes_in_float16_on_float32_weights(results, name, p
     # The first updates may be skipped, until the loss scale fits; the first loss has the same weights in both.
     assert not np.array_equal(mixed["before"], mixed["after"])
     assert mixed["losses"][0] == pytest.approx(plain["losses"][0], rel=0.01)
+
+
+def test_bfloat16_needs_no_loss_scale(results):
+    mixed, plain = updates(results, 2, "mixed bfloat16")[0], updates(results, 2, "plain")[0]
+    assert (mixed["compute"], mixed["after"].dtype) == ("bfloat16", np.float32)
+    assert mixed["losses"][0] == pytest.approx(plain["losses"][0], rel=0.02)
+    change = np.linalg.norm(plain["after"] - plain["before"])
+    assert np.linalg.norm(mixed["after"] - plain["after"]) < 0.3 * change
+
+
+def test_a_compiled_step_comes_to_the_same_weights(results):
+    compiled, plain = updates(results, 2, "compiled")[0], updates(results, 2, "plain")[0]
+    np.testing.assert_allclose(compiled["after"], plain["after"], rtol=1e-4, atol=1e-6)
+
+
+def test_measuring_the_exchange_leaves_nothing_behind(results):
+    for world in (1, 2):
+        measured, plain = updates(results, world, "adam, measured before"), updates(results, world, "adam")
+        assert all(np.array_equal(m["after"], p["after"]) for m, p in zip(measured, plain, strict=True))
+        assert len({rank["communication_seconds"] for rank in measured}) == 1
+        assert measured[0]["communication_seconds"] >= 0
 
 
 def test_the_parts_of_a_step_follow_each_other_in_time(results):

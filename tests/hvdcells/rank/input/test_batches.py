@@ -163,6 +163,20 @@ def test_the_tensors_are_the_images_of_the_plan(tmp_path, cache_bytes):
 
 
 @pytest.mark.tensorflow
+def test_batches_that_wait_on_a_device_are_the_same(tmp_path):
+    dataset = write_small_dataset(tmp_path, GROUPS)
+    plan = plan_epoch(dataset.rows_per_row_group("train"), 1, 4)
+    options = {"input_size": 24, "num_threads": 2}
+    with (
+        rank_batches(dataset, "train", [plan], 0, **options) as plain,
+        rank_batches(dataset, "train", [plan], 0, **options, device="/CPU:0") as on_device,
+    ):
+        for one, other in zip(plain, on_device, strict=True):
+            assert "CPU:0" in other["image"].device
+            assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.tensorflow
 def test_nothing_of_a_stream_stays_in_memory(tmp_path):
     def pools_and_caches():
         gc.collect()

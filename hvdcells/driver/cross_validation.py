@@ -10,13 +10,14 @@ from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.manifest import SYNTHETIC_NOTICE
 from hvdcells.data.subset import open_for_training
+from hvdcells.driver.ensemble import make_ensemble
 from hvdcells.driver.runs_folder import Ranks, RunsFolder, plan_of, scores_of, train_unless_finished
 from hvdcells.driver.train import check_trainable
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment
 from hvdcells.runs.earlier_run import dataset_digest
 from hvdcells.runs.lock import sole_owner
-from hvdcells.runs.predictions import read_predictions
+from hvdcells.runs.predictions import OUT_OF_FOLD, read_predictions
 from hvdcells.scores.evaluated_dataset import EvaluatedDataset
 from hvdcells.spark.backends import Backend
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from hvdcells.scores.evaluation import Evaluation
 
 SUMMARY_NAME = "cross-validation.json"
-OUT_OF_FOLD = "out-of-fold"
+ENSEMBLE = "ensemble"
 CAVEAT = "Folds share training images, so the interval over folds is an approximation."
 CHOSEN = (
     "The epoch of each fold was chosen on that fold, so these figures flatter a little; with training.select=last "
@@ -80,7 +81,8 @@ def cross_validate(
     """Train once for each fold of a dataset, on the other folds, and validate on it.
 
     The folds are those of `hvdcells etl --split k-fold`: whole leakage groups, so that no subject is on both sides. The
-    runs go one after another on one Spark session. Folds that are done are kept: the same call goes on after an
+    runs go one after another on one Spark session. Last, their models together are made a run directory of their own,
+    `ensemble`, whose probabilities are the mean of theirs. Folds that are done are kept: the same call goes on after an
     interruption.
 
     Args:
@@ -125,6 +127,8 @@ def cross_validate(
         caveat=f"{CHOSEN if experiment.training.select == 'best' else NOT_CHOSEN} {CAVEAT}",
     )
     parquet.write_rows(result.predictions, predictions)
+    members = [folder.run(f"fold-{fold}") for fold in folds]
+    make_ensemble(folder.run(ENSEMBLE), members, dataset.location, experiment, predictions, result.pooled)
     folder.write(to_dict(result, plan, dataset.manifest.synthetic))
     return result
 

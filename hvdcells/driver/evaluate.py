@@ -10,7 +10,7 @@ from hvdcells.data.shard_plan import check_enough_row_groups
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.report import renew_report
-from hvdcells.runs.directory import RunDirectory, damage_told
+from hvdcells.runs.directory import RunDirectory, checked_views, damage_told
 from hvdcells.runs.earlier_run import dataset_digest, digest_as_trained
 from hvdcells.runs.jobs import EvaluationJob
 from hvdcells.runs.training_images import compare_with_training
@@ -29,6 +29,8 @@ def evaluate(
     *,
     other_dataset: bool = False,
     positive: Sequence[str] | None = None,
+    tta: int = 1,
+    explain: bool = True,
     workers: int = 1,
     master: str | None = None,
     backend: Backend | None = None,
@@ -46,6 +48,8 @@ def evaluate(
         split: `train`, `validation` or `test`.
         other_dataset: the dataset may be another than the run was trained on, although it lies at the same place.
         positive: classes that count as ill, for sensitivity and specificity; None for those of the dataset.
+        tta: 8 to average the probabilities of each image's eight flips and turns.
+        explain: make heat maps of the worst and the surest images of each class for the report.
         workers: ranks; one runs in this process, more on Spark.
         master: Spark master; with it, one worker runs on Spark too.
         backend: another way to run the ranks.
@@ -67,7 +71,7 @@ def evaluate(
         backend = HorovodOnSpark(workers, master, experiment.communication, conf=conf) if spark else InProcess()
     check_enough_row_groups(len(opened.rows_per_row_group(split)), backend.num_workers)
     chosen = None if positive is None else check_positive(positive, opened.manifest.class_names)
-    job = EvaluationJob(evaluated, directory.location, split, experiment, chosen)
+    job = EvaluationJob(evaluated, directory.location, split, experiment, chosen, checked_views(tta), explain)
     with backend.ready(opened, directory.location):
         evaluation: Evaluation = backend.run("hvdcells.rank.evaluate:evaluate_on_rank", job, directory.path("logs"))[0]
     renew_report(directory)

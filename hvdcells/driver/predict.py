@@ -12,12 +12,13 @@ from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.inference.challenge import submission
 from hvdcells.inference.classifier import Classifier, model_digest
+from hvdcells.inference.explanations import explain_predictions
 from hvdcells.inference.parts import Listing, missing_parts, predict_parts, rows_per_part, write_listing
 from hvdcells.inference.results import Output, put_together, summary, write_csv
 from hvdcells.inference.source import Source
 from hvdcells.inference.spark_task import predict_on_spark
 from hvdcells.runs.decision import read_decision
-from hvdcells.runs.directory import RunDirectory, write_json
+from hvdcells.runs.directory import RunDirectory, checked_views, write_json
 from hvdcells.runs.lock import OWNER_NAME, is_unused, sole_owner
 from hvdcells.runs.preparation import read_preparation
 from hvdcells.spark.listener import Listener, counted_stage
@@ -30,6 +31,8 @@ SAME = {
     "source": "another source",
     "listing_digest": "other images or subjects",
     "decision": "another decision of the run",
+    "tta": "other views of each image",
+    "range": "another range of the run",
 }
 """What may not change between the begin of a prediction and its end, and what it is called if it has."""
 FEWEST_FOR_SPARK = 5000
@@ -44,6 +47,8 @@ def predict(
     out: str | os.PathLike[str],
     *,
     subject_pattern: str | None = None,
+    tta: int = 1,
+    explain: int = 0,
     csv: bool = False,
     challenge: bool = False,
     master: str | None = None,
@@ -60,6 +65,8 @@ def predict(
         source: a folder of images, a C-NMC folder, or a table that names images; on disk or at an address.
         out: where predictions go: a new or empty folder.
         subject_pattern: finds the subject in the path of an image (its first group), where nothing else tells it.
+        tta: 8 to average the probabilities of each image's eight flips and turns.
+        explain: of how many images heat maps are written, to `explanations`: those that the model is least sure of.
         csv: write `predictions.csv` too.
         challenge: write C-NMC's submission too, `isbi_valid.zip`.
         master: Spark master; with it, images are predicted on Spark unless they are few.
@@ -88,7 +95,11 @@ def predict(
         _check_place(output)
         # The source is listed anew each time: what is gone on with must be what was begun.
         found, rows = storage.join(folder, "listing.parquet"), rows_per_part(batch_size)
-        asked = _asked(directory, images, subject_pattern, found, rows)
+        asked = {
+            **_asked(directory, images, subject_pattern, found, rows),
+            "tta": checked_views(tta),
+            "range": _digest(directory.range),
+        }
         _refuse_other(output, asked)
         if storage.exists(output.finished):
             listener.say(f"The prediction in {output.location} is finished: there is nothing left to predict.")
@@ -97,17 +108,20 @@ def predict(
             write_json(output.asked, asked)
             listing = Listing(output.listing, images.base, rows, asked["listed"])
             began = time.monotonic()
-            _predict_missing(directory, asked["model"], listing, output, listener, use_spark, master, conf)
+            _predict_missing(directory, asked["model"], tta, listing, output, listener, use_spark, master, conf)
             totals = put_together(output, listing, read_decision(directory)[0], asked["model"])
             outcome = {
                 "predicted": totals.num_predicted,
                 "rejected": dict(sorted(totals.rejected.items())),
                 "called": {name: totals.called[name] for name in asked["class_names"]},
                 "refer": totals.num_referred,
+                "out_of_range": totals.num_out_of_range if storage.exists(directory.range) else None,
                 "seconds": round(time.monotonic() - began, 3),
             }
             write_json(output.finished, {**asked, **outcome})
         storage.remove(output.path("work"))
+        if explain:
+            listener.say(explain_predictions(Classifier.load(directory, tta=tta), output, images.base, explain))
         if csv:
             listener.say(f"As CSV: {write_csv(output)}")
         if challenge:
@@ -137,13 +151,20 @@ def _asked(
         "class_names": noted["class_names"],
         "listing_digest": digest,
         "listed": num_images,
-        "decision": hashlib.sha256(storage.read_bytes(run.decision)).hexdigest(),
+        "decision": _digest(run.decision),
+        "range": _digest(run.range),
     }
+
+
+def _digest(location: str) -> str | None:
+    """Return the SHA-256 of a file; None where it is not there."""
+    return hashlib.sha256(storage.read_bytes(location)).hexdigest() if storage.exists(location) else None
 
 
 def _predict_missing(
     run: RunDirectory,
     digest: str,
+    tta: int,
     listing: Listing,
     output: Output,
     listener: Listener,
@@ -160,13 +181,15 @@ def _predict_missing(
             spark_session(master, conf=conf) as spark,
             counted_stage(spark, listener, "predicting", num_images) as count,
         ):
-            predict_on_spark(spark, run, digest, listing, missing, output.parts, count)
+            predict_on_spark(spark, run, digest, tta, listing, missing, output.parts, count)
     else:
-        _predict_here(run, listing, missing, output, listener)
+        _predict_here(run, tta, listing, missing, output, listener)
 
 
-def _predict_here(run: RunDirectory, listing: Listing, missing: list[int], output: Output, listener: Listener) -> None:
-    classifier = Classifier.load(run)
+def _predict_here(
+    run: RunDirectory, tta: int, listing: Listing, missing: list[int], output: Output, listener: Listener
+) -> None:
+    classifier = Classifier.load(run, tta=tta)
     done = rejected = 0
     listener.stage("predicting", sum(map(listing.size_of, missing)))
     for num_done, num_rejected in predict_parts(classifier, listing, missing, output.parts):
@@ -229,7 +252,7 @@ def _refuse_other(output: Output, asked: dict[str, Any]) -> None:
     if not storage.exists(output.asked):
         return
     earlier = json.loads(storage.read_text(output.asked))
-    changed = [name for name in SAME if earlier[name] != asked[name]]
+    changed = [name for name in SAME if earlier.get(name) != asked[name]]
     if changed:
         raise UserError(
             f"{output.location} holds a prediction of {', '.join(SAME[name] for name in changed)}",

@@ -18,6 +18,7 @@ from hvdcells.runs.decision import choose_decision
 from hvdcells.runs.directory import RunDirectory, write_json
 from hvdcells.runs.earlier_run import EarlierRun, find_earlier_run, own_experiment
 from hvdcells.runs.first_weights import settle_model
+from hvdcells.runs.image_range import fit_range
 from hvdcells.runs.jobs import TrainingJob
 from hvdcells.runs.lock import sole_owner
 from hvdcells.runs.predictions import evaluate_best_epoch
@@ -134,6 +135,7 @@ def _finish(
     write_json(directory.finished, {"ranks": len(results), "hosts": hosts, **results[0], "start_up_seconds": start_up})
     evaluate_best_epoch(directory, dataset)
     choose_decision(directory)
+    fit_range(directory)
     renew_report(directory)
 
 

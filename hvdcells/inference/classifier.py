@@ -16,7 +16,8 @@ from hvdcells.images.decode import Pixels, Unreadable, read_image
 from hvdcells.images.prepare import ImagePreparation, use_one_thread
 from hvdcells.inference.reading import prefetched
 from hvdcells.runs.decision import read_decision
-from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory, checked_views
+from hvdcells.runs.image_range import read_range
 from hvdcells.runs.preparation import read_preparation
 from hvdcells.spark.backends.entry import import_tensorflow
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from hvdcells.inference.transformer import CellTransformer
     from hvdcells.scores.decision import Decision
+    from hvdcells.scores.image_range import ImageRange
 
 Image = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 """A path or address, the bytes of a file, or pixels (RGB uint8, shape (height, width, 3))."""
@@ -57,7 +59,7 @@ class Classifier:
     batch_size: int
     """Images that go into the model at once, as in `evaluate`: short batches are filled up."""
     model_digest: str
-    """SHA-256 of the run's model file."""
+    """SHA-256 of the run's model file; of an ensemble, of the digests of its files."""
     decision: "Decision"
     """The run's own: temperature, threshold, refer band, rule from images to subject."""
     synthetic: bool
@@ -66,10 +68,22 @@ class Classifier:
     """From images (batch size, input size, input size, 3), RGB uint8, to logits (batch size, K)."""
     trusted_code: tuple[str, ...] = ()
     """Modules of which the run may name a function."""
+    num_views: int = 1
+    """Of each image, whose probabilities are averaged."""
+    heat_maps: Callable[[Pixels, NDArray[np.int_]], tuple[dict[str, NDArray[np.float32]], str]] | None = None
+    """From images and the classes to explain to maps by method, and the layer read; None where it cannot explain."""
+    looks: Callable[[Pixels], tuple[NDArray[np.float32], NDArray[np.float32] | None]] | None = None
+    """As `forward`, with the features of the head beside the logits; needed where there is a range."""
+    range: "ImageRange | None" = None
+    """What tells images unlike those that the run was validated on; None where the run does not know."""
 
     @classmethod
     def load(
-        cls, run: RunDirectory | str | os.PathLike[str], threads: int | None = None, trust_code: Collection[str] = ()
+        cls,
+        run: RunDirectory | str | os.PathLike[str],
+        threads: int | None = None,
+        trust_code: Collection[str] = (),
+        tta: int = 1,
     ) -> Self:
         """Load the best model of a finished run. TensorFlow is imported now.
 
@@ -77,6 +91,7 @@ class Classifier:
             run: the run directory, local or at an address.
             threads: of TensorFlow, where it has not been used yet in this process; None for one a core.
             trust_code: modules of which the run's own description may name a function.
+            tta: 8 to average over the flips and turns of each image.
 
         Raises:
             UserError: there is no finished run, or it does not say how its images were prepared, or it names a
@@ -87,8 +102,9 @@ class Classifier:
         noted = directory.read_json(directory.run)["dataset"]
         names = tuple(noted["class_names"])
         import_tensorflow()
-        from hvdcells.inference.loading import load_forward
+        from hvdcells.inference.loading import load_run
 
+        loaded = load_run(directory, experiment, threads, checked_views(tta))
         return cls(
             run=directory.location,
             class_names=names,
@@ -98,8 +114,12 @@ class Classifier:
             model_digest=model_digest(directory),
             decision=read_decision(directory)[0],
             synthetic=noted["synthetic"],
-            forward=load_forward(directory, experiment, threads),
+            forward=loaded.forward,
+            heat_maps=loaded.heat_maps,
+            looks=loaded.looks,
+            range=read_range(directory),
             trusted_code=directory.trusted_code,
+            num_views=tta,
         )
 
     def predict(self, images: Sequence[Image]) -> "pd.DataFrame":
@@ -108,7 +128,7 @@ class Classifier:
         Returns:
             One row an image, in order: `path` (empty where none was given), `logit_<class>`, `probability_<class>` and
             `calibrated_<class>` by class, `called` (the likeliest class), `decision` and `refer` by the run's decision,
-            and `reason`: why an image that cannot be used has no probabilities (NaN) and is called nothing.
+            `RANGE_COLUMNS`, and `reason`: why an image that cannot be used has no probabilities (NaN) and no call.
         """
         import pandas as pd
 
@@ -126,7 +146,7 @@ class Classifier:
         """Return a Spark ML Transformer of the run, which can stand in a Pipeline and be saved with it."""
         from hvdcells.inference.transformer import CellTransformer
 
-        made = CellTransformer(run=self.run)
+        made = CellTransformer(run=self.run, tta=self.num_views)
         made.trusted_code = self.trusted_code  # not among its parameters, which are saved and come from elsewhere
         return made
 
@@ -150,6 +170,7 @@ class Classifier:
     def columns(self, batch: Batch) -> dict[str, NDArray[Any]]:
         """Predict a batch: the columns of `output_columns`, NaN and empty where unusable."""
         # Here and not above: `import hvdcells` is to be quick.
+        from hvdcells.scores.image_range import colors_of
         from hvdcells.scores.prediction_table import probabilities_of
         from hvdcells.scores.scorer import called
 
@@ -159,8 +180,14 @@ class Classifier:
         probabilities = np.full((len(usable), num_classes), np.nan)
         calibrated, calls = probabilities.copy(), np.full(len(usable), "", object)
         decided, refer = calls.copy(), np.zeros(len(usable), bool)
+        color_range, feature_range = np.full((2, len(usable)), np.nan)
         if num_usable:
-            logits[usable] = self.forward(batch.images)[:num_usable]
+            found, features = (self.forward(batch.images), None) if self.looks is None else self.looks(batch.images)
+            logits[usable] = found[:num_usable]
+            if self.range is not None:
+                color_range[usable] = self.range.colors.ratio(colors_of(batch.images[:num_usable]))
+                if self.range.features is not None and features is not None:
+                    feature_range[usable] = self.range.features.ratio(features[:num_usable])
             probabilities[usable] = probabilities_of(logits[usable])
             calls[usable] = np.array(self.class_names, object)[called(probabilities[usable])]
             calibrated[usable] = self.decision.probabilities(logits[usable])
@@ -172,6 +199,9 @@ class Classifier:
             "called": calls,
             "decision": decided,
             "refer": refer,
+            "color_range": color_range,
+            "feature_range": feature_range,
+            "out_of_range": (color_range > 1) | (feature_range > 1),
             "reason": np.array(batch.reasons, object),
         }
 
@@ -210,12 +240,17 @@ class Classifier:
         return image
 
 
+RANGE_COLUMNS = ("color_range", "feature_range", "out_of_range")
+"""Distances from validation images as multiples of their 99th percentile, NaN if not known; whether one is above 1."""
+
+
 def output_columns(class_names: Sequence[str]) -> tuple[str, ...]:
     """Return the columns of predictions: logits, probabilities and calibrated ones by class, what follows, `reason`."""
     by_class = [f"{kind}_{name}" for kind in ("logit", "probability", "calibrated") for name in class_names]
-    return (*by_class, "called", "decision", "refer", "reason")
+    return (*by_class, "called", "decision", "refer", *RANGE_COLUMNS, "reason")
 
 
 def model_digest(run: RunDirectory) -> str:
-    """Return the SHA-256 of a run's model file."""
-    return hashlib.sha256(storage.read_bytes(run.model)).hexdigest()
+    """Return the SHA-256 of a run's model file; of an ensemble, that of the digests of its files."""
+    digests = [hashlib.sha256(storage.read_bytes(location)).hexdigest() for location in run.models()]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -74,6 +74,8 @@ class Totals:
     num_predicted: int = 0
     num_referred: int = 0
     """Images that a person should look at."""
+    num_out_of_range: int = 0
+    """Images unlike those that the run was validated on."""
     called: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     """By reason."""
@@ -118,6 +120,7 @@ def put_together(output: Output, listing: Listing, decision: "Decision", digest:
             totals.called.update(predicted["called"].to_pylist())
             totals.rejected.update(rejected["reason"].to_pylist())
             totals.num_referred += pc.sum(predicted["refer"]).as_py() or 0
+            totals.num_out_of_range += pc.sum(predicted["out_of_range"]).as_py() or 0
             of_subjects.add(predicted)
     if totals.num_predicted + totals.num_rejected != listing.num_images:
         raise RuntimeError(
@@ -139,6 +142,9 @@ def _schema(class_names: Sequence[str]) -> pa.Schema:
             ("called", pa.string()),
             ("decision", pa.string()),
             ("refer", pa.bool_()),
+            ("color_range", pa.float64()),
+            ("feature_range", pa.float64()),
+            ("out_of_range", pa.bool_()),
             ("model", pa.string()),
         ]
     )

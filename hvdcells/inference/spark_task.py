@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=1)
-def worker_classifier(run: RunDirectory, digest: str) -> Classifier:
+def worker_classifier(run: RunDirectory, digest: str, num_views: int) -> Classifier:
     """Return the classifier of a run, loaded once in each Python process of Spark, for the cores and GPU of its task.
 
     Raises:
@@ -27,7 +27,7 @@ def worker_classifier(run: RunDirectory, digest: str) -> Classifier:
     gpus = context.resources().get("gpu") if context else None
     if gpus is not None and gpus.addresses:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus.addresses[0]
-    classifier = Classifier.load(run, threads=context.cpus() if context else None)
+    classifier = Classifier.load(run, threads=context.cpus() if context else None, tta=num_views)
     if classifier.model_digest != digest:
         raise RuntimeError(
             f"{run.location} holds another model here ({classifier.model_digest}) than on the driver ({digest})"
@@ -39,6 +39,7 @@ def predict_on_spark(
     spark: "SparkSession",
     run: RunDirectory,
     digest: str,
+    num_views: int,
     listing: Listing,
     parts: list[int],
     folder: str,
@@ -50,21 +51,22 @@ def predict_on_spark(
         spark: session whose executors reach the run, the source and the folder.
         run: the run, with the code that it may name.
         digest: of its model.
+        num_views: of each image that are averaged.
         listing: of the source.
         parts: numbers of those that are missing.
         folder: where parts are written.
         count: told of images and rejects.
     """
     num_tasks = min(len(parts), 8 * spark.sparkContext.defaultParallelism)
-    task = _task(run, digest, listing, folder, count)
+    task = _task(run, digest, num_views, listing, folder, count)
     spark.sparkContext.parallelize(parts, num_tasks).foreachPartition(task)
 
 
 def _task(
-    run: RunDirectory, digest: str, listing: Listing, folder: str, count: CountImages
+    run: RunDirectory, digest: str, num_views: int, listing: Listing, folder: str, count: CountImages
 ) -> Callable[[Iterable[int]], None]:
     def predict(parts: Iterable[int]) -> None:
-        classifier = worker_classifier(run, digest)
+        classifier = worker_classifier(run, digest, num_views)
         for num_done, num_rejected in predict_parts(classifier, listing, list(parts), folder):
             count(num_done, num_rejected)
 

@@ -13,7 +13,7 @@ from pyspark.sql.types import BooleanType, DoubleType, FloatType, StringType, St
 from hvdcells.errors import UserError
 from hvdcells.inference.classifier import model_digest, output_columns
 from hvdcells.inference.spark_task import worker_classifier
-from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.directory import RunDirectory, checked_views
 from hvdcells.runs.preparation import read_preparation
 
 if TYPE_CHECKING:
@@ -23,7 +23,13 @@ CONTENT, PATH = "content", "path"
 MOST_RECORDS = 64
 """Rows that Spark sends at once to a task whose rows hold files: its own 10,000 would be gigabytes, more than an Arrow
 column of bytes addresses."""
-_KINDS = {"called": StringType(), "decision": StringType(), "refer": BooleanType(), "reason": StringType()}
+_KINDS = {
+    "called": StringType(),
+    "decision": StringType(),
+    "refer": BooleanType(),
+    "out_of_range": BooleanType(),
+    "reason": StringType(),
+}
 _RECORDS_SETTING = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
 
@@ -36,12 +42,16 @@ class CellTransformer(Transformer, DefaultParamsReadable["CellTransformer"], Def
 
     run: Param[str] = Param(Params._dummy(), "run", "location of a finished run", TypeConverters.toString)  # noqa: SLF001
 
+    tta: Param[int] = Param(Params._dummy(), "tta", "8 averages over flips and turns", TypeConverters.toInt)  # noqa: SLF001
+
     trusted_code: tuple[str, ...] = ()
     """Modules of which the run's own description may name a function."""
 
     @keyword_only
-    def __init__(self, *, run: str | None = None) -> None:
+    def __init__(self, *, run: str | None = None, tta: int = 1) -> None:
         super().__init__()
+        self._setDefault(tta=1)
+        self._set(tta=tta)
         if run is not None:
             self._set(run=run)
 
@@ -59,12 +69,14 @@ class CellTransformer(Transformer, DefaultParamsReadable["CellTransformer"], Def
         setting = df.sparkSession.conf
         if taken == CONTENT and int(setting.get(_RECORDS_SETTING) or 0) > MOST_RECORDS:
             setting.set(_RECORDS_SETTING, str(MOST_RECORDS))
-        return df.mapInArrow(_predicting(directory, model_digest(directory), taken or PATH), schema)
+        num_views = checked_views(self.getOrDefault(self.tta))
+        predicting = _predicting(directory, model_digest(directory), num_views, taken or PATH)
+        return df.mapInArrow(predicting, schema)
 
 
-def _predicting(run: RunDirectory, digest: str, taken: str) -> Any:
+def _predicting(run: RunDirectory, digest: str, num_views: int, taken: str) -> Any:
     def predict(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        classifier = worker_classifier(run, digest)
+        classifier = worker_classifier(run, digest, num_views)
         for rows in batches:
             values = rows.column(rows.schema.get_field_index(taken)).to_pylist()
             made = classifier.predict(["" if value is None else _image(value) for value in values])

@@ -4,11 +4,14 @@ import horovod.tensorflow as hvd
 
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import plan_epoch
+from hvdcells.rank.explain import explain
 from hvdcells.rank.input.batches import rank_batches
-from hvdcells.rank.models import load_model
+from hvdcells.rank.models.averaged import load_models
 from hvdcells.rank.prediction import Predictor
 from hvdcells.rank.start import start_rank
+from hvdcells.runs import heartbeat
 from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.explanations import write_explanations
 from hvdcells.runs.jobs import EvaluationJob
 from hvdcells.runs.predictions import PREDICTION_COLUMNS, write_evaluation, write_predictions
 from hvdcells.scores.evaluation import Evaluation
@@ -24,7 +27,7 @@ def evaluate_on_rank(job: EvaluationJob, _called: float) -> Evaluation:
     start_rank(job.experiment.communication, job.experiment.training)
     run, options = RunDirectory.at(job.run), job.experiment.data
     dataset = Dataset.open(job.dataset.location, job.dataset.validation_fold)
-    model = load_model(job.experiment.model, run.model)
+    models = load_models(job.experiment.model, run)
 
     plan = plan_epoch(dataset.rows_per_row_group(job.split), hvd.size(), options.batch_size)
     with rank_batches(
@@ -32,10 +35,10 @@ def evaluate_on_rank(job: EvaluationJob, _called: float) -> Evaluation:
         job.split,
         [plan],
         hvd.rank(),
-        input_size=model.input_shape[1],
+        input_size=models[0].input_shape[1],
         num_threads=options.reader_threads,
     ) as batches:
-        logits = Predictor(model).predict(iter(batches), plan.num_steps, sum(plan.images))
+        logits = Predictor(*models, num_views=job.num_views).predict(iter(batches), plan.num_steps, sum(plan.images))
 
     predictions = dataset.read_rows(job.split, PREDICTION_COLUMNS)
     predictions = prediction_table(predictions, logits, dataset.manifest.class_names)
@@ -46,8 +49,12 @@ def evaluate_on_rank(job: EvaluationJob, _called: float) -> Evaluation:
         split=job.split,
         epoch=run.read_json(run.finished)["best_epoch"],
         positive_classes=job.positive_classes,
+        num_views=job.num_views,
     )
     if hvd.rank() == 0:
         write_predictions(run, evaluation.name, predictions)
         write_evaluation(run, evaluation)
+        if job.explains:
+            heartbeat.at("explaining images", may_be_long=True)
+            write_explanations(run, evaluation.name, explain(models, predictions, dataset, job.split))
     return evaluation

@@ -28,6 +28,7 @@ from hvdcells.rank.models.keras_internals import has_random_layers
 from hvdcells.rank.models.weights import backbone_of
 from hvdcells.rank.prediction import Predictor
 from hvdcells.runs import heartbeat
+from hvdcells.runs.image_range import Sample
 
 SPLITS = ("train", "validation")
 FIRST_OF_HEAD = "dropout"
@@ -74,7 +75,8 @@ class FrozenFeatures:
         for split in SPLITS:
             plan = plan_epoch(self.dataset.rows_per_row_group(split), self.num_ranks, self.data.batch_size)
             with open_batches(split, [plan]) as batches:
-                features = self._backbone.predict(iter(batches), plan.num_steps, sum(plan.images))
+                is_sampled = split == "validation"
+                features = self._backbone.predict(iter(batches), plan.num_steps, sum(plan.images), samples=is_sampled)
             self._of_split[split] = features
         self._labels = self.dataset.read_rows("train", ["label"])["label"].to_numpy()
         num_bytes = sum(features.nbytes for features in self._of_split.values())
@@ -104,6 +106,11 @@ class FrozenFeatures:
             rng,
         ):
             yield {name: tf.convert_to_tensor(array) for name, array in batch.items()}
+
+    def gathered_sample(self) -> Sample:
+        """Return the sample of the validation images, on every rank."""
+        rows, colors, _ = self._backbone.gathered_sample()
+        return Sample(rows, colors, self._of_split["validation"][rows])
 
     def validation_logits(self) -> NDArray[np.float32]:
         """Return the logits of all validation images, in row order, the same on every rank."""

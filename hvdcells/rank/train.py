@@ -27,6 +27,7 @@ from hvdcells.rank.start import StartUp, broadcast, start_rank
 from hvdcells.rank.step_timing import StepTiming, measured_communication
 from hvdcells.rank.transfer import begin_phase
 from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.image_range import keep_sample
 from hvdcells.runs.jobs import TrainingJob
 from hvdcells.runs.predictions import PREDICTION_COLUMNS, write_predictions
 from hvdcells.runs.progress import monitored
@@ -149,7 +150,7 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
                     logits = features.validation_logits()
                 else:
                     num_images = sum(validation_plan.images)
-                    logits = predictor.predict(batches_to_validate, validation_plan.num_steps, num_images)
+                    logits = predictor.predict(batches_to_validate, validation_plan.num_steps, num_images, samples=True)
             # Every rank holds all logits, so every rank comes to the same scores and the same decisions.
             probabilities = probabilities_of(logits)
             scores = classification_scores(validation_labels, probabilities, positive)
@@ -157,7 +158,10 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
             score = monitored(scores, experiment.training.monitor)
             is_best = progress.note(score, experiment.training.select, job.least_scores)
             narrator.epoch_done(plan.epoch, record, scores, is_best)
+            if is_best:
+                sample = (features or predictor).gathered_sample()
             if rank == 0 and is_best:
+                keep_sample(run, sample)
                 predictions = prediction_table(validation_images, logits, manifest.class_names)
                 write_predictions(run, "validation", predictions)
             if rank == 0:

@@ -11,6 +11,7 @@ from hvdcells.errors import UserError
 from hvdcells.runs.decision import judge_decision, read_decision
 from hvdcells.runs.directory import RunDirectory, damage_told
 from hvdcells.runs.earlier_run import digest_as_trained, own_experiment
+from hvdcells.runs.explanations import Explanations, read_explanations
 from hvdcells.runs.predictions import read_predictions
 from hvdcells.scores.evaluated_dataset import EvaluatedDataset, shortened
 from hvdcells.scores.evaluation import Evaluation
@@ -32,6 +33,7 @@ class SplitFacts:
     predictions: "pd.DataFrame"
     dataset: Dataset | None
     """The one evaluated; None where it is not to be had any more."""
+    explanations: Explanations | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def _gathered(directory: RunDirectory) -> RunFacts:
     found = [
         _split_facts(directory, name, run["dataset"], epochs, dataset, missing) for name in (*SPLITS_IN_ORDER, *others)
     ]
-    if not storage.exists(directory.predictions("validation")):
+    if not storage.exists(directory.predictions("validation")) and "members" not in run:
         missing.append("The run holds no validation predictions.")
     decision, judged = _decision(directory, [split.evaluation.name for split in found if split is not None], missing)
     facts = RunFacts(
@@ -202,8 +204,10 @@ def _split_facts(
         return None
     evaluated = evaluation.dataset
     if evaluated.digest == noted["digest"] and evaluated.location == noted["location"]:
-        return SplitFacts(evaluation, predictions, own)
-    return SplitFacts(evaluation, predictions, _open(evaluated.location, evaluated.validation_fold, missing))
+        dataset = own
+    else:
+        dataset = _open(evaluated.location, evaluated.validation_fold, missing)
+    return SplitFacts(evaluation, predictions, dataset, read_explanations(directory, name))
 
 
 def _best_epoch(epochs: list[dict[str, Any]]) -> int | None:

@@ -86,18 +86,9 @@ def worst_images(
 
 def _thumbnails(dataset: Dataset, split: str, rows: list[int]) -> dict[int, str]:
     """Return the images of these rows of the split as PNG in base64; only their row groups are read."""
-    import cv2
+    from hvdcells.images.overlay import encoded
+    from hvdcells.rank.input.chosen_rows import read_chosen
 
-    from hvdcells.rank.input.reader import open_reader
-
-    ends = np.cumsum(dataset.rows_per_row_group(split))
-    row_groups = sorted(set(np.searchsorted(ends, rows, side="right").tolist()))
     size = min(THUMBNAIL_SIZE, dataset.manifest.image_size)
-    wanted, found = set(rows), {}
-    with open_reader(dataset, split, row_groups, input_size=size, num_threads=1) as reader:
-        for row_group in reader:
-            for row, image in zip(row_group.row.tolist(), row_group.image, strict=True):
-                if row in wanted:
-                    _, png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-                    found[row] = base64.b64encode(png.tobytes()).decode("ascii")
-    return found
+    images = read_chosen(dataset, split, rows, size)
+    return {row: base64.b64encode(encoded(image, ".png")).decode("ascii") for row, image in images.items()}

@@ -10,7 +10,7 @@ from hvdcells import storage
 from hvdcells.data.manifest import default_positive_classes
 from hvdcells.errors import UserError, fields_refused
 from hvdcells.runs.directory import RunDirectory, write_json
-from hvdcells.runs.predictions import read_predictions
+from hvdcells.runs.predictions import OUT_OF_FOLD, read_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ REMEDY = "choose one with `hvdcells decide RUN`"
 
 
 def choose_decision(run: RunDirectory, **options: Any) -> "Decision":
-    """Choose the run's decision on its validation predictions, and keep it.
+    """Choose the run's decision on its validation predictions, of an ensemble those out of fold, and keep it.
 
     Args:
         run: whose validation predictions are there.
@@ -34,7 +34,8 @@ def choose_decision(run: RunDirectory, **options: Any) -> "Decision":
 
     noted = run.read_json(run.run)["dataset"]
     try:
-        predictions = read_predictions(run, "validation")
+        folds = storage.exists(run.predictions(OUT_OF_FOLD))  # an ensemble has no other validation images
+        predictions = read_predictions(run, OUT_OF_FOLD if folds else "validation")
     except FileNotFoundError:
         raise UserError(
             f"{run.location} holds no validation predictions", "those that training leaves", "name a finished run"

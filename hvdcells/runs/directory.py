@@ -63,6 +63,11 @@ class RunDirectory:
         return self.path("decision.json")
 
     @property
+    def range(self) -> str:
+        """Colours and features of validation images, which tell images unlike them (JSON)."""
+        return self.path("range.json")
+
+    @property
     def metrics(self) -> str:
         """One JSON line per epoch."""
         return self.path("metrics.jsonl")
@@ -87,8 +92,13 @@ class RunDirectory:
 
     @property
     def model(self) -> str:
-        """The best model as a Keras file."""
+        """The best model as a Keras file; an ensemble has several, see `models`."""
         return self.path("model.keras")
+
+    def models(self) -> list[str]:
+        """Return the locations of the models whose probabilities are averaged: of all runs but ensembles, one."""
+        names = [name for name in storage.names_in(self.path("models")) if name.endswith(".keras")]
+        return [self.path("models", name) for name in names] or [self.model]
 
     @property
     def report(self) -> str:
@@ -223,6 +233,17 @@ def damage_told(location: str) -> Iterator[None]:
             "a run directory as `hvdcells train` leaves it",
             "use a whole copy of it, or train it again",
         ) from error
+
+
+def checked_views(tta: int) -> int:
+    """Return how many views of each image are averaged.
+
+    Raises:
+        UserError: it is neither 1 nor the 8 symmetries of the square.
+    """
+    if tta not in (1, 8):
+        raise UserError(f"tta={tta}", "8, the flips and turns of the square, or 1 for the image alone", "give 8 or 1")
+    return tta
 
 
 def write_json(location: str, value: dict[str, Any]) -> None:

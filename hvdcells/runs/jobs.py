@@ -33,3 +33,7 @@ class EvaluationJob:
     experiment: Experiment
     positive_classes: tuple[str, ...] | None = None
     """Classes that count as ill; None for those of the dataset's manifest."""
+    num_views: int = 1
+    """8 to average over the symmetries of the square."""
+    explains: bool = True
+    """Whether heat maps of some images are made."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from hvdcells.scores.evaluation import Evaluation
 
+OUT_OF_FOLD = "out-of-fold"
+"""What the predictions of a cross-validation are called, each by the model that did not train on the image."""
 PREDICTION_COLUMNS = ("image_id", "subject", "label", "source", "content_hash")
 """Of each image in a table of predictions, beside the logits and the probabilities of the classes."""
 

@@ -20,7 +20,9 @@ def keep_training_images(run: RunDirectory, dataset: Dataset) -> None:
 
     from hvdcells.storage import parquet
 
-    parts = [dataset.read_rows(split, COLUMNS).assign(split=split) for split in ("train", "validation")]
+    splits = [name for name in ("train", "validation") if name in dataset.manifest.splits]
+    there = [name for name in splits if dataset.manifest.splits[name].images]  # no validation where folds are
+    parts = [dataset.read_rows(split, COLUMNS).assign(split=split) for split in there]
     parquet.write_rows(run.training_images, pd.concat(parts, ignore_index=True))
 
 

@@ -48,6 +48,8 @@ class Evaluation:
     class_names: tuple[str, ...]
     positive_classes: tuple[str, ...]
     """Classes that count as ill."""
+    num_views: int = 1
+    """Of each image, whose probabilities are averaged: 8 for the symmetries of the square."""
 
     @classmethod
     def of_predictions(
@@ -59,6 +61,7 @@ class Evaluation:
         split: str,
         epoch: int | None,
         positive_classes: Sequence[str] | None = None,
+        num_views: int = 1,
     ) -> "Evaluation":
         """Evaluate predictions with `subject`, `label` and the probability of each class, one row per image.
 
@@ -69,6 +72,7 @@ class Evaluation:
             split: its name.
             epoch: of the model that made them; None where several models did.
             positive_classes: those that count as ill; None for the manifest's.
+            num_views: of each image that were averaged.
         """
         labels = predictions["label"].to_numpy()
         probabilities = class_probabilities(predictions, manifest.class_names)
@@ -103,12 +107,14 @@ class Evaluation:
             subject_class_intervals=subject_intervals.per_class,
             class_names=manifest.class_names,
             positive_classes=chosen,
+            num_views=num_views,
         )
 
     @property
     def name(self) -> str:
-        """How the run calls the evaluation: by its split, with the digest of a dataset other than the run's own."""
-        return f"{self.split}-{self.dataset.short_digest}" if self.dataset.other else self.split
+        """How the run calls the evaluation: by its split, the digest of a dataset other than its own, and the views."""
+        of_other = f"-{self.dataset.short_digest}" * bool(self.dataset.other)
+        return f"{self.split}{of_other}" + f"-tta{self.num_views}" * (self.num_views > 1)
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -134,7 +140,7 @@ class Evaluation:
             KeyError, pydantic.ValidationError: an earlier version wrote it.
         """
         values = {
-            **values,
+            **{"num_views": 1, **values},
             "intervals": values[_INTERVALS],
             "class_intervals": values[_CLASS_INTERVALS],
             "subject_intervals": values[_SUBJECT_INTERVALS],
@@ -152,6 +158,7 @@ class Evaluation:
             **notice,
             "split": self.split,
             "epoch": self.epoch,
+            "num_views": self.num_views,
             "dataset": asdict(self.dataset),
             "synthetic": self.synthetic,
             "class_names": list(self.class_names),

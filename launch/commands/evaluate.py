@@ -28,6 +28,12 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    tta: Annotated[
+        int, typer.Option(metavar="8", help="8 averages over the flips and turns of each image.", show_default=False)
+    ] = 1,
+    explain: Annotated[
+        bool, typer.Option("--explain/--no-explain", help="Heat maps of some images for the report.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     master: Master = None,
     conf: Conf = None,
@@ -53,6 +59,8 @@ def evaluate(
         split,
         other_dataset=other_dataset,
         positive=None if positive is None else [name.strip() for name in positive.split(",")],
+        tta=tta,
+        explain=explain,
         workers=workers,
         master=master,
         conf=parse_conf(conf),

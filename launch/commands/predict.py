@@ -18,6 +18,13 @@ def predict(
     challenge: Annotated[
         bool, typer.Option("--challenge", help="Write C-NMC's submission too: OUT/isbi_valid.zip.")
     ] = False,
+    tta: Annotated[
+        int, typer.Option(metavar="8", help="8 averages over the flips and turns of each image.", show_default=False)
+    ] = 1,
+    explain: Annotated[
+        int,
+        typer.Option(min=0, max=1000, help="Write heat maps of so many images, the least sure ones: OUT/explanations."),
+    ] = 0,
     subject_pattern: Annotated[
         str | None,
         typer.Option(
@@ -56,6 +63,8 @@ def predict(
             source,
             out,
             subject_pattern=subject_pattern,
+            tta=tta,
+            explain=explain,
             csv=csv,
             challenge=challenge,
             master=master,
@@ -72,6 +81,16 @@ def predict(
         f"a person should look at {found['refer']}.",
         markup=False,
     )
+    unlike, num_predicted = found.get("out_of_range"), max(1, found["predicted"])
+    if unlike is None:
+        console.print("How like the run's own images they are is not known: an earlier version made the run.")
+    else:
+        # Of images like those validated on, 1 % lie beyond each of the two limits.
+        style = "bold yellow" if unlike > 0.05 * num_predicted else None
+        console.print(
+            f"{unlike} images ({unlike / num_predicted:.1%}) are unlike those that the run was validated on.",
+            style=style,
+        )
     for reason, num in found["rejected"].items():
         console.print(f"  {num} × {reason}", style="yellow", markup=False)
     console.print(f"Predictions: {out.rstrip('/')}/predictions.parquet", markup=False)

@@ -12,7 +12,8 @@ from launch.terminal.console import Console
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     """Print scores by image and by subject with their intervals, each class, and the two confusion matrices."""
     by_image, by_subject = evaluation.by_image, evaluation.by_subject
-    title = f"Split {evaluation.split}: {by_image['images']} images"
+    views = f", {evaluation.num_views} flips and turns of each image averaged" * (evaluation.num_views > 1)
+    title = f"Split {evaluation.split}{views}: {by_image['images']} images"
     if by_subject:
         title += f" of {evaluation.num_subjects} subjects"
     table = Table(title=title)

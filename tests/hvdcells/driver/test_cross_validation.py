@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,14 @@ import pytest
 
 import hvdcells
 from hvdcells.driver.cross_validation import spread
+from hvdcells.images.prepare import ImagePreparation
+from hvdcells.rank.input.reader import open_reader
+from hvdcells.runs.decision import read_decision
+from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.predictions import read_predictions
 from hvdcells.scores.classification import classification_scores
-from hvdcells.scores.prediction_table import class_probabilities
+from hvdcells.scores.evaluation import Evaluation
+from hvdcells.scores.prediction_table import class_probabilities, probabilities_of
 from hvdcells.spark.backends import InProcess
 from tests.hvdcells.driver.interrupted import Interrupted
 from tests.small_dataset import write_small_dataset
@@ -62,6 +69,45 @@ def test_scores_are_those_of_the_predictions(validated):
     assert kept["over_folds"]["weighted_f1"]["mean"] == result.spread["weighted_f1"].mean
     assert kept["pooled_out_of_fold"]["by_image"]["images"] == 49
     assert "SYNTHETIC" in kept["notice"]
+
+
+@pytest.mark.tensorflow
+def test_the_folds_are_one_model_whose_probabilities_are_the_mean_and_which_needs_none_of_them(validated, tmp_path):
+    dataset, result, _ = validated
+    ensemble = RunDirectory.at(tmp_path / "elsewhere")
+    shutil.copytree(Path(result.location) / "ensemble", ensemble.location)
+    assert len(ensemble.models()) == 3
+    evaluation = hvdcells.evaluate(ensemble, split="train", tta=8)
+    assert evaluation.name == "train-tta8"
+    assert Evaluation.from_dict(ensemble.read_json(ensemble.evaluation("train-tta8"))).num_views == 8
+    plain = hvdcells.evaluate(ensemble, split="train")
+    assert plain.num_views == 1
+    averaged, turned = (
+        class_probabilities(read_predictions(ensemble, name), NAMES) for name in ("train", "train-tta8")
+    )
+    from hvdcells.rank.models import load_model
+
+    members = []
+    for fold in result.per_fold:
+        run = RunDirectory.at(fold["run"])
+        model = load_model(EXPERIMENT.model, run.model)
+        with open_reader(dataset, "train", range(len(FILES) + 2), input_size=24, num_threads=1) as reader:
+            pixels = np.concatenate([group.image.copy() for group in reader])
+        members.append(probabilities_of(model(pixels.astype(np.float32), training=False).numpy()))
+    np.testing.assert_allclose(averaged, np.mean(members, axis=0), atol=1e-5)
+    assert np.abs(turned - averaged).max() > 1e-4
+    decision, _ = read_decision(ensemble)
+    assert decision.class_names == NAMES
+    page = Path(ensemble.report).read_text()
+    assert "An ensemble of 3 runs" in page
+    assert "8 flips and turns of each image averaged" in page
+
+    given = ImagePreparation(crop=0, image_size=24, input_size=24)
+    Path(ensemble.preparation).write_text(given.model_dump_json())
+    told = hvdcells.Classifier.load(ensemble, tta=8).predict(list(pixels[:5]))
+    np.testing.assert_allclose(told[["probability_hem", "probability_all"]], turned[:5], atol=1e-6)
+    with pytest.raises(hvdcells.UserError, match="tta=3"):
+        hvdcells.evaluate(ensemble, split="train", tta=3)
 
 
 def test_spread_worked_out_by_hand():

@@ -22,6 +22,7 @@ from hvdcells.driver.decide import judge
 from hvdcells.errors import UserError
 from hvdcells.runs.decision import read_decision
 from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.image_range import read_range
 from hvdcells.runs.predictions import read_predictions
 from hvdcells.spark.backends import InProcess
 from hvdcells.storage import names_in, parquet
@@ -45,6 +46,7 @@ def made(spark, tmp_path_factory):
     run_etl(spark, folder / "cells", folder / "dataset", EtlOptions(layout="cnmc", image_size=32, crop=40))
     run = hvdcells.train(folder / "dataset", folder / "run", EXPERIMENT, backend=InProcess())
     hvdcells.evaluate(run)
+    hvdcells.evaluate(run, tta=8)
     shutil.rmtree(folder / "dataset")  # the run knows by itself
     return folder, run
 
@@ -195,6 +197,55 @@ def test_the_command_makes_a_submission_and_tells_rejects_with_exit_codes(made, 
     assert json.loads((tmp_path / "gap/finished.json").read_text())["rejected"] == {
         f"truncated BMP: 100 bytes of {len(kinds[0])}": 1
     }
+
+
+def test_eight_views_have_the_bits_of_evaluate_with_eight_views(made, tmp_path):
+    folder, run = made
+    evaluated, once = (by_path(read_predictions(run, name), "source") for name in ("test-tta8", "test"))
+    hvdcells.predict(run, folder / "cells", tmp_path / "out", tta=8)
+    predicted = by_path(parquet.read_rows(f"{tmp_path}/out/predictions.parquet")).loc[evaluated.index]
+    np.testing.assert_array_equal(predicted[LOGITS], evaluated[LOGITS])
+    assert (evaluated["probability_all"] != once["probability_all"]).all()
+    with pytest.raises(UserError, match="other views of each image"):
+        hvdcells.predict(run, folder / "cells", tmp_path / "out")
+
+
+def test_images_unlike_those_validated_on_are_told_and_the_least_sure_explained(made, tmp_path):
+    folder, run = made
+    assert not Path(run.path("range-sample.npy")).exists()
+    known = read_range(run)
+    validation = read_predictions(run, "validation")
+    assert known.images == len(validation)
+    assert known.features.means.shape == (2, 26)  # filters of the last block
+    shutil.copytree(folder / "cells" / "training_data" / "fold_0", tmp_path / "cells")
+    for number, color in enumerate(((0, 255, 0), (255, 0, 0), (255, 255, 255))):
+        write_image(tmp_path / f"cells/odd-{number}.bmp", np.full((40, 40, 3), color, np.uint8))
+    plain = hvdcells.predict(run, tmp_path / "cells", tmp_path / "plain")
+    found = hvdcells.predict(run, tmp_path / "cells", tmp_path / "out", explain=3)
+    rows = by_path(parquet.read_rows(f"{tmp_path}/out/predictions.parquet"))
+    odd = rows.index.str.startswith("odd")
+    assert rows["out_of_range"][odd].all()
+    assert (rows["color_range"][odd] > 2).all()
+    assert rows["out_of_range"][~odd].mean() < 0.3
+    assert found["out_of_range"] == plain["out_of_range"] == rows["out_of_range"].sum()
+    files = [Path(tmp_path, place, "predictions.parquet").read_bytes() for place in ("out", "plain")]
+    assert files[0] == files[1], "explaining changes no prediction"
+
+    told = json.loads((tmp_path / "out/explanations/index.json").read_text())
+    assert told["grad_cam_reads"] == "relu4"
+    sure = rows[["calibrated_hem", "calibrated_all"]].max(axis=1)
+    assert [each["calibrated"] for each in told["pictures"]] == sure.sort_values(kind="stable").head(3).tolist()
+    for each in told["pictures"]:
+        assert each["panels"] == ["image", "Grad-CAM", "occlusion"]
+        assert cv2.imread(str(tmp_path / "out/explanations" / each["file"])).shape == (224, 3 * 224 + 6, 3)
+    assert len(list((tmp_path / "out/explanations").iterdir())) == 4
+
+    other = RunDirectory.at(tmp_path / "run")
+    shutil.copytree(run.location, other.location)
+    Path(other.range).unlink()
+    unknown = hvdcells.predict(other, tmp_path / "cells", tmp_path / "unknown")
+    assert unknown["out_of_range"] is None
+    assert parquet.read_rows(f"{tmp_path}/unknown/predictions.parquet")["color_range"].isna().all()
 
 
 def test_spark_is_started_for_many_images_alone(monkeypatch):

@@ -1,5 +1,6 @@
 """The report of a real small run: what the file holds, and what a browser makes of it."""
 
+import base64
 import json
 import re
 import shutil
@@ -8,11 +9,15 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 import hvdcells
 from hvdcells import storage
 from hvdcells.runs.directory import RunDirectory, write_json
+from hvdcells.runs.explanations import read_explanations
+from hvdcells.runs.predictions import read_predictions
 from hvdcells.spark.backends import InProcess
 from tests.small_dataset import write_small_dataset
 
@@ -86,6 +91,47 @@ def test_after_evaluation_test_comes_first(evaluated):
     scores = evaluated.read_json(evaluated.evaluation("test"))
     assert "Test: 13 images of 6 subjects" in page_of(evaluated).text
     assert f"weighted F1 by image {scores['by_image']['weighted_f1']:.3f}" in page_of(evaluated).text
+
+
+@pytest.mark.tensorflow
+def test_what_the_model_looks_at_is_shown_of_evaluations_and_may_be_left_out(evaluated, tmp_path):
+    page, kept = page_of(evaluated), read_explanations(evaluated, "test")
+    assert kept.layer == "relu4"
+    assert [image.kind for image in kept.images] == ["worst"] * 4 + ["surest"] * 2 + ["worst"] * 4 + ["surest"] * 3
+    assert page.text.count("What the model looks at") == 1
+    assert len([each for each in page.pictures if each["src"].startswith("data:image/jpeg")]) == len(kept.images) == 13
+    assert sum("occlusion" in image.panels for image in kept.images) == 4
+    predictions = read_predictions(evaluated, "test").set_index("image_id")
+    for image in kept.images:
+        row = predictions.loc[image.image_id]
+        assert image.probability == row["probability_all" if image.label else "probability_hem"]
+        pixels = cv2.imdecode(np.frombuffer(base64.b64decode(image.strip), np.uint8), cv2.IMREAD_COLOR)
+        assert pixels.shape == (96, 96 * len(image.panels) + 3 * (len(image.panels) - 1), 3)
+
+    shutil.copytree(evaluated.location, tmp_path / "run")
+    run = RunDirectory.at(tmp_path / "run")
+    before = read_predictions(run, "test")
+    storage.remove(run.path("explanations"))
+    hvdcells.evaluate(run, explain=False)
+    assert read_predictions(run, "test").equals(before), "explaining changes no prediction"
+    assert "What the model looks at" not in page_of(run).text
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("num_classes", [2, 20, 60])
+def test_as_many_images_are_explained_as_a_page_bears(num_classes):
+    from hvdcells.rank.explain import explained_rows
+
+    rng = np.random.default_rng(0)
+    labels = np.arange(40 * num_classes) % num_classes
+    probabilities = rng.dirichlet(np.ones(num_classes), len(labels))
+    chosen = explained_rows(labels, probabilities)
+    rows = [row for row, _ in chosen]
+    assert len(rows) == len(set(rows)) == {2: 16, 20: 40, 60: 48}[num_classes]
+    own = probabilities[np.arange(len(labels)), labels]
+    first, last = (own[labels == num_classes - 1].min(), own[labels == num_classes - 1].max())
+    assert own[rows[0]] == first
+    assert last in own[rows[:8]]
 
 
 @pytest.mark.tensorflow

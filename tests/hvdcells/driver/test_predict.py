@@ -227,7 +227,6 @@ def test_images_unlike_those_validated_on_are_told_and_the_least_sure_explained(
     assert found["out_of_range"] == plain["out_of_range"] == rows["out_of_range"].sum()
     files = [Path(tmp_path, place, "predictions.parquet").read_bytes() for place in ("out", "plain")]
     assert files[0] == files[1], "explaining changes no prediction"
-
     told = json.loads((tmp_path / "out/explanations/index.json").read_text())
     assert told["grad_cam_reads"] == "relu4"
     sure = rows[["calibrated_hem", "calibrated_all"]].max(axis=1).nsmallest(3).tolist()

@@ -41,9 +41,9 @@ def trained():
 
 
 def mass_on(maps, masks):
-    """Mean share of the maps' mass on the masks, and half a cell of the maps around them."""
+    """Share of the maps' mass on the masks, and half a cell of the maps around them."""
     grown = tf.nn.max_pool2d(masks[..., None].astype(np.float32), 9, 1, "SAME").numpy()[..., 0]
-    return ((maps * grown).sum(axis=(1, 2)) / maps.sum(axis=(1, 2))).mean()
+    return (maps * grown).sum() / maps.sum()
 
 
 def test_the_mass_lies_on_the_planted_mark_by_both_methods_and_not_with_random_weights(trained):
@@ -106,7 +106,7 @@ def build(backbone, size=SIZE):
     return build_model(Model(backbone=backbone), size, (100.0,) * 3, (30.0,) * 3, 3)
 
 
-@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "mobilenet_v3_small"])  # all others: docs/explain.md
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "mobilenet_v3_small"])
 def test_a_backbone_has_a_map_and_keeps_its_predictions(backbone):
     size = 96
     model = build(backbone, size)
@@ -115,4 +115,6 @@ def test_a_backbone_has_a_map_and_keeps_its_predictions(backbone):
     maps = [grad_cam(model, images, [label])[0] for label in (0, 1)]
     assert all(each.shape == (1, size, size) for each in maps)
     assert max(each.max() for each in maps) == pytest.approx(1)
-    np.testing.assert_array_equal(model(images.astype(np.float32), training=False), before)
+    # Random weights of MobileNet give 1e-10, which a thread that flushes the smallest numbers to zero gives as 0.
+    after = model(images.astype(np.float32), training=False).numpy()
+    np.testing.assert_allclose(after, before, rtol=0, atol=1e-9)

@@ -287,7 +287,7 @@ def test_a_run_has_a_decision_that_predictions_evaluation_and_report_use(made, t
     judged, chosen = judge(run)
     assert chosen == "sensitivity-1"
     page = Path(run.report).read_text()
-    assert page.count("<h3>Decision</h3>") == 2
+    assert page.count("<h3>Decision</h3>") == 3  # validation, test, test with eight views
     assert "sensitivity-1 (in use)" in page
     assert f"{judged['thresholds']['sensitivity-1']['weighted_f1']:.3f}" in page
     told = CliRunner().invoke(app, given[:-1], catch_exceptions=False).stdout

@@ -73,12 +73,21 @@ def command(
         "\n".join(f"GPU {gpu['index']}: {gpu['name']}, driver {gpu['driver_version']}" for gpu in gpus) or "No GPU."
     )
     sizes = {"data.batch_size": batch_size, "data.input_size": image_size}
-    blocks_of = {"steps": steps, "blocks": blocks, "warmup_steps": warmup}
     cases, failures = [], []
     for name in recipe:
         for label in names:
             experiment = recipes.by_name(name).override(VARIANTS[label] | sizes)
-            points = plan(Request(experiment, counts, ("weak",), ("memory",), cluster="gpu_check", **blocks_of), None)
+            asked = Request(
+                experiment,
+                counts,
+                ("weak",),
+                ("memory",),
+                cluster="gpu_check",
+                steps=steps,
+                blocks=blocks,
+                warmup_steps=warmup,
+            )
+            points = plan(asked, None)
             kept = folder / f"{name} {label}".replace(", ", " ").replace(" ", "-")
             with watched(gpus) as busy:
                 failures += [f"{name}, {label}: {words}" for words in run_sweep(points, kept, rounds)]

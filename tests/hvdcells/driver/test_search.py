@@ -12,7 +12,7 @@ from tests.small_dataset import write_small_dataset
 SPACE = parse_space(["optimizer.learning_rate=0.001..0.1:log", "data.batch_size=8..32", "model.dropout=0,0.2"])
 
 
-def carried_out(folder, method, num, interrupted_at=None) -> list[dict]:
+def carried_out(folder, method, num, interrupted_at=None):
     """The trials of a search whose score is a function of what is tried, each number asked for in one go or in two."""
     found, search = [], Search(str(folder), SPACE, method, 14, seed=5)
     for number in range(num):

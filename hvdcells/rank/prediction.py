@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hvdcells.rank.input.batches import PADDING_ROW, Batch
 from hvdcells.rank.models.averaged import mean_of_logits, of_two_classes, view
-from hvdcells.rank.models.either_keras import keras_of
+from hvdcells.rank.models.either_keras import keras_of, raw_variables
 from hvdcells.rank.models.keras_internals import with_converted_layers
 from hvdcells.runs import heartbeat
 from hvdcells.runs.image_range import Sample
@@ -98,14 +98,21 @@ def features_of(model: Any) -> Any:
 
 
 def _forward(model: Any) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor | None]]:
+    """Return logits and features of images, the same bits whatever the place of an image in its batch.
+
+    A product of all rows at once, as a dense layer takes it, has other last bits for other places on some processors:
+    what lies before the head has not. So the head's product is taken image by image.
+    """
     given = features_of(model)
-    both = model if given is None else keras_of(model).Model(model.inputs, [model.output, given])
-    converted = with_converted_layers(both)
+    converted = with_converted_layers(model if given is None else keras_of(model).Model(model.inputs, given))
+    head = [] if given is None else raw_variables(model.get_layer("logit").weights)
 
     def forward(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         found = converted(tf.cast(images, tf.float32), training=False)
-        logits, features = (found, None) if given is None else found
-        return of_two_classes(logits), None if features is None else tf.cast(features, tf.float32)
+        if given is None:
+            return of_two_classes(found), None
+        features, (kernel, bias) = tf.cast(found, tf.float32), head
+        return of_two_classes(tf.matmul(features[:, tf.newaxis], kernel)[:, 0] + bias), features
 
     function: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor | None]] = tf.function(forward, autograph=False)
     return function

@@ -7,6 +7,7 @@ UV_ENV := .uv
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_ENV)/bin/uv)
 STAMP := .venv/.set-up
 RUN := .venv/bin
+CLASSES := .venv/spark-classes.jsa
 # Much of the suite waits for the starts of Java and of ranks, so that two cores have work for four.
 WORKERS ?= 4
 PYTEST := $(RUN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
@@ -34,13 +35,16 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## Run the main job on synthetic cells: images, ETL, two workers, F1 on unseen subjects
 	$(RUN)/hvdcells demo
 
-test: $(STAMP) ## Run all tests (about 25 minutes on 2 cores; WORKERS=… at once)
+$(CLASSES): $(STAMP)
+	$(RUN)/python -m tests.suite.spark_classes
+
+test: $(CLASSES) ## Run all tests (about 25 minutes on 2 cores; WORKERS=… at once)
 	$(PYTEST)
 
 test-fast: $(STAMP) ## Run the tests that need no TensorFlow, no Java, no hosts and no AWS (a minute)
 	$(PYTEST) --fast
 
-coverage: $(STAMP) ## Run all tests and write into the README what they and all their processes cover
+coverage: $(CLASSES) ## Run all tests and write into the README what they and all their processes cover
 	$(PYTEST) --cov --cov-report=term:skip-covered
 	$(RUN)/python -m tests.suite.coverage_told
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hvdcells.spark.session import use_bundled_java
+from tests.suite.spark_classes import java_options
 
 START_SECONDS = 120
 
@@ -70,6 +71,7 @@ def _start(stack: ExitStack, folder: Path, arguments: list[str], host: WorkerHos
     environment = {**os.environ, **host.environment, "SPARK_HOME": str(home), "SPARK_NO_DAEMONIZE": "1"}
     environment |= {
         "SPARK_DAEMON_MEMORY": "256m",
+        "JAVA_TOOL_OPTIONS": java_options(),  # executors have what their worker has
         f"SPARK_{name.upper()}_OPTS": host.options,
         "SPARK_NO_DAEMONIZE": "1",
     }

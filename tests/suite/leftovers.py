@@ -8,12 +8,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from xdist.workermanage import NodeManager
 
-END_SECONDS = 60
-"""The longest that processes of the suite may take to end after the workers of pytest-xdist, as Java does."""
-OF_KILLED = "__autograph_generated_file"
-"""TensorFlow writes such files for what it converts and removes them as its process ends, which one that is killed does
-not: pytest-xdist kills workers that are slow to end, and tests kill ranks. They are told, and fail nothing."""
+from tests.suite.spark_classes import QUICK, java_options
+
+END_SECONDS = 120
+"""The longest that workers of pytest-xdist may take to end, and after them other processes of the suite, as Java."""
 FOLDER, LEFT = pytest.StashKey[Path](), pytest.StashKey[list[str]]()
 
 
@@ -25,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    # It kills workers after ten seconds, and what they remove as they end, as TensorFlow its files, would be left.
+    NodeManager.EXIT_TIMEOUT = END_SECONDS
     folder = config.stash[FOLDER] = Path(tempfile.mkdtemp(prefix="hvdcells-tests-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     tempfile.tempdir = str(folder)
@@ -36,8 +38,8 @@ def variables_of(folder: Path) -> dict[str, str]:
 
     Java that is killed cannot remove its own: a test that does so gives it a folder of the test.
     """
-    java = f"-Djava.io.tmpdir={folder}"
-    named = {"TMPDIR": str(folder), "SPARK_LOCAL_DIRS": str(folder)}
+    java = f"{java_options()} -Djava.io.tmpdir={folder}"
+    named = {"TMPDIR": str(folder), "SPARK_LOCAL_DIRS": str(folder), "SPARK_LAUNCHER_OPTS": QUICK}
     return {**named, "SPARK_SUBMIT_OPTS": java, "SPARK_DAEMON_JAVA_OPTS": java}
 
 
@@ -50,7 +52,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     _, alive = psutil.wait_procs(_processes_that_use(folder), timeout=END_SECONDS)
     left = sorted(f"{path.name}: {', '.join(_names_in(path))}" for path in folder.iterdir())
     session.config.stash[LEFT] = left + [f"process {each.pid}: {' '.join(each.cmdline())}" for each in alive]
-    if any(not each.startswith(OF_KILLED) for each in session.config.stash[LEFT]):
+    if session.config.stash[LEFT]:
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 

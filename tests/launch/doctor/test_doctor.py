@@ -4,11 +4,16 @@ import json
 
 import pytest
 
+import hvdcells
+from hvdcells import recipes
+from hvdcells.spark.backends import InProcess
 from tests.processes import command
 from tests.small_dataset import write_small_dataset
 from tests.standalone import WorkerHost, named_host, standalone_cluster
 
 pytestmark = [pytest.mark.spark, pytest.mark.ranks, pytest.mark.slow, pytest.mark.timeout(900)]
+
+SMALL = recipes.small_cnn().override({"training.epochs": 1, "model.width": 0.25})
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +81,7 @@ def test_dynamic_allocation_is_refused_before_anything_waits_for_it(cluster, dat
 
 def test_a_run_refused_for_slots_leaves_an_earlier_one_alone(cluster, dataset, tmp_path):
     run = tmp_path / "run"
-    with command("train", dataset, run, "--workers", 1, "--epochs", 1, "--set", "model.width=0.25") as training:
-        assert training.read_to_the_end() == 0, training.output
+    hvdcells.train(dataset, run, SMALL, backend=InProcess())
     before = sorted(path.relative_to(run) for path in run.rglob("*"))
     with command(
         "train", dataset, run, "--master", cluster, "--workers", 3, "--overwrite", "--start-timeout", 1

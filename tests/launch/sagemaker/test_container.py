@@ -17,6 +17,7 @@ from launch.sagemaker.requests import processing_request, training_request, tuni
 from tests.launch.sagemaker.launches import launch, pipeline
 from tests.small_dataset import write_small_dataset
 from tests.standalone import named_host
+from tests.suite.spark_classes import java_options
 
 TINY = {"training.epochs": "3", "data.batch_size": "8", "model.width": "0.1"}
 EPOCHS = 12
@@ -152,7 +153,7 @@ def test_two_hosts_train_together(dataset, tmp_path):
         with (tmp_path / f"{host}.log").open("wb") as log:
             processes[host] = subprocess.Popen(
                 [*named_host(tmp_path, host, hosts), *command],
-                env={**os.environ, **QUIET, **more, PORT_VARIABLE: str(port)},
+                env={**os.environ, **QUIET, **more, PORT_VARIABLE: str(port), "JAVA_TOOL_OPTIONS": java_options()},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

@@ -7,6 +7,7 @@ import threading
 import weakref
 
 import cloudpickle
+import psutil
 import pytest
 from horovod.runner.common.service.task_service import BasicTaskService
 from horovod.runner.common.util import safe_shell_exec
@@ -79,21 +80,18 @@ def test_horovod_as_it_is_holds_semaphores_after_a_command_and_changed_it_does_n
 
 
 def test_a_command_is_aborted_as_before():
-    """Otherwise it takes its 600 seconds, longer than a test may.
-
-    How it ended is not asked: psutil and subprocess both wait for the shell, and where psutil is first, Horovod says 0.
-    """
-    abort, service = threading.Event(), task_service(None)
+    """Otherwise it takes its 600 seconds, longer than a test may."""
+    abort = threading.Event()
 
     class AbortsAtFirstWord(Kept):
         def write(self, text):
             abort.set()
+            return super().write(text)
 
-    in_a_task(
-        ending_with_its_rank,
-        lambda: service._run_command("echo started; sleep 600", {}, abort, AbortsAtFirstWord()),
-    )
-    assert service.command_exit_code() is not None
+    out = AbortsAtFirstWord()
+    in_a_task(ending_with_its_rank, lambda: task_service(None)._run_command("echo $$; sleep 600", {}, abort, out))
+    shell = int(out.getvalue())
+    assert not psutil.pid_exists(shell) or psutil.Process(shell).status() == psutil.STATUS_ZOMBIE
 
 
 def test_tasks_are_sent_horovods_own_mapper_within_ours_and_import_nothing_of_ours(monkeypatch):

@@ -52,11 +52,13 @@ class Pipeline(BaseModel):
         """Return the command of each stage, in their order; each can be given again after an interruption."""
         changes = [word for field, value in self.settings.items() for word in ("--set", f"{field}={value}")]
         workers = ["--workers", str(num_workers)]
+        # A run says where its dataset is, and is believed as far as that is beside it.
+        where = [] if storage.is_near(self.dataset, self.run) else ["--dataset", self.dataset]
         return {
             "etl": ["etl", self.source, self.dataset, *workers],
             "train": ["train", self.dataset, self.run, "--resume", "--recipe", self.recipe, *workers, *changes],
-            "evaluate": ["evaluate", self.run, "--split", SPLIT, *workers, *trusting(self.settings)],
-            "report": ["report", self.run],
+            "evaluate": ["evaluate", self.run, "--split", SPLIT, *workers, *where, *trusting(self.settings)],
+            "report": ["report", self.run, *where],
         }
 
     def is_done(self, stage: StageName) -> bool:

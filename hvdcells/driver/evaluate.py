@@ -74,7 +74,7 @@ def evaluate(
     job = EvaluationJob(evaluated, directory.location, split, experiment, chosen, checked_views(tta), explain)
     with backend.ready(opened, directory.location):
         evaluation: Evaluation = backend.run("hvdcells.rank.evaluate:evaluate_on_rank", job, directory.path("logs"))[0]
-    renew_report(directory)
+    renew_report(directory.following(evaluated.location))
     return evaluation
 
 
@@ -119,6 +119,8 @@ def find_dataset(
     if isinstance(given, Dataset):
         dataset = Dataset.open(given.location, given.validation_fold)  # as it is now
     else:
+        if given is None:
+            run.check_followed(noted["location"])
         dataset = Dataset.open(noted["location"] if given is None else given)
     own, fold = dataset, experiment.data.validation_fold
     if dataset.validation_fold is None and str(fold) in dataset.manifest.folds:

@@ -10,6 +10,7 @@ from hvdcells import storage
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import check_enough_row_groups
 from hvdcells.data.subset import with_training_share
+from hvdcells.driver.model_check import check_model_function
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, recipes
 from hvdcells.experiment.trust import check_trusted, code_named_by
@@ -86,8 +87,8 @@ def train(
     if experiment is None and own is not None:
         check_trusted(own, directory.experiment, trust_code)
     experiment = settle_model(experiment, directory) if experiment else own or recipes.small_cnn()
-    directory = replace(directory, trusted_code=code_named_by(experiment))
     dataset = with_training_share(_by_fold(dataset, experiment), experiment)
+    directory = replace(directory, trusted_code=code_named_by(experiment), typed_places=(dataset.location,))
     asked_workers = backend.num_workers if backend else workers
     if not (directory.is_begun() and (overwrite or resume)):
         directory.check_free()
@@ -102,6 +103,7 @@ def train(
             workers or 2, master, experiment.communication, start_timeout_seconds, conf, stall_seconds
         )
         check_trainable(dataset, backend.num_workers)
+        check_model_function(experiment, dataset.manifest.image_size, len(dataset.manifest.class_names))
         with backend.ready(dataset, directory.location):
             if earlier:
                 _go_on(directory, earlier)

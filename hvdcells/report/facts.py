@@ -10,6 +10,7 @@ from hvdcells.data.dataset import Dataset
 from hvdcells.errors import UserError
 from hvdcells.runs.decision import judge_decision, read_decision
 from hvdcells.runs.directory import RunDirectory, damage_told
+from hvdcells.runs.divergence import divergence_told
 from hvdcells.runs.earlier_run import digest_as_trained, own_experiment
 from hvdcells.runs.explanations import Explanations, read_explanations
 from hvdcells.runs.predictions import read_predictions
@@ -91,6 +92,9 @@ def _gathered(directory: RunDirectory) -> RunFacts:
     epochs = directory.read_metrics() if storage.exists(directory.metrics) else []
     if finished is None:
         missing.append(f"This run has not finished: {len(epochs)} epochs are done, and what follows is their state.")
+    diverged = divergence_told(epochs, len(run["dataset"]["class_names"]))
+    if diverged is not None:
+        missing.append(diverged)
     dataset = _open_own(directory, run["dataset"], missing)
     others = [name for name in directory.evaluations() if name not in SPLITS_IN_ORDER]
     found = [
@@ -141,7 +145,7 @@ def _decision(
 
 def _open_own(directory: RunDirectory, noted: dict[str, Any], missing: list[str]) -> Dataset | None:
     """Open the dataset that the run was trained on, unless another one lies at its place by now."""
-    dataset = _open(noted["location"], noted["validation_fold"], missing)
+    dataset = _open(directory, noted["location"], noted["validation_fold"], missing)
     if dataset is None:
         return None
     try:
@@ -160,8 +164,9 @@ def _open_own(directory: RunDirectory, noted: dict[str, Any], missing: list[str]
     return None
 
 
-def _open(location: str, validation_fold: int | None, missing: list[str]) -> Dataset | None:
+def _open(directory: RunDirectory, location: str, validation_fold: int | None, missing: list[str]) -> Dataset | None:
     try:
+        directory.check_followed(location)
         return Dataset.open(location, validation_fold)
     except (UserError, OSError) as error:
         reason = error.given if isinstance(error, UserError) else str(error)
@@ -206,7 +211,7 @@ def _split_facts(
     if evaluated.digest == noted["digest"] and evaluated.location == noted["location"]:
         dataset = own
     else:
-        dataset = _open(evaluated.location, evaluated.validation_fold, missing)
+        dataset = _open(directory, evaluated.location, evaluated.validation_fold, missing)
     return SplitFacts(evaluation, predictions, dataset, read_explanations(directory, name))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.trust import check_trusted
 from hvdcells.runs.lock import OWNER_NAME, is_unused
+from hvdcells.secrets import without_secrets
 
 MOST_TOLD_CHARACTERS = 200
 
@@ -27,6 +29,8 @@ class RunDirectory:
     location: str
     trusted_code: tuple[str, ...] = field(default=(), compare=False, repr=False)
     """Modules that this process was told to build the run's model with, by who passed its experiment."""
+    typed_places: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """Locations beside this one that the user of this process has named himself."""
 
     @classmethod
     def at(cls, location: str | os.PathLike[str]) -> "RunDirectory":
@@ -184,6 +188,23 @@ class RunDirectory:
         trusting = replace(self, trusted_code=(*self.trusted_code, *modules))
         check_trusted(trusting.read_experiment(), self.experiment, trusting.trusted_code)
         return trusting
+
+    def following(self, *places: str) -> "RunDirectory":
+        """Return the run with more locations that the user has named himself."""
+        return replace(self, typed_places=(*self.typed_places, *places))
+
+    def check_followed(self, address: str) -> None:
+        """Refuse an address that stands in the run's files and leads away from all that the user has named.
+
+        Raises:
+            UserError: it is neither on this disk, as the run is, nor in the same bucket or on the same host.
+        """
+        if not any(storage.is_near(address, place) for place in (self.location, *self.typed_places)):
+            raise UserError(
+                f"{self.run} says that its dataset is at {without_secrets(address)}",
+                "a place beside the run: a run of somebody else may name any address",
+                f"if you know that place, name it: --dataset {shlex.quote(without_secrets(address))}",
+            )
 
     def check_finished(self) -> None:
         """Refuse what is no whole run.

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import shlex
 import shutil
 import signal
@@ -28,6 +29,8 @@ LOCAL_CONF = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
+    # Of one machine's other users, too, nobody has a say.
+    "spark.authenticate": "true",
     # A driver of one machine lives for minutes: the quick compiler alone and the serial collector start it faster.
     "spark.driver.extraJavaOptions": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto {LOG_OPTION}",
 }
@@ -114,7 +117,7 @@ def spark_session(
         builder = builder.master(master)
         if master.startswith("local"):
             clear_abandoned()
-            for key, value in (LOCAL_CONF | _folder_conf()).items():
+            for key, value in (LOCAL_CONF | _folder_conf() | _secret_conf(master)).items():
                 builder = builder.config(key, value)
     for key, value in conf.items():
         builder = builder.config(key, value)
@@ -125,7 +128,7 @@ def spark_session(
     is_main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     try:
-        with java_ends_with_its_start():
+        with java_ends_with_its_start(), _hosts_on_loopback(master):
             session = builder.getOrCreate()
     except Exception as error:
         raise start_failure(master, error) from error
@@ -151,6 +154,24 @@ def _folder_conf() -> dict[str, str]:
     folder = str(own_folder())
     java = f"{LOCAL_CONF['spark.driver.extraJavaOptions']} {shlex.quote(f'-Djava.io.tmpdir={folder}')}"
     return {"spark.local.dir": folder, "spark.driver.extraJavaOptions": java}
+
+
+def _secret_conf(master: str) -> dict[str, str]:
+    """Return the secret that the processes of a local cluster share; a driver without executors makes its own."""
+    return {"spark.authenticate.secret": secrets.token_hex(32)} if master.startswith("local-cluster") else {}
+
+
+@contextmanager
+def _hosts_on_loopback(master: str | None) -> Iterator[None]:
+    """Let the master, the workers and the executors of a local cluster, which no setting reaches, be on loopback."""
+    if not (master or "").startswith("local-cluster") or "SPARK_LOCAL_IP" in os.environ:
+        yield
+        return
+    os.environ["SPARK_LOCAL_IP"] = LOCAL_CONF["spark.driver.host"]
+    try:
+        yield
+    finally:
+        del os.environ["SPARK_LOCAL_IP"]
 
 
 def master_of(session: "SparkSession") -> str:

@@ -28,7 +28,7 @@ from hvdcells.storage.folders import (
     remove_left_aside,
     size_bytes,
 )
-from hvdcells.storage.locations import Location, absolute, filesystem, is_local, join, local_path
+from hvdcells.storage.locations import Location, absolute, filesystem, is_local, is_near, join, local_path
 from hvdcells.storage.user_errors import as_user_error, user_errors
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "is_empty",
     "is_file",
     "is_local",
+    "is_near",
     "join",
     "local_copy",
     "local_path",

@@ -47,6 +47,20 @@ def join(location: Location, *parts: str) -> str:
     return "/".join([os.fspath(location).rstrip("/"), *parts])
 
 
+def is_near(address: str, typed: Location) -> bool:
+    """Whether an address, which a file names, may be followed because of one that the user has typed.
+
+    Both are on this machine's disks, or in the same bucket or on the same host by the same protocol. An address that
+    wraps another (`simplecache::http://…`) may lead anywhere.
+    """
+    address, typed = address.removeprefix("file://"), os.fspath(typed).removeprefix("file://")
+    if "::" in address or "://" not in address:
+        return "::" not in address and "://" not in typed
+    protocol, _, rest = address.partition("://")
+    typed_protocol, _, typed_rest = typed.partition("://")
+    return (protocol, rest.partition("/")[0]) == (typed_protocol, typed_rest.partition("/")[0])
+
+
 def is_local(location: Location) -> bool:
     """Whether the location is on this machine's disk."""
     return isinstance(filesystem(location)[0], LocalFileSystem)

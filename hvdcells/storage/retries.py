@@ -93,8 +93,21 @@ def as_os_error(error: BaseException) -> OSError | None:
     hidden = error.__cause__ or error.__context__
     if isinstance(error, botocore.ParamValidationError) or isinstance(hidden, botocore.ParamValidationError):
         return OSError(errno.EINVAL, str(error))
-    if isinstance(error, botocore.BotoCoreError):  # no credentials, no such profile, an expired sign-on
+    nobody = (
+        botocore.NoCredentialsError,
+        botocore.PartialCredentialsError,
+        botocore.CredentialRetrievalError,
+        botocore.NoAuthTokenError,
+        botocore.ProfileNotFound,
+        botocore.SSOError,
+        botocore.InvalidConfigError,
+        getattr(botocore, "LoginError", botocore.SSOError),  # of newer clients
+        botocore.TokenRetrievalError,
+    )
+    if isinstance(error, nobody):
         return CredentialsError(errno.EACCES, str(error))
+    if isinstance(error, botocore.BotoCoreError):  # an address, a region or a setting that S3's client does not take
+        return OSError(errno.EINVAL, str(error))
     return None
 
 

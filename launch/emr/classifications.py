@@ -10,6 +10,10 @@ from typing import Any
 from launch.clusters.spec import ClusterSpec
 
 CGROUP_ROOT = "/spark-rapids-cgroup"
+AUTHENTICATED = {"spark.authenticate": "true"}
+"""For Spark, whose secret YARN makes for each application, and for its shuffle service, which is a part of YARN."""
+SPARK = {"spark.dynamicAllocation.enabled": "false", **AUTHENTICATED, "spark.network.crypto.enabled": "true"}
+"""Encrypted, too: the key of Horovod's services comes to the ranks' tasks with Spark's."""
 _EXECUTOR = "org.apache.hadoop.yarn.server.nodemanager.LinuxContainerExecutor"
 _CALCULATOR = "org.apache.hadoop.yarn.util.resource.DominantResourceCalculator"
 
@@ -22,8 +26,10 @@ def classifications(cluster: ClusterSpec, also_of_yarn: Mapping[str, str]) -> li
         also_of_yarn: more properties of YARN.
     """
     if not cluster.num_gpus:
-        spark = _classification("spark-defaults", {"spark.dynamicAllocation.enabled": "false"})
-        return [*[_classification("yarn-site", dict(also_of_yarn))] * bool(also_of_yarn), spark]
+        return [
+            _classification("yarn-site", {**AUTHENTICATED, **also_of_yarn}),
+            _classification("spark-defaults", SPARK),
+        ]
     plugins, prefix = "yarn.nodemanager.resource-plugins", "yarn.nodemanager.linux-container-executor.cgroups"
     yarn = {
         plugins: "yarn.io/gpu",
@@ -34,6 +40,7 @@ def classifications(cluster: ClusterSpec, also_of_yarn: Mapping[str, str]) -> li
         f"{prefix}.mount-path": CGROUP_ROOT,
         f"{prefix}.hierarchy": "yarn",
         "yarn.nodemanager.container-executor.class": _EXECUTOR,
+        **AUTHENTICATED,
         **also_of_yarn,
     }
     inside = [
@@ -46,9 +53,9 @@ def classifications(cluster: ClusterSpec, also_of_yarn: Mapping[str, str]) -> li
         _classification("yarn-site", yarn),
         {**_classification("container-executor", {}), "Configurations": inside},
         _classification("capacity-scheduler", {"yarn.scheduler.capacity.resource-calculator": _CALCULATOR}),
-        _classification("spark-defaults", {"spark.dynamicAllocation.enabled": "false"}),
+        _classification("spark-defaults", SPARK),
     ]
 
 
-def _classification(name: str, properties: dict[str, str]) -> dict[str, Any]:
-    return {"Classification": name, "Properties": properties}
+def _classification(name: str, properties: Mapping[str, str]) -> dict[str, Any]:
+    return {"Classification": name, "Properties": dict(properties)}

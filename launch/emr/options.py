@@ -138,6 +138,8 @@ class AskedEmr(BaseModel):
     """Role that EMR acts in."""
     instance_profile: Annotated[str, _ACCOUNT] = "EMR_EC2_DefaultRole"
     """Profile with the machines' rights."""
+    builder_profile: Annotated[str, _ACCOUNT] = "hvdcells_builder"
+    """With --build-environment: profile of the machine that builds, which alone may write there."""
     key_name: Annotated[str | None, _ACCOUNT] = None
     """EC2 key pair for logins."""
     security_configuration: Annotated[str | None, _ACCOUNT] = None

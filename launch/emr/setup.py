@@ -28,7 +28,7 @@ def setup_template(places: Mapping[str, str]) -> dict[str, Any]:
         UserError: addresses that are no plain ones in S3, or whole buckets; all of them together.
     """
     raise_together(_wrong(places))
-    service, machines = {"Ref": "ServiceRole"}, {"Ref": "InstanceProfile"}
+    service, machines, builder = ({"Ref": name} for name in ("ServiceRole", "InstanceProfile", "BuilderProfile"))
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "hvdcells on Amazon EMR: roles, the launcher's policy, and a gateway endpoint for S3.",
@@ -36,6 +36,10 @@ def setup_template(places: Mapping[str, str]) -> dict[str, Any]:
             "ServiceRole": _parameter("Name of the role that EMR acts in (--service-role).", "EMR_DefaultRole_V2"),
             "InstanceProfile": _parameter(
                 "Name of the machines' role and profile (--instance-profile).", "EMR_EC2_DefaultRole"
+            ),
+            "BuilderProfile": _parameter(
+                "Name of the role and profile of the machine that builds the environment (--builder-profile).",
+                "hvdcells_builder",
             ),
             "SpotServiceRole": _parameter(
                 "yes where the account has never used spot machines, nor has AWSServiceRoleForEC2Spot.",
@@ -54,12 +58,14 @@ def setup_template(places: Mapping[str, str]) -> dict[str, Any]:
             "WithEndpoint": {"Fn::Not": [{"Fn::Equals": [{"Ref": "Vpc"}, ""]}]},
         },
         "Resources": {
-            "EmrRole": _role(service, "emr_service", places, ManagedPolicyArns=[MANAGED_POLICY]),
-            "MachinesRole": _role(machines, "emr_instance", places),
-            "MachinesProfile": {
-                "Type": "AWS::IAM::InstanceProfile",
-                "Properties": {"InstanceProfileName": machines, "Roles": [{"Ref": "MachinesRole"}]},
-            },
+            "EmrRole": _role(
+                service, "emr_service_trust", "emr_service_role", places, ManagedPolicyArns=[MANAGED_POLICY]
+            ),
+            "MachinesRole": _role(machines, "emr_instance_trust", "emr_instance_profile", places),
+            "MachinesProfile": _profile(machines, "MachinesRole"),
+            # Apart: what machines install is nothing that machines can write.
+            "BuilderRole": _role(builder, "emr_instance_trust", "emr_builder", places),
+            "BuilderMachineProfile": _profile(builder, "BuilderRole"),
             "LauncherPolicy": {
                 "Type": "AWS::IAM::ManagedPolicy",
                 "Properties": {
@@ -96,13 +102,19 @@ def _parameter(description: str, default: str, **more: Any) -> dict[str, Any]:
     return {"Type": "String", "Default": default, "Description": description, **more}
 
 
-def _role(name: dict[str, str], assets: str, places: Mapping[str, str], **more: Any) -> dict[str, Any]:
-    rights = "emr_service_role" if assets == "emr_service" else "emr_instance_profile"
+def _profile(name: dict[str, str], role: str) -> dict[str, Any]:
+    return {
+        "Type": "AWS::IAM::InstanceProfile",
+        "Properties": {"InstanceProfileName": name, "Roles": [{"Ref": role}]},
+    }
+
+
+def _role(name: dict[str, str], trust: str, rights: str, places: Mapping[str, str], **more: Any) -> dict[str, Any]:
     return {
         "Type": "AWS::IAM::Role",
         "Properties": {
             "RoleName": name,
-            "AssumeRolePolicyDocument": _policy(f"{assets}_trust", places),
+            "AssumeRolePolicyDocument": _policy(trust, places),
             "Policies": [{"PolicyName": "hvdcells", "PolicyDocument": _policy(rights, places)}],
             **more,
         },
@@ -148,6 +160,7 @@ def _filled(value: Any, places: Mapping[str, str]) -> Any:
         ("REGION", "${AWS::Region}"),
         ("role/EMR_DefaultRole_V2", "role/${ServiceRole}"),
         ("role/EMR_EC2_DefaultRole", "role/${InstanceProfile}"),
+        ("role/hvdcells_builder", "role/${BuilderProfile}"),
     ):
         value = value.replace(word, parameter)
     return {"Fn::Sub": value} if "${" in value else value

@@ -32,10 +32,12 @@ def build_request(launch: EmrCluster) -> dict[str, Any]:
     environment = launch.environment.rstrip("/")
     staged = f"{environment}/{STAGED}"
     encryption = ["aws:kms", launch.kms_key] if launch.kms_key else ["AES256"]
-    run = ["bash", "-c", f"aws s3 cp '{staged}/{BUILDER}' /tmp/ && bash /tmp/{BUILDER} \"$@\"", BUILDER]
+    # The address is an argument, no part of the script: whatever stands in it, the shell takes it as it is.
+    run = ["bash", "-c", f'aws s3 cp "$1/{BUILDER}" /tmp/ && bash /tmp/{BUILDER} "$@"', BUILDER]
     build = command_step("build the environment", [*run, staged, environment, *encryption], "TERMINATE_CLUSTER")
+    builder = launch.model_copy(update={"instance_profile": launch.builder_profile})
     group = instance_group("builder", "MASTER", INSTANCE, 1, "ON_DEMAND", launch.ebs_gib)
-    request = cluster_request(launch, "hvdcells environment", {"InstanceGroups": [group]}, [], [build], [])
+    request = cluster_request(builder, "hvdcells environment", {"InstanceGroups": [group]}, [], [build], [])
     check_request("emr", "RunJobFlow", request)
     return request
 

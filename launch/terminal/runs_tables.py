@@ -8,6 +8,7 @@ from hvdcells.driver.cross_validation import CrossValidation
 from hvdcells.driver.sweep import CAVEAT as SWEEP_CAVEAT
 from hvdcells.driver.sweep import Sweep, value_in_words
 from hvdcells.runs.directory import RunDirectory
+from hvdcells.runs.divergence import divergence_told
 from launch.terminal.console import Console
 
 _FOLD_SCORES = ("weighted_f1", "macro_f1", "sensitivity", "specificity", "auroc")
@@ -19,6 +20,9 @@ def print_training(run: RunDirectory, console: Console) -> None:
     """Print which epoch a finished run has kept, and where it is."""
     finished = run.read_json(run.finished)
     kept = "Best" if run.read_experiment().training.select == "best" else "Kept"
+    diverged = divergence_told(run.read_metrics(), len(run.read_json(run.run)["dataset"]["class_names"]))
+    if diverged is not None:
+        console.print(diverged, style="bold red")
     console.print(f"{kept} epoch: {finished['best_epoch']} of {finished['epochs']}. The run is in {run.location}")
     console.print(f"Report: {run.report}")
 

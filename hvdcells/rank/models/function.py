@@ -29,6 +29,13 @@ def model_of_function(name: str, input_size: int) -> Any:
         keras_of(model)
     except TypeError as error:
         raise UserError(f"{name} returns {error}", EXPECTED, "correct the function") from None
+    given_out = [tuple(each.shape) for each in getattr(model, "outputs", None) or ()]
+    if len(given_out) != 1 or len(given_out[0]) not in (2, 4):
+        raise UserError(
+            f"{name} returns a model of {len(given_out)} outputs: {', '.join(map(str, given_out)) or 'none'}",
+            EXPECTED,
+            "give one output of one of these shapes",
+        )
     given, taken = (None, input_size, input_size, 3), tuple(getattr(model, "input_shape", None) or ())
     if taken and not _fits(given, taken):
         raise UserError(

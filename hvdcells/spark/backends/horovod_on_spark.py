@@ -18,7 +18,14 @@ from hvdcells.spark.backends.base import WORKERS_LOG, forget_failures, note_fail
 from hvdcells.spark.backends.entry import call_entry
 from hvdcells.spark.backends.rank_server import rank_executable
 from hvdcells.spark.backends.stall import WatchedRanks, output_of, stall_environment
-from hvdcells.spark.horovod_changes import WorkerOutput, applied, refuse_other_release, run_supervised
+from hvdcells.spark.horovod_changes import (
+    WorkerOutput,
+    applied,
+    carry_token,
+    loopback_names,
+    refuse_other_release,
+    run_supervised,
+)
 from hvdcells.spark.preflight.readiness import refuse_executors, refuse_settings
 from hvdcells.spark.session import local_slots, master_of, spark_session
 from hvdcells.spark.slots import wait_for_slots
@@ -162,13 +169,15 @@ class HorovodOnSpark:
             # What Spark's own Python workers run: the driver's path is not that of another machine.
             "executable": ready.executable or spark.sparkContext.pythonExec,
             "use_gloo": True,
+            # Nobody elsewhere has to reach what is on one machine.
+            "nics": loopback_names() or None if is_local else None,
             "start_timeout": max(SHORTEST_START_SECONDS, int(self.start_timeout_seconds - waited)),
             "stdout": WorkerOutput(shown=True),
             "stderr": worker_log,
             "verbose": 0,
         }
         try:
-            with applied() as ending:
+            with applied(is_local) as ending:
                 results: list[Any] = run_supervised(
                     lambda: horovod.spark.run(_run_noting_failure, **options),
                     ending,
@@ -198,6 +207,7 @@ def rank_environment(environ: Mapping[str, str], is_local: bool) -> dict[str, st
 def _run_noting_failure(entry: str, argument: Any, logs: str) -> Any:
     """What every rank runs."""
     heartbeat.begin()
+    carry_token()
     try:
         return call_entry(entry, argument)
     except BaseException as error:

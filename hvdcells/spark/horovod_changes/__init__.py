@@ -6,6 +6,15 @@ rendezvous.gloo_not_probed
 rendezvous.reachable_interfaces
     why       Ranks that share another host than the driver's look for it on their own loopback, and die.
     upstream  `SparkDriverService.get_common_interfaces` compares with the driver's own.
+ports.served_at, ports.tasks_guard_their_ports
+    why       On one machine, too, services and rendezvous listen on all interfaces.
+    upstream  `find_port` takes the address of the interfaces that were chosen.
+ports.bounded_messages
+    why       A service reads up to 2 GB before it looks at who has sent it.
+    upstream  `Wire.read` has a limit.
+ports.rendezvous_by_token
+    why       Anybody may write and delete where ranks find each other.
+    upstream  `RendezvousServer` and `HTTPStore` share a token.
 task_lifetime.tasks_end_with_their_rank
     why       Every job waits three seconds in vain.
     upstream  `SparkTaskService._run_command` starts its clock before the command.
@@ -33,21 +42,41 @@ worker_output.unbuffered_output
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from hvdcells.spark.horovod_changes.patching import refuse_other_release
+from hvdcells.spark.horovod_changes.ports import (
+    LOOPBACK,
+    bounded_messages,
+    carry_token,
+    loopback_names,
+    rendezvous_by_token,
+    served_at,
+    tasks_guard_their_ports,
+)
 from hvdcells.spark.horovod_changes.rendezvous import gloo_not_probed, reachable_interfaces
 from hvdcells.spark.horovod_changes.supervision import job_in_sight, run_supervised
 from hvdcells.spark.horovod_changes.task_lifetime import tasks_end_with_their_rank
 from hvdcells.spark.horovod_changes.termination import Ending, no_trace_of_cancelled_job, ranks_end_together
 from hvdcells.spark.horovod_changes.worker_output import WorkerOutput, unbuffered_output
 
-__all__ = ["Ending", "WorkerOutput", "applied", "refuse_other_release", "run_supervised"]
+__all__ = [
+    "Ending",
+    "WorkerOutput",
+    "applied",
+    "carry_token",
+    "loopback_names",
+    "refuse_other_release",
+    "run_supervised",
+]
 
 
 @contextmanager
-def applied() -> Iterator[Ending]:
+def applied(is_local: bool = True) -> Iterator[Ending]:
     """Inside the block, `horovod.spark.run` behaves as the table above has it; one job of a process at a time.
+
+    Args:
+        is_local: all ranks run on the driver's machine.
 
     Yields:
         Why the job ended, if before its time; to be read when `horovod.spark.run` has raised.
@@ -59,6 +88,10 @@ def applied() -> Iterator[Ending]:
     with (
         gloo_not_probed(),
         reachable_interfaces(),
+        served_at(LOOPBACK) if is_local else nullcontext(),
+        bounded_messages(),
+        tasks_guard_their_ports(is_local),
+        rendezvous_by_token(),
         tasks_end_with_their_rank(),
         unbuffered_output(),
         no_trace_of_cancelled_job(),

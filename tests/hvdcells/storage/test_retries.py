@@ -177,6 +177,10 @@ def test_clients_errors_are_os_errors():
         retries.call(failing, botocore.NoCredentialsError(), where="s3://bucket/key")
     assert caught.value.filename == "s3://bucket/key"
     assert not isinstance(caught.value, PermissionError)  # which one image may have for itself
+    with pytest.raises(OSError, match="region_name") as caught:  # nothing that credentials would mend
+        retries.call(failing, botocore.InvalidRegionError(region_name="a b"))
+    assert not isinstance(caught.value, retries.CredentialsError)
+    assert caught.value.errno == errno.EINVAL
     began = time.monotonic()
     with pytest.raises(ConnectionError):
         retries.call(failing, botocore.EndpointConnectionError(endpoint_url="http://nowhere"))

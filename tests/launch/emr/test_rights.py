@@ -34,7 +34,7 @@ def statements(path: Path) -> list[dict]:
 def test_policies_are_well_formed_and_wide_open_nowhere(path):
     trust = path.stem.endswith("_trust")
     for statement in statements(path):
-        assert statement["Effect"] == "Allow"
+        assert statement["Effect"] in ("Allow", "Deny")
         assert ("Principal" in statement) == trust
         assert ("Resource" in statement) != trust
         assert set(statement) <= {"Sid", "Effect", "Action", "Resource", "Principal", "Condition"}
@@ -46,6 +46,7 @@ def test_policies_are_well_formed_and_wide_open_nowhere(path):
 
 def test_there_is_a_policy_for_each_who_acts():
     assert {path.stem for path in POLICIES} == {
+        "emr_builder",
         "emr_launcher",
         "emr_instance_profile",
         "emr_instance_trust",

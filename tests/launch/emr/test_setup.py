@@ -43,8 +43,25 @@ def test_no_placeholder_is_left_and_rights_are_for_the_folders_alone():
     machines = setup_template(PLACES)["Resources"]["MachinesRole"]["Properties"]["Policies"][0]["PolicyDocument"]
     by_name = {statement["Sid"]: statement["Resource"] for statement in machines["Statement"]}
     assert by_name["ListTheBucket"] == ["arn:aws:s3:::cells", "arn:aws:s3:::images"]
-    assert by_name["ReadImages"] == "arn:aws:s3:::images/c-nmc/*"
-    assert "arn:aws:s3:::cells/runs/*" in by_name["WriteDatasetsRunsEnvironmentAndLogs"]
+    environment = "arn:aws:s3:::cells/runs/hvdcells/environment/*"
+    assert by_name["ReadImagesAndEnvironment"] == ["arn:aws:s3:::images/c-nmc/*", environment]
+    assert "arn:aws:s3:::cells/runs/*" in by_name["WriteDatasetsRunsAndLogs"]
+    # It lies in the folder of the runs, where they may write.
+    assert by_name["LeaveTheEnvironmentAsItWasBuilt"] == environment
+
+
+def test_only_the_builder_may_write_what_machines_install():
+    resources = setup_template(PLACES)["Resources"]
+    written = {
+        role: [
+            statement
+            for statement in resources[role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+            if "s3:PutObject" in statement["Action"] and "environment" in json.dumps(statement["Resource"])
+        ]
+        for role in ("MachinesRole", "BuilderRole")
+    }
+    assert [statement["Effect"] for statement in written["MachinesRole"]] == ["Deny"]
+    assert [statement["Effect"] for statement in written["BuilderRole"]] == ["Allow"]
 
 
 def test_what_launches_ask_for_by_default_is_what_the_template_makes():
@@ -52,6 +69,7 @@ def test_what_launches_ask_for_by_default_is_what_the_template_makes():
     asked = AskedEmr()
     assert parameters["ServiceRole"]["Default"] == asked.service_role == "EMR_DefaultRole_V2"
     assert parameters["InstanceProfile"]["Default"] == asked.instance_profile
+    assert parameters["BuilderProfile"]["Default"] == asked.builder_profile
     role = setup_template(PLACES)["Resources"]["EmrRole"]["Properties"]  # moto attaches no policies of AWS's own
     assert role["ManagedPolicyArns"] == ["arn:aws:iam::aws:policy/service-role/AmazonEMRServicePolicy_v2"]
 

@@ -99,3 +99,41 @@ def with_random_layers(input_size):
             keras.layers.SpatialDropout2D(0.2),
         ]
     )
+
+
+def with_lambda(input_size):
+    import tf_keras
+
+    inputs = tf_keras.Input((input_size, input_size, 3))
+    return tf_keras.Model(inputs, tf_keras.layers.Lambda(lambda x: x[:, ::2])(tf_keras.layers.Conv2D(5, 3)(inputs)))
+
+
+def other_at_each_call(input_size):
+    """Weights that are no part of the model: what is built again is another."""
+    import numpy as np
+    import tf_keras
+
+    factor = float(np.random.default_rng().uniform(1, 2))
+    inputs = tf_keras.Input((input_size, input_size, 3))
+    return tf_keras.Model(inputs, tf_keras.layers.Conv2D(5, 3)(tf_keras.layers.Rescaling(factor)(inputs)))
+
+
+def of_three_dimensions(input_size):
+    import tf_keras
+
+    inputs = tf_keras.Input((input_size, input_size, 3))
+    return tf_keras.Model(inputs, tf_keras.layers.Reshape((-1, 3))(inputs))
+
+
+def of_two_outputs(input_size):
+    import tf_keras
+
+    inputs = tf_keras.Input((input_size, input_size, 3))
+    return tf_keras.Model(inputs, [tf_keras.layers.Flatten()(inputs), tf_keras.layers.Flatten()(inputs)])
+
+
+def without_weights(input_size):
+    import tf_keras
+
+    inputs = tf_keras.Input((input_size, input_size, 3))
+    return tf_keras.Model(inputs, tf_keras.layers.Dense(2, trainable=False)(tf_keras.layers.Flatten()(inputs)))

@@ -1,5 +1,6 @@
 """All changes to Horovod together: made for one release, undone after a job, and a job that ends without a word."""
 
+import ast
 import os
 import signal
 import subprocess
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from horovod.runner import gloo_run, launch
-from horovod.runner.common.util import network
+from horovod.runner.common.util import network, secret
+from horovod.runner.http import http_server
 from horovod.spark import gloo_run as spark_gloo_run
 from horovod.spark import runner
 from horovod.spark.driver.driver_service import SparkDriverService
@@ -28,6 +30,11 @@ CHANGED = (
     (threading, "excepthook"),
     (spark_gloo_run, "_exec_command_fn"),
     (gloo_run, "register_shutdown_event"),
+    (gloo_run, "RendezvousServer"),
+    (secret, "make_secret_key"),
+    (network, "find_port"),
+    (http_server, "find_port"),
+    (network.Wire, "read"),
 )
 
 
@@ -74,17 +81,23 @@ JOB = """
 import sys
 from hvdcells.spark.backends import HorovodOnSpark
 
-print(HorovodOnSpark(2).run("builtins:min", 3, sys.argv[1]))
+print(HorovodOnSpark(2).run("tests.hvdcells.spark.horovod_changes.ports_seen:seen_from_a_rank", None, sys.argv[1]))
 """
 
 
 @pytest.mark.spark
 @pytest.mark.ranks
 @pytest.mark.slow
-def test_a_job_of_two_ranks_leaves_no_semaphores(tmp_path):
+def test_a_job_of_two_ranks_listens_on_loopback_alone_refuses_strangers_and_leaves_no_semaphores(tmp_path):
     """Python's resource tracker would name them, on the standard error of the tasks, which is that of the command."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4]), "HVDCELLS_RANK_SERVER": "0"}
     command = [sys.executable, "-c", JOB, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-    assert done.stdout.endswith("[3, 3]\n"), done.stderr
+    assert done.returncode == 0, done.stderr
+    for seen in ast.literal_eval(done.stdout.splitlines()[-1]):
+        # Driver and tasks of Horovod, its rendezvous, gloo, the block manager and the gateway of Spark.
+        assert len(seen["listening"]) >= 6
+        assert set(seen["listening"]) == {"127.0.0.1"}
+        assert seen["without token"] == 403
+        assert seen["with token"] == 404  # no such key, and no refusal
     assert "leaked" not in done.stderr

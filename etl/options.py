@@ -20,7 +20,7 @@ from hvdcells.images.formats import MOST_PIXELS
 LayoutName = Literal["auto", "cnmc", "folders", "table"]
 SplitStrategy = Literal["auto", "official", "grouped", "k-fold"]
 
-DECODING_VERSION = "2"
+DECODING_VERSION = "3"
 """Raised when the same file and options give other pixels or other findings than before: nothing decoded under another
 version is used again."""
 LARGEST_SQUARE = 0

@@ -21,11 +21,12 @@ from etl.plan import Plan, UpToDate, plan_etl
 from etl.shards.counts import channel_moments, fold_summaries, split_summaries, tally
 from etl.shards.findings import Decoding, num_shards_for, number_of
 from etl.shards.jobs import decode_all, rejects_of_all, rewrite_all
-from etl.shards.shard import ShardContext, WrittenShard
+from etl.shards.shard import ShardContext, WrittenShard, marked
 from etl.shards.update import keep_known_shards
 from etl.source.rows import Kind
 from hvdcells import storage
 from hvdcells.data.manifest import Manifest
+from hvdcells.images.decode import sample_bits_of
 from hvdcells.runs.provenance import version_of
 from hvdcells.spark.listener import Listener, counted_stage
 
@@ -79,6 +80,16 @@ def carry_out(spark: "SparkSession", plan: Plan, listener: Listener | None = Non
             # ---- Every image once: read, decode, hash, crop, resize, and written where it will most likely stay.
             with counted_stage(spark, listener, "decoding", listing.num_to_decode) as count:
                 decoded = decode_all(spark, numbers, context, count)
+
+            # ---- One scale for all images of more than 8 bits, which only all of them tell.
+            sample_bits = sample_bits_of(max((shard.largest_deep_value for shard in decoded), default=0) or 2**16 - 1)
+            context = replace(context, decoding=replace(context.decoding, sample_bits=sample_bits))
+            again = {shard.number: shard for shard in decoded if shard.is_scaled_otherwise(sample_bits)}
+            if again:
+                num_again = sum(shard.num_images for shard in again.values())
+                with counted_stage(spark, listener, "decoding by the range of all", num_again) as count:
+                    again = {shard.number: shard for shard in decode_all(spark, list(again), context, count)}
+                decoded = [again.get(shard.number, shard) for shard in decoded]
             num_rejected = sum((shard.num_rejected for shard in decoded), Counter[Kind]())
 
             # ---- What only pixels tell: copies, contradictory labels, and subjects that are joined by them.
@@ -104,7 +115,7 @@ def carry_out(spark: "SparkSession", plan: Plan, listener: Listener | None = Non
 
         # ---- The description, and last of all the manifest: from then on it is a dataset.
         size_bytes = work_folder.remove_other_images(dataset, [file for shard in shards for _, file in shard.files])
-        manifest = describe(plan, placement, duplicates, shards, rejects, size_bytes)
+        manifest = describe(plan, placement, duplicates, shards, rejects, size_bytes, sample_bits)
         refuse_miscount(manifest)
         write_common_metadata(dataset, manifest)
         write_overview(dataset, manifest)
@@ -153,6 +164,7 @@ def describe(
     shards: Sequence[WrittenShard],
     rejects: Mapping[str, int],
     size_bytes: int,
+    sample_bits: int,
 ) -> Manifest:
     """Put the manifest together, once all files are written."""
     layout, listing, options = plan.layout, plan.listing, plan.options
@@ -191,6 +203,8 @@ def describe(
         left_aside=dict(sorted(listing.left_aside.items())),
         other_files=dict(layout.other_files)
         | ({"image that the table does not name": listing.num_unnamed} if listing.num_unnamed else {}),
+        marked=marked(mark for shard in shards for mark in shard.marks.items()),
+        sample_bits=sample_bits,
         shards=tuple(sorted(shard.name for shard in shards)),
     )
 

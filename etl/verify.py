@@ -36,6 +36,7 @@ class Claim:
         return not self.against
 
 
+@storage.user_errors()
 def verify(spark: "SparkSession", dataset: Dataset) -> list[Claim]:
     """Look at every row of every file of a dataset and return what was found, claim by claim."""
     manifest = dataset.manifest

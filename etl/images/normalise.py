@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from etl.images.marks import marks_of
 from hvdcells.data.checksums import pixel_hash
-from hvdcells.images.decode import Pixels, decode_bgr
+from hvdcells.images.decode import WHOLE_SAMPLE_BITS, Pixels, as_bgr, decode_samples, largest_deep_value
 from hvdcells.images.formats import MOST_PIXELS
 from hvdcells.images.prepare import square_of
 
@@ -27,9 +28,19 @@ class NormalisedImage:
     channel_sums: tuple[int, int, int]
     """Sum of each channel over `square`, in the order R, G, B."""
     channel_square_sums: tuple[int, int, int]
+    largest_deep_value: int
+    """Of an image of more than 8 bits; 0 for one of 8."""
+    marks: tuple[str, ...]
+    """What is to be known of the image."""
 
 
-def process(content: bytes, image_size: int, crop: int, most_pixels: int = MOST_PIXELS) -> NormalisedImage:
+def process(
+    content: bytes,
+    image_size: int,
+    crop: int,
+    most_pixels: int = MOST_PIXELS,
+    sample_bits: int = WHOLE_SAMPLE_BITS,
+) -> NormalisedImage:
     """Decode, crop and resize one image.
 
     Args:
@@ -37,16 +48,26 @@ def process(content: bytes, image_size: int, crop: int, most_pixels: int = MOST_
         image_size: side of the result, in pixels.
         crop: side of the centre square, in pixels; 0 for the largest.
         most_pixels: width × height of the largest image that is decoded.
+        sample_bits: used of the values of 16-bit files; what is larger becomes white.
 
     Raises:
         Unreadable: the bytes are no whole image that can be brought to RGB uint8.
     """
-    pixels = decode_bgr(content, most_pixels)
+    samples = decode_samples(content, most_pixels)
+    pixels = as_bgr(samples, sample_bits)
     square = square_of(pixels, image_size, crop)
     # Sums of uint8 are whole numbers, and OpenCV's norms of single planes are the fastest way to them.
     planes = cv2.split(square)
     sums, square_sums = _rgb_norms(planes, cv2.NORM_L1), _rgb_norms(planes, cv2.NORM_L2SQR)
-    return NormalisedImage(square, pixel_hash(pixels), perceptual_hash(square), sums, square_sums)
+    return NormalisedImage(
+        square,
+        pixel_hash(pixels),
+        perceptual_hash(square),
+        sums,
+        square_sums,
+        largest_deep_value(samples),
+        marks_of(content, samples),
+    )
 
 
 def channel_sums(pixels: Pixels) -> list[int]:

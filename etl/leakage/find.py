@@ -123,7 +123,7 @@ def _find(way: int, parts: Iterable[bytes], most_bits: int) -> tuple[list[list[I
 
 
 def _facts(number: int, name: str, context: ShardContext) -> Facts:
-    findings, _ = read_findings(context.decoding.findings(name))
+    findings = read_findings(context.decoding.findings(name)).images
     # The findings of an earlier state may name images that are gone from the source.
     listed = {row.source for row in context.rows(number)} if number in context.known_shards else None
     usable = [
@@ -146,7 +146,7 @@ def _look_up(
         indices.setdefault(number, []).append(index)
 
     def look_up(number: int, name: str, indices: list[int]) -> list[tuple[Image, DuplicateImage]]:
-        findings, _ = read_findings(context.decoding.findings(name))
+        findings = read_findings(context.decoding.findings(name)).images
         kinds = {row.source: Kind.of(row) for row in context.rows(number)}
         sources = [(index, findings[index].source) for index in indices]
         return [

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from etl.images import normalise
-from etl.shards.findings import Decoding, ImageFinding, read_findings, write_findings
+from etl.shards.findings import Decoding, ImageFinding, ShardFindings, read_findings, write_findings
 from etl.shards.parquet import PlacedImage, StoredRow, row_groups, write_file
 from etl.shards.shard import DecodedShard, ShardContext, WrittenShard, count_rejected, images_by_part, usable_rows
 from etl.source.rows import ImageRow
@@ -16,6 +16,7 @@ from hvdcells import storage
 from hvdcells.data.checksums import pixel_hash
 from hvdcells.data.stored_images import ImageColumn
 from hvdcells.images import decode, prepare
+from hvdcells.images.decode import WHOLE_SAMPLE_BITS
 from hvdcells.images.formats import largest_file_bytes
 from hvdcells.spark.listener import CountImages
 
@@ -34,10 +35,13 @@ def decode_shard(number: int, context: ShardContext, count: CountImages) -> Deco
     name = context.known_shards.get(number) or decoding.shard_name(number, [row for row, _ in images])
     findings: dict[str, ImageFinding] = {}
     if storage.exists(decoding.findings(name)):
-        findings.update((finding.source, finding) for finding in read_findings(decoding.findings(name))[0])
-        rejected = count_rejected(images, findings)
-        count(len(images), rejected.total())
-        return DecodedShard(number, name, len(images), rejected)
+        found = read_findings(decoding.findings(name))
+        largest, sample_bits = found.deep
+        if not largest or decoding.sample_bits in (None, sample_bits):
+            findings.update((finding.source, finding) for finding in found.images)
+            rejected = count_rejected(images, findings)
+            count(len(images), rejected.total())
+            return DecodedShard(number, name, len(images), rejected, *found.deep)
     files = []
     parts, dropped = images_by_part(images, context.placement.strategy)
     for part, members in parts.items():
@@ -48,8 +52,9 @@ def decode_shard(number: int, context: ShardContext, count: CountImages) -> Deco
         for _ in _decoded_row_groups(row_groups(dropped, context.placement), decoding, findings, count):
             pass
     in_order = [findings[row.source] for row, _ in images]
-    write_findings(decoding.findings(name), in_order, [file.path for _, file in files])
-    return WrittenShard.of(number, name, images, findings, files, context)
+    found = ShardFindings(in_order, [file.path for _, file in files], decoding.sample_bits or WHOLE_SAMPLE_BITS)
+    write_findings(decoding.findings(name), found)
+    return WrittenShard.of(number, name, images, findings, files, context, found.deep)
 
 
 def _decoded_row_groups(
@@ -78,9 +83,10 @@ def _examine(row: ImageRow, content: bytes | str, decoding: Decoding, column: Im
     if isinstance(content, str):
         return ImageFinding(*known, reason=content)
     try:
-        image = normalise.process(content, decoding.image_size, decoding.crop, decoding.most_pixels)
+        image = normalise.process(content, *decoding.of_an_image)
     except decode.Unreadable as verdict:
         return ImageFinding(*known, reason=str(verdict))
     stored_hash = pixel_hash(column.add(image.square))
     hashes = (image.content_hash, stored_hash, image.perceptual_hash)
-    return ImageFinding(*known, "", *hashes, *image.channel_sums, *image.channel_square_sums)
+    sums, marks = (*image.channel_sums, *image.channel_square_sums), "\n".join(image.marks)
+    return ImageFinding(*known, "", *hashes, *sums, image.largest_deep_value, marks)

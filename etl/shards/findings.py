@@ -15,6 +15,7 @@ import xxhash
 from etl.source.rows import ImageRow, order_of
 from hvdcells import storage
 from hvdcells.data.columns import ImageEncoding
+from hvdcells.images.decode import WHOLE_SAMPLE_BITS
 from hvdcells.storage import parquet
 
 SHARDS_FOLDER = "_shards"
@@ -40,17 +41,21 @@ class ImageFinding(NamedTuple):
     square_sum_r: int = 0
     square_sum_g: int = 0
     square_sum_b: int = 0
+    largest_deep_value: int = 0
+    """Of an image of more than 8 bits; 0 for one of 8."""
+    marks: str = ""
+    """What is to be known of it, one a line."""
 
     @property
     def sums(self) -> tuple[int, ...]:
         """Sums of R, G, B and of their squares over the written image."""
-        return self[-6:]
+        return self[7:13]
 
 
 FINDINGS_SCHEMA = pa.schema(
     [(name, pa.int64() if kind is int else pa.string()) for name, kind in ImageFinding.__annotations__.items()]
 )
-_FILES_KEY = b"hvdcells.files"
+_FILES_KEY, _SAMPLE_BITS_KEY = b"hvdcells.files", b"hvdcells.sample_bits"
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,13 @@ class Decoding:
     most_pixels: int
     seed: int
     options_digest: str
+    sample_bits: int | None = None
+    """Used of the values of 16-bit files. None: not known yet; what was decoded by any is taken."""
+
+    @property
+    def of_an_image(self) -> tuple[int, int, int, int]:
+        """What `normalise.process` is told of each image."""
+        return self.image_size, self.crop, self.most_pixels, self.sample_bits or WHOLE_SAMPLE_BITS
 
     def findings(self, shard_name: str) -> str:
         """Location of the findings of a shard of this name."""
@@ -98,21 +110,40 @@ def findings_name(shard_name: str) -> str:
     return f"{shard_name}{FINDINGS_SUFFIX}"
 
 
-def write_findings(location: str, findings: Sequence[ImageFinding], written: Sequence[str]) -> None:
-    """Write the findings of a shard, and the paths (below the dataset) of the Parquet files made with them."""
-    schema = FINDINGS_SCHEMA.with_metadata({_FILES_KEY: "\n".join(written).encode()})
-    columns = zip(*findings, strict=True)
+@dataclass(frozen=True)
+class ShardFindings:
+    """What is kept of a decoded shard."""
+
+    images: list[ImageFinding]
+    written: list[str]
+    """Paths (below the dataset) of the Parquet files made with them."""
+    sample_bits: int
+    """By which images of more than 8 bits were brought to 8."""
+
+    @property
+    def deep(self) -> tuple[int, int]:
+        """Largest value of images of more than 8 bits (0 where there are none), and the bits these were taken for."""
+        return max((image.largest_deep_value for image in self.images), default=0), self.sample_bits
+
+
+def write_findings(location: str, found: ShardFindings) -> None:
+    """Write the findings of a shard."""
+    kept = {_FILES_KEY: "\n".join(found.written).encode(), _SAMPLE_BITS_KEY: str(found.sample_bits).encode()}
+    schema = FINDINGS_SCHEMA.with_metadata(kept)
+    columns = zip(*found.images, strict=True)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     parquet.write_table(location, pa.table(arrays, schema=schema))
 
 
-def read_findings(location: str) -> tuple[list[ImageFinding], list[str]]:
+def read_findings(location: str) -> ShardFindings:
     """Return what `write_findings` wrote.
 
     Raises:
         FileNotFoundError: nothing is there.
     """
     table = parquet.read_table(location)
-    written = (table.schema.metadata or {}).get(_FILES_KEY, b"").decode().split("\n")
+    kept = table.schema.metadata or {}
+    written = kept.get(_FILES_KEY, b"").decode().split("\n")
     columns = (column.to_pylist() for column in table.columns)
-    return list(map(ImageFinding._make, zip(*columns, strict=True))), [path for path in written if path]
+    images = list(map(ImageFinding._make, zip(*columns, strict=True)))
+    return ShardFindings(images, [path for path in written if path], int(kept[_SAMPLE_BITS_KEY]))

@@ -13,6 +13,7 @@ from etl.shards.findings import read_findings
 from etl.shards.rewrite import rewrite_shard
 from etl.shards.shard import DecodedShard, ShardContext, WrittenShard
 from etl.source.rows import REJECTED
+from hvdcells import storage
 from hvdcells.spark.listener import CountImages
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def rejects_of_all(
         rows = context.all_rows(number)
         yield from ((row.source, row.reason) for row in rows if row.status == REJECTED)
         if number in name_of:
-            findings, _ = read_findings(context.decoding.findings(name_of[number]))
+            findings = read_findings(context.decoding.findings(name_of[number])).images
             listed = {row.source for row in rows if row.status != REJECTED}
             yield from ((found.source, found.reason) for found in findings if found.reason and found.source in listed)
 
@@ -68,8 +69,9 @@ def flat_map(
 
     def task(members: Iterable[Entry]) -> Iterator[Result]:
         make_ready()
-        for member in members:
-            yield from function(member)
+        with storage.told_to_driver():
+            for member in members:
+                yield from function(member)
 
     return spark.sparkContext.parallelize(entries, max(1, min(len(entries), num_tasks))).mapPartitions(task)
 

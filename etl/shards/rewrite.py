@@ -27,11 +27,11 @@ def rewrite_shard(number: int, name: str, context: ShardContext, count: CountIma
     """Bring the files of a decoded shard in line with the placement; those that are so already are not touched."""
     decoding = context.decoding
     images = context.placed_images(number)
-    in_order, first_files = read_findings(decoding.findings(name))
-    findings = {finding.source: finding for finding in in_order}
+    found = read_findings(decoding.findings(name))
+    findings = {finding.source: finding for finding in found.images}
     written = []
     parts, _ = images_by_part(images, context.placement.strategy)
-    with encoded_images({*first_files, *context.earlier_files.get(number, ())}, decoding) as encoded:
+    with encoded_images({*found.written, *context.earlier_files.get(number, ())}, decoding) as encoded:
         for part, members in parts.items():
             groups = [
                 rows for group in row_groups(members, context.placement) if (rows := usable_rows(group, findings))
@@ -43,7 +43,7 @@ def rewrite_shard(number: int, name: str, context: ShardContext, count: CountIma
                 write_file(number, part, ((rows, encoded.of(rows)) for rows in groups), decoding)
             written.append((part.split, file))
     count(len(images), 0)
-    return WrittenShard.of(number, name, images, findings, written, context)
+    return WrittenShard.of(number, name, images, findings, written, context, found.deep)
 
 
 @contextmanager
@@ -94,7 +94,7 @@ class EncodedImages:
         content = read_image(row.source, self._decoding.source)
         if isinstance(content, str):
             raise RuntimeError(f"{row.source} was there when it was listed, and is not now: {content}")
-        image = normalise.process(content, self._decoding.image_size, self._decoding.crop)
+        image = normalise.process(content, *self._decoding.of_an_image)
         if image.content_hash != row.content_hash:
             raise RuntimeError(f"{row.source} has changed since it was listed; run the same command again")
         column = ImageColumn(1, self._decoding.image_size, self._decoding.encoding)

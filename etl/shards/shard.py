@@ -11,7 +11,9 @@ from etl.shards.parquet import Part, PlacedImage, StoredRow
 from etl.source.rows import LISTED, ImageRow, Kind, read_rows, rows_file_name
 from hvdcells import storage
 from hvdcells.data.columns import NO_FOLD
-from hvdcells.data.manifest import ParquetFile
+from hvdcells.data.manifest import MarkedImages, ParquetFile
+
+MOST_MARKED_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,14 @@ class DecodedShard:
     """Listed images."""
     num_rejected: Counter[Kind]
     """Listed images that turned out unusable."""
+    largest_deep_value: int
+    """Of images of more than 8 bits; 0 where there are none."""
+    sample_bits: int
+    """By which these were brought to 8."""
+
+    def is_scaled_otherwise(self, sample_bits: int) -> bool:
+        """Whether it holds images of more than 8 bits that were not taken for so many."""
+        return self.largest_deep_value > 0 and self.sample_bits != sample_bits
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,8 @@ class WrittenShard(DecodedShard):
     tallies: tuple[Tally, ...]
     dropped: Mapping[str, str]
     """Images left out, with the reason."""
+    marks: Mapping[str, MarkedImages]
+    """What is to be known of images that are in the files."""
 
     @classmethod
     def of(
@@ -72,13 +84,34 @@ class WrittenShard(DecodedShard):
         findings: Mapping[str, ImageFinding],
         files: Iterable[tuple[str, ParquetFile]],
         context: ShardContext,
+        deep: tuple[int, int],
     ) -> "WrittenShard":
-        """Count the images of a shard whose files have been written."""
+        """Count the images of a shard whose files have been written; `deep`: its largest deep value and sample bits."""
         usable = [(image, finding) for image in images if not (finding := findings[image.row.source]).reason]
         tallies = tally((_tally_key(image.row, image.place, context), 1, finding.sums) for image, finding in usable)
         dropped = {row.source: place.dropped for (row, place), _ in usable if place.dropped}
         rejected = count_rejected(images, findings)
-        return cls(number, name, len(images), rejected, tuple(files), tuple(tallies), dropped)
+        marks = marked(
+            (mark, MarkedImages(images=1, examples=(image.row.source,)))
+            for image, finding in usable
+            if finding.marks and not image.place.dropped
+            for mark in finding.marks.splitlines()
+        )
+        return cls(number, name, len(images), rejected, *deep, tuple(files), tuple(tallies), dropped, marks)
+
+
+def marked(marks: Iterable[tuple[str, MarkedImages]]) -> dict[str, MarkedImages]:
+    """Add up the images of each mark; some are named."""
+    collected: dict[str, list[MarkedImages]] = {}
+    for mark, images in marks:
+        collected.setdefault(mark, []).append(images)
+    return {
+        mark: MarkedImages(
+            images=sum(part.images for part in parts),
+            examples=tuple(sorted(name for part in parts for name in part.examples)[:MOST_MARKED_NAMED]),
+        )
+        for mark, parts in sorted(collected.items())
+    }
 
 
 def images_by_part(

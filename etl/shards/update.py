@@ -48,7 +48,7 @@ def keep_known_shards(
     def write(rows: "pd.DataFrame") -> "pd.DataFrame":
         shard = int(rows["shard"].iloc[0])
         table = pa.Table.from_pandas(rows[ROW_SCHEMA.names], ROW_SCHEMA, preserve_index=False)
-        with storage.new_file(storage.join(folder, rows_file_name(shard))) as file:
+        with storage.told_to_driver(), storage.new_file(storage.join(folder, rows_file_name(shard))) as file:
             append_rows(file.name, table)
         return rows[["shard"]].head(1)
 
@@ -71,7 +71,8 @@ def _read(spark: "SparkSession", places: list[tuple[int, str]]) -> "DataFrame":
     def tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for number, location in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                table = to_table(read_rows(location))
+                with storage.told_to_driver():
+                    table = to_table(read_rows(location))
                 yield from table.append_column("shard", pa.array([number] * len(table), pa.int64())).to_batches()
 
     return _places(spark, places).mapInArrow(tables, f"{_LISTING_DDL}, shard bigint")
@@ -83,7 +84,8 @@ def _read_keys(spark: "SparkSession", places: list[tuple[int, str]]) -> "DataFra
     def tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for number, location in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                table = parquet.read_table(location, _KEY).select(_KEY).replace_schema_metadata()
+                with storage.told_to_driver():
+                    table = parquet.read_table(location, _KEY).select(_KEY).replace_schema_metadata()
                 yield from table.append_column("shard", pa.array([number] * len(table), pa.int64())).to_batches()
 
     return _places(spark, places).mapInArrow(

@@ -143,6 +143,14 @@ class LeakageReport(_Frozen):
     warnings: tuple[str, ...] = ()
 
 
+class MarkedImages(_Frozen):
+    """Images of which something is to be known, such as that they show one colour only."""
+
+    images: Count
+    examples: tuple[str, ...]
+    """Sources of the first ones, by name."""
+
+
 class Manifest(_Frozen):
     """Description of a finished dataset."""
 
@@ -184,6 +192,10 @@ class Manifest(_Frozen):
     """Number of images left aside on purpose by reason, such as a class that is ignored."""
     other_files: dict[str, int] = {}
     """Whatever else was found in the source, by what it is: with `listed`, every file that lies there."""
+    marked: dict[str, MarkedImages] = {}
+    """What was noted of images while they were decoded, that are in the dataset all the same."""
+    sample_bits: Annotated[int, Field(ge=8, le=16)] = 16
+    """Used of the values of 16-bit files, over all of the source; the eight highest of them are stored."""
     shards: tuple[str, ...] = ()
     """The ETL stage's units of decoding, from which `--update` starts."""
 

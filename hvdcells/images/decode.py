@@ -18,12 +18,18 @@ import numpy.typing as npt
 from hvdcells import storage
 from hvdcells.data.png import png_damage
 from hvdcells.images.apart import CrashedError, RefusedError, decode_apart
-from hvdcells.images.formats import FORMATS, MOST_PIXELS, MOST_SCANS, format_of, largest_file_bytes
-from hvdcells.images.jpeg import JPEG_BEGIN, decode_jpeg
+from hvdcells.images.formats import FORMATS, MOST_PIXELS, MOST_SCANS, Format, format_of, largest_file_bytes
+from hvdcells.images.jpeg import JPEG_BEGIN, decode_jpeg, with_end
+from hvdcells.images.orientation import orientation_of, turned
 
 Pixels = npt.NDArray[np.uint8]
 """Of shape (height, width, 3)."""
+Samples = npt.NDArray[Any]
+"""uint8 or uint16, of shape (height, width) or (height, width, channels)."""
 NO_IMAGE = f"not an image that is read here ({', '.join(each.name for each in FORMATS)})"
+WHOLE_SAMPLE_BITS = 16
+"""All of the bits of a 16-bit file are in use."""
+_TURNED_HERE = frozenset(("PNG", "WebP"))
 _REMOTE_READS = 16
 _ROWS_AT_ONCE = 256
 _REASONS: dict[type[OSError], str] = {
@@ -85,21 +91,39 @@ def read_image(path: str, source: str) -> bytes | str:
         return _reason(error)
 
 
-def decode(content: bytes, most_pixels: int = MOST_PIXELS) -> Pixels:
+def decode(content: bytes, most_pixels: int = MOST_PIXELS, sample_bits: int = WHOLE_SAMPLE_BITS) -> Pixels:
     """Decode a file to RGB uint8 of shape (height, width, 3).
 
     Raises:
         Unreadable: see `decode_bgr`.
     """
-    return np.asarray(cv2.cvtColor(decode_bgr(content, most_pixels), cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(decode_bgr(content, most_pixels, sample_bits), cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def decode_bgr(content: bytes, most_pixels: int = MOST_PIXELS) -> Pixels:
+def decode_bgr(content: bytes, most_pixels: int = MOST_PIXELS, sample_bits: int = WHOLE_SAMPLE_BITS) -> Pixels:
     """Decode a file to uint8 of shape (height, width, 3), in OpenCV's order of channels.
 
-    Grey becomes three equal channels, 16-bit values their high byte, transparent pixels lie on black (the ground of
-    the segmented cells), and a JPEG is turned as its EXIF orientation says. A file that would crash the decoder costs
-    the process nothing: see `formats.Format.apart`.
+    Grey becomes three equal channels, transparent pixels lie on black (the ground of the segmented cells), and an image
+    is turned as its EXIF orientation says. A file that would crash the decoder costs the process nothing: see
+    `formats.Format.apart`.
+
+    Args:
+        content: of the file.
+        most_pixels: width × height of the largest image that is decoded.
+        sample_bits: used of the values of 16-bit files, which the eight highest of these become.
+
+    Raises:
+        Unreadable: see `decode_samples`; or it has values above `sample_bits`.
+    """
+    samples = decode_samples(content, most_pixels)
+    largest = largest_deep_value(samples)
+    if largest >= 1 << sample_bits:
+        raise Unreadable(f"values up to {largest}, expected {sample_bits} bits, as in the images of the training")
+    return as_bgr(samples, sample_bits)
+
+
+def decode_samples(content: bytes, most_pixels: int = MOST_PIXELS) -> Samples:
+    """Decode a file to values as it holds them, upright, of shape (height, width[, 1, 3 or 4]).
 
     Args:
         content: of the file.
@@ -109,14 +133,19 @@ def decode_bgr(content: bytes, most_pixels: int = MOST_PIXELS) -> Pixels:
         Unreadable: empty, cut short, damaged so that its decoder says so, not an image of a format that is read, larger
             than it may be, or of a kind that has no honest form in RGB uint8.
     """
-    apart = _check_header(content, most_pixels)
+    found = _check_header(content, most_pixels)
     image: Any  # three functions give it three types of array
     damage = ""
     try:
-        if apart:
+        if found.apart:
             image = decode_apart(content, most_pixels)
         elif content.startswith(JPEG_BEGIN):
-            image, damage = decode_jpeg(content)
+            whole = with_end(content)
+            if not whole:
+                raise Unreadable("truncated JPEG: no end marker")
+            image, damage = decode_jpeg(whole)
+            if damage and whole is not content:
+                raise Unreadable(f"truncated JPEG: no end marker, and {damage}")
         else:
             image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except (cv2.error, RefusedError, CrashedError, MemoryError) as error:
@@ -128,20 +157,45 @@ def decode_bgr(content: bytes, most_pixels: int = MOST_PIXELS) -> Pixels:
         raise Unreadable(NO_IMAGE)
     if image.dtype not in (np.uint8, np.uint16):
         raise Unreadable(f"pixels of type {image.dtype}, expected 8 or 16 bits without sign")
-    pixels = _high_bytes(image) if image.dtype == np.uint16 else np.asarray(image, np.uint8)
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if channels == 1:
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
-    if channels == 3:
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if channels not in (1, 3, 4):
+        raise Unreadable(f"{channels} channels, expected 1, 3 or 4")
+    if found.name in _TURNED_HERE and (orientation := orientation_of(content, found.name)) != 1:
+        return turned(image, orientation)
+    return np.asarray(image)
+
+
+def largest_deep_value(samples: Samples) -> int:
+    """Return the largest value of an image of more than 8 bits, transparency aside; 0 for one of 8 bits."""
+    if samples.dtype == np.uint8:
+        return 0
+    return int((samples[..., :3] if samples.ndim == 3 else samples).max())
+
+
+def sample_bits_of(largest: int) -> int:
+    """Return how many bits of 16 a camera has used whose largest value is this: 8, 10, 12, 14 or 16."""
+    return max(8, largest.bit_length() + largest.bit_length() % 2)
+
+
+def as_bgr(samples: Samples, sample_bits: int) -> Pixels:
+    """Return values as uint8 of shape (height, width, 3): of more than 8 bits the eight highest of those in use."""
+    pixels = np.asarray(samples, np.uint8) if samples.dtype == np.uint8 else _in_8_bits(samples, sample_bits)
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
         return pixels
-    if channels == 4:
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
         return _on_black(pixels)
-    raise Unreadable(f"{channels} channels, expected 1, 3 or 4")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
 
 
-def _high_bytes(image: npt.NDArray[np.generic]) -> Pixels:
-    halves = np.ascontiguousarray(image).view(np.uint8).reshape(*image.shape, 2)
-    return np.ascontiguousarray(halves[..., 1 if sys.byteorder == "little" else 0])
+def _in_8_bits(samples: Samples, sample_bits: int) -> Pixels:
+    deep = np.ascontiguousarray(samples)
+    high_bytes = deep.view(np.uint8).reshape(*deep.shape, 2)[..., 1 if sys.byteorder == "little" else 0]
+    if sample_bits == WHOLE_SAMPLE_BITS:
+        return np.ascontiguousarray(high_bytes)
+    pixels = np.minimum(deep >> (sample_bits - 8), 255).astype(np.uint8)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:  # transparency has its own range: all of it
+        pixels[..., 3] = high_bytes[..., 3]
+    return pixels
 
 
 def _on_black(pixels: Pixels) -> Pixels:
@@ -153,8 +207,8 @@ def _on_black(pixels: Pixels) -> Pixels:
     return flat
 
 
-def _check_header(content: bytes, most_pixels: int) -> bool:
-    """Refuse what is not to be decoded; return whether it is decoded in a process of its own.
+def _check_header(content: bytes, most_pixels: int) -> Format:
+    """Refuse what is not to be decoded; return its format.
 
     Raises:
         Unreadable: empty, not of a format that is read, cut short, or larger than it may be.
@@ -175,7 +229,7 @@ def _check_header(content: bytes, most_pixels: int) -> bool:
         raise Unreadable(f"{found.name} of {width} × {height} pixels, expected at most {most_pixels:,} in all")
     if found.name == "JPEG" and content.count(b"\xff\xda") * width * height > MOST_SCANS * most_pixels:
         raise Unreadable("JPEG that draws its pixels again and again")
-    return found.apart
+    return found
 
 
 def too_large_file(num_bytes: int, most_pixels: int) -> str:
@@ -199,8 +253,5 @@ def _refuse_incomplete(content: bytes) -> None:
         # The last row may lack its padding.
         if compression in (0, 3) and len(content) < data_at + row_bytes * height - 3:
             raise Unreadable(f"truncated BMP: {len(content)} bytes of {data_at + row_bytes * height}")
-    elif content[:8] == b"\x89PNG\r\n\x1a\n":
-        if damage := png_damage(content):
-            raise Unreadable(f"truncated PNG: {damage}" if "end" in damage else f"PNG with {damage}")
-    elif content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-4096:]:
-        raise Unreadable("truncated JPEG: no end marker")
+    elif content[:8] == b"\x89PNG\r\n\x1a\n" and (damage := png_damage(content)):
+        raise Unreadable(f"truncated PNG: {damage}" if "end" in damage else f"PNG with {damage}")

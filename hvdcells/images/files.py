@@ -104,7 +104,11 @@ def _list_remote(source: str, passed_over: PassedOver) -> Iterator[SourceFile]:
         subfolders = []
         for entry in entries:
             path = entry["name"].removeprefix(root).lstrip("/")
-            if path.rsplit("/", 1)[-1].startswith("."):
+            name = path.rsplit("/", 1)[-1]
+            if name in (".", ".."):
+                passed_over(f"folder called {name} (keys with {name}/), not looked into")
+                continue
+            if name.startswith("."):
                 passed_over("hidden file" if entry["type"] != "directory" else "hidden folder, not looked into")
                 continue
             if entry["type"] == "directory":

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from hvdcells.images import tiff
+
 MOST_PIXELS = 64_000_000
 """Width × height of the largest image that is decoded, unless another limit is given."""
 BYTES_PER_PIXEL = 8
@@ -83,20 +85,8 @@ def _of_jpeg(content: bytes) -> tuple[int, int] | None:
 
 
 def _of_tiff(content: bytes) -> tuple[int, int] | None:
-    order = "little" if content[:2] == b"II" else "big"
-
-    def number(at: int, length: int) -> int:
-        return int.from_bytes(content[at : at + length], order)  # type: ignore[arg-type]
-
-    big = number(2, 2) == 43
-    at = number(8, 8) if big else number(4, 4)
-    count, at, entry_bytes, value_at = (number(at, 8), at + 8, 20, 12) if big else (number(at, 2), at + 2, 12, 8)
-    found: dict[int, int] = {}
-    for entry in range(at, min(len(content), at + min(count, 1000) * entry_bytes), entry_bytes):
-        tag, kind = number(entry, 2), number(entry + 2, 2)
-        if tag in (256, 257):
-            found[tag] = number(entry + value_at, {3: 2, 4: 4, 16: 8}.get(kind, 4))
-    return (found[256], found[257]) if len(found) == 2 else None
+    found = next(tiff.directories(content), {})
+    return (found[tiff.WIDTH], found[tiff.HEIGHT]) if {tiff.WIDTH, tiff.HEIGHT} <= found.keys() else None
 
 
 def _of_webp(content: bytes) -> tuple[int, int] | None:

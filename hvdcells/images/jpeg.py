@@ -18,9 +18,29 @@ FLAGS = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
 """Depth and channels as they are, and turned as the EXIF orientation says; `IMREAD_UNCHANGED` does not turn."""
 WARNINGS = ("Corrupt JPEG data", "Premature end of JPEG file", "Inconsistent progression sequence", "Invalid SOS")
 """How libjpeg begins what it says of data that is not as it was written."""
+_END, _SCAN_BEGINS, _PROGRESSIVE = b"\xff\xd9", 0xDA, (0xC2, 0xC6, 0xCA, 0xCE)
+_TRAILER_BYTES = 4096
 _PIPE_BYTES = 65536
 _STANDARD_ERROR = 2
 _one_at_a_time = threading.Lock()
+
+
+def with_end(content: bytes) -> bytes:
+    """Return a JPEG with an end marker: some programs leave it out, and some write more behind it.
+
+    Empty where it cannot be told whether the pixels are all there: what a progressive JPEG lacks, its decoder does not
+    miss. Of any other, `decode_jpeg` then says whether they are.
+    """
+    if _END in content[-_TRAILER_BYTES:]:
+        return content
+    at, progressive = 2, False
+    while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != _SCAN_BEGINS:
+        progressive = progressive or content[at + 1] in _PROGRESSIVE
+        at += 1 if content[at + 1] == 0xFF else 2 + max(2, int.from_bytes(content[at + 2 : at + 4], "big"))
+    # An end marker before the pixels is that of a preview.
+    if _END in content[at:]:
+        return content
+    return b"" if progressive or at + 4 > len(content) else content + _END
 
 
 def decode_jpeg(content: bytes) -> tuple[cv2.typing.MatLike | None, str]:

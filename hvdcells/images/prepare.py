@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from hvdcells.images.decode import Pixels, decode_bgr
+from hvdcells.images.decode import WHOLE_SAMPLE_BITS, Pixels, decode_bgr
 
 
 class ImagePreparation(BaseModel):
@@ -25,6 +25,8 @@ class ImagePreparation(BaseModel):
     """Side of the squares that the dataset stores, in pixels."""
     input_size: Annotated[int, Field(gt=0, le=4096)]
     """Side of the images that the model takes, in pixels."""
+    sample_bits: Annotated[int, Field(ge=8, le=16)] = WHOLE_SAMPLE_BITS
+    """Used of the values of 16-bit files: what the ETL found in all of its source."""
 
     def of_content(self, content: bytes) -> Pixels:
         """Prepare a file: RGB uint8 of shape (input_size, input_size, 3).
@@ -32,7 +34,7 @@ class ImagePreparation(BaseModel):
         Raises:
             Unreadable: the bytes are no whole image that can be brought to RGB uint8.
         """
-        return self._of_bgr(decode_bgr(content))
+        return self._of_bgr(decode_bgr(content, sample_bits=self.sample_bits))
 
     def of_pixels(self, pixels: NDArray[np.uint8]) -> Pixels:
         """Prepare decoded pixels, RGB uint8 of shape (height, width, 3), as `of_content` does those of a file."""

@@ -9,6 +9,7 @@ from typing import IO, NamedTuple
 
 from hvdcells import storage
 from hvdcells.errors import UserError
+from hvdcells.images.files import TABLE_SUFFIXES
 from hvdcells.storage import parquet
 
 _HEAD_BYTES = 65536
@@ -35,14 +36,32 @@ def columns_of(location: str, form: TableForm = FOUND_OUT) -> set[str]:
 def header_of(location: str, form: TableForm = FOUND_OUT) -> list[str]:
     """Return the column names of a table in their order, lower case; none if it cannot be read as one."""
     try:
+        location = parts_of(location)[0]
         if _is_parquet(location):
             return [name.lower() for name in parquet.read_schema(location).names]
         head = _head(location)
         settled = _settled(head, form)
         text = io.StringIO(head.decode(settled.encoding, "replace"))
         return [name.strip().lower() for name in next(csv.reader(text, delimiter=settled.delimiter), [])]
-    except (OSError, ValueError, EOFError, csv.Error):
+    except (OSError, ValueError, EOFError, IndexError, csv.Error):
         return []
+
+
+def is_table_in_parts(location: str) -> bool:
+    """Whether a folder is a table as Spark writes it: `part-…` files, and marks beside them."""
+    names = [name for name in storage.names_in(location) if not name.startswith(("_", "."))]
+    return bool(names) and all(_is_part(name) for name in names)
+
+
+def _is_part(name: str) -> bool:
+    return name.startswith("part-") and name.lower().endswith(TABLE_SUFFIXES)
+
+
+def parts_of(table: str) -> list[str]:
+    """Return the files of a table: itself, or those in the folder that Spark has written it to."""
+    if storage.is_file(table):
+        return [table]
+    return [storage.join(table, name) for name in storage.names_in(table) if _is_part(name)]
 
 
 def lines_of(table: str, form: TableForm = FOUND_OUT) -> Iterator[dict[str, str]]:
@@ -51,6 +70,11 @@ def lines_of(table: str, form: TableForm = FOUND_OUT) -> Iterator[dict[str, str]
     Raises:
         UserError: the text is not in the encoding, or a quote that is not closed swallows lines.
     """
+    for part in parts_of(table):
+        yield from _lines_of_file(part, form)
+
+
+def _lines_of_file(table: str, form: TableForm) -> Iterator[dict[str, str]]:
     if _is_parquet(table):
         with parquet.open_copy(table) as file:
             for batch in file.iter_batches():

@@ -15,7 +15,7 @@ from hvdcells import storage
 from hvdcells.errors import UserError
 from hvdcells.images.cell_names import is_preliminary_test, labels_in, parse_cell_name, subject_in_path
 from hvdcells.images.files import TABLE_SUFFIXES, list_files
-from hvdcells.images.tables import columns_of, lines_of
+from hvdcells.images.tables import columns_of, is_table_in_parts, lines_of
 
 
 class ListedImage(NamedTuple):
@@ -49,7 +49,7 @@ class Source:
             UserError: nothing is there, or it is no folder and no table.
         """
         source = storage.absolute(location)
-        if storage.is_file(source):
+        if storage.is_file(source) or is_table_in_parts(source):
             if "path" not in columns_of(source):
                 raise UserError(
                     f"the source {source} is a file" + (" without a column path" * source.endswith(TABLE_SUFFIXES)),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from hvdcells import storage
 from hvdcells.inference.classifier import Classifier
 from hvdcells.inference.parts import Listing, predict_parts
 from hvdcells.runs.directory import RunDirectory
@@ -66,8 +67,9 @@ def _task(
     run: RunDirectory, digest: str, num_views: int, listing: Listing, folder: str, count: CountImages
 ) -> Callable[[Iterable[int]], None]:
     def predict(parts: Iterable[int]) -> None:
-        classifier = worker_classifier(run, digest, num_views)
-        for num_done, num_rejected in predict_parts(classifier, listing, list(parts), folder):
-            count(num_done, num_rejected)
+        with storage.told_to_driver():
+            classifier = worker_classifier(run, digest, num_views)
+            for num_done, num_rejected in predict_parts(classifier, listing, list(parts), folder):
+                count(num_done, num_rejected)
 
     return predict

@@ -21,6 +21,7 @@ def preparation_of(manifest: Manifest, experiment: Experiment) -> ImagePreparati
         crop=manifest.options["crop"],
         image_size=manifest.image_size,
         input_size=experiment.data.input_size or manifest.image_size,
+        sample_bits=manifest.sample_bits,
     )
 
 

@@ -29,7 +29,7 @@ from hvdcells.storage.folders import (
     size_bytes,
 )
 from hvdcells.storage.locations import Location, absolute, filesystem, is_local, is_near, join, local_path
-from hvdcells.storage.user_errors import as_user_error, user_errors
+from hvdcells.storage.user_errors import as_user_error, told_to_driver, user_errors
 
 __all__ = [
     "ASIDE",
@@ -58,6 +58,7 @@ __all__ = [
     "remove",
     "remove_left_aside",
     "size_bytes",
+    "told_to_driver",
     "unnamed_file",
     "user_errors",
     "write_bytes",

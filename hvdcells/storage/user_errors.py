@@ -1,6 +1,9 @@
 """What file systems and their clients raise, said in the user's words. Used where the user is met, not inside."""
 
+import base64
 import errno
+import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +18,7 @@ CREDENTIALS = (
 _UNKNOWN_CREDENTIALS = frozenset(
     ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 )
+_FROM_A_TASK = re.compile(r"hvdcells-user-error:([A-Za-z0-9+/=]+):")
 _GO_ON = "and give the same command again (an `etl` goes on by itself, a run with --resume)"
 
 
@@ -30,6 +34,37 @@ def user_errors() -> Iterator[None]:
         raise told from error
 
 
+@contextmanager
+def told_to_driver() -> Iterator[None]:
+    """In a task of Spark: have what storage raises in the block reach the driver as a `UserError`.
+
+    Of an error in a task the driver gets a text alone, amid traces of Java and Python; `as_user_error` finds there what
+    this one puts into it.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = as_user_error(error)
+        if told is None:
+            raise
+        parts = json.dumps([told.given, told.expected, told.remedy]).encode()
+        raise TaskRefusedError(f"{told.given}\nhvdcells-user-error:{base64.b64encode(parts).decode()}:") from None
+
+
+class TaskRefusedError(Exception):
+    """A task cannot go on for a reason that is the user's to mend."""
+
+
+def _of_task(error: BaseException) -> UserError | None:
+    """Return what a task of Spark has told, or what its Java side says of the disk; None for any other error."""
+    if type(error).__module__.partition(".")[0] not in ("py4j", "pyspark"):
+        return None
+    text = str(error)
+    if found := _FROM_A_TASK.search(text):
+        return UserError(*json.loads(base64.b64decode(found[1])))
+    return _no_space("a temporary file of Spark", "No space left on device") if _JAVA_DISK_FULL in text else None
+
+
 def as_user_error(error: BaseException) -> UserError | None:
     """Return what to tell the user of an error of storage; None for one that the user can do nothing about.
 
@@ -37,6 +72,8 @@ def as_user_error(error: BaseException) -> UserError | None:
     """
     if isinstance(error, UserError):
         return error
+    if (of_task := _of_task(error)) is not None:
+        return of_task
     known = retries.as_os_error(error)
     if known is None:
         return None
@@ -126,6 +163,7 @@ def _too_many_open(shown: str, reason: str) -> UserError:
     return UserError(f"{shown}: {reason}", "a limit above what is open at once", "raise it: ulimit -n 65536")
 
 
+_JAVA_DISK_FULL = "java.io.IOException: No space left on device"
 _DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 _ON_DISK: dict[int, Callable[[str, str], UserError]] = {
     errno.ENOSPC: _no_space,

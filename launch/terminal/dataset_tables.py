@@ -12,6 +12,7 @@ _MOST_SUBJECTS = 12
 _MOST_COLUMNS = 6
 """More classes than these are rows of a table of their own."""
 _MOST_WARNINGS = 10
+_MOST_EXAMPLES = 3
 
 
 def print_dataset(dataset: Dataset, console: Console) -> None:
@@ -104,6 +105,13 @@ def _accounts(dataset: Dataset) -> Table:
         table.add_row("left aside", str(number), reason)
     for kind, number in sorted(manifest.other_files.items(), key=lambda item: -item[1]):
         table.add_row("no image", str(number), kind)
+    for mark, marked in sorted(manifest.marked.items(), key=lambda item: -item[1].images):
+        more = ", …" if marked.images > _MOST_EXAMPLES else ""
+        table.add_row(
+            "written, look", str(marked.images), f"{mark} ({', '.join(marked.examples[:_MOST_EXAMPLES])}{more})"
+        )
+    if manifest.sample_bits < 16:
+        table.add_row("", "", f"16-bit files use {manifest.sample_bits} bits: the eight highest of these are stored")
     return table
 
 

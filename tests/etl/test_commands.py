@@ -76,7 +76,7 @@ def wait_for(condition, process, what):
 def finished_files(dataset):
     """Findings of finished shards, and the Parquet files written before these."""
     findings = set((dataset / SHARDS_FOLDER).glob("*.findings.parquet"))
-    return findings, {dataset / path for file in findings for path in read_findings(str(file))[1]}
+    return findings, {dataset / path for file in findings for path in read_findings(str(file)).written}
 
 
 def all_are_decoded_and_some_written_anew(dataset):

@@ -64,6 +64,36 @@ def test_listing_goes_over_all_pages(source):
     }
 
 
+def test_keys_that_name_no_folder_are_counted_by_why(s3):
+    import boto3
+
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="odd-keys")
+    keys = (
+        "a/x.png",
+        "a//y.png",
+        "./a/z.png",
+        "../a/w.png",
+        "a/./v.png",
+        "a/../u.png",
+        "/lead.png",
+        "b/",
+        ".hid/q.png",
+    )
+    for key in keys:
+        client.put_object(Bucket="odd-keys", Key=f"set/{key}", Body=b"")
+    passed: Counter[str] = Counter()
+    listed = list(list_files("s3://odd-keys/set", lambda reason: passed.update((reason,))))
+    assert [file.path for file in listed] == ["a/x.png"]
+    assert passed == {
+        "folder called . (keys with ./), not looked into": 2,
+        "folder called .. (keys with ../), not looked into": 2,
+        "folder without a name (keys with //), not looked into": 2,
+        "hidden folder, not looked into": 1,
+        "mark of a folder, no file": 1,
+    }
+
+
 def test_a_file_appears_whole_or_not_at_all(s3, source):
     def write_half():
         with storage.new_file("s3://cells/half") as file:

@@ -9,6 +9,7 @@ from etl.source.layouts import Layout, cnmc, folders, table
 from hvdcells import storage
 from hvdcells.errors import UserError, raise_together
 from hvdcells.images.files import TABLE_SUFFIXES, list_files
+from hvdcells.images.tables import is_table_in_parts
 
 
 def understand(source: str, options: EtlOptions) -> Layout:
@@ -24,16 +25,18 @@ def understand(source: str, options: EtlOptions) -> Layout:
             "a folder of images, or a table (CSV or Parquet) that names them; on disk, s3:// or any fsspec address",
             "correct the path; `hvdcells synthesize OUT` makes demonstration cells to try",
         )
-    if storage.is_file(source):
-        return _of_file(source, options)
+    if storage.is_file(source) or is_table_in_parts(source):
+        return _of_table(source, options)
     inventory = take_inventory(source, options)
-    listed_in = [storage.join(source, name) for name in inventory.tables if "/" not in name]
+    listed_in = [storage.join(source, name) for name in _tables_at_the_top(source, inventory)]
     tables = [name for name in listed_in if table.is_table(name, options)]
     if options.layout == "table" or (options.layout == "auto" and tables and not cnmc.recognises(inventory)):
         refuse_inapplicable("table", options)
         only = _only_table(source, tables, listed_in)
         found = table.layout(only, source, options)
-        rest = inventory.everything_else("table of images", [only.rsplit("/", 1)[-1]])
+        name = only.rsplit("/", 1)[-1]
+        used = [path for path in inventory.tables if path == name or path.startswith(f"{name}/")]
+        rest = inventory.everything_else("table of images", used)
         return replace(found, other_files={**rest, **inventory.left_aside}, num_images_there=inventory.num_images)
     inventory.leave_companions_aside(lambda path: storage.read_bytes(storage.join(source, path)))
     if inventory.num_images == 0:
@@ -54,6 +57,13 @@ def understand(source: str, options: EtlOptions) -> Layout:
         )
     refuse_inapplicable("folders", options)
     return folders.layout(source, inventory, options)
+
+
+def _tables_at_the_top(source: str, inventory: Inventory) -> list[str]:
+    """Return the tables that lie directly in a source: files, and folders that Spark has written."""
+    folders = {path.split("/")[0] for path in inventory.tables if path.count("/") == 1}
+    in_parts = [name for name in sorted(folders) if is_table_in_parts(storage.join(source, name))]
+    return [path for path in inventory.tables if "/" not in path] + in_parts
 
 
 _APPLIES_TO = {
@@ -98,8 +108,9 @@ def take_inventory(source: str, options: EtlOptions) -> Inventory:
     return inventory
 
 
-def _of_file(source: str, options: EtlOptions) -> Layout:
-    if not source.lower().endswith(TABLE_SUFFIXES) or options.layout not in ("auto", "table"):
+def _of_table(source: str, options: EtlOptions) -> Layout:
+    is_table = source.lower().endswith(TABLE_SUFFIXES) or not storage.is_file(source)
+    if not is_table or options.layout not in ("auto", "table"):
         raise UserError(
             f"the source {source} is a file" + ("" if options.layout == "auto" else f", and --layout {options.layout}"),
             "a folder of images, or a table: CSV or Parquet with the columns path and label",

@@ -3,16 +3,18 @@
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import xxhash
 
 from etl.options import LARGEST_SQUARE, EtlOptions
-from etl.source.identity import settle_subjects
+from etl.source.identity import folded, settle_subjects
 from etl.source.layouts import Layout
 from etl.source.layouts.classes import Classes, settle_classes
 from etl.source.layouts.columns import Columns, find_columns, form_of
@@ -25,6 +27,7 @@ from hvdcells.images.tables import columns_of, lines_of, resolve
 from hvdcells.storage import retries
 
 _AT_ONCE = 64
+_ROWS_AT_ONCE = 50_000
 
 
 def is_table(location: str, options: EtlOptions) -> bool:
@@ -57,9 +60,14 @@ def layout(table: str, base: str, options: EtlOptions) -> Layout:
 
     found_labels: Counter[str] = Counter()
     found_subjects: Counter[str] = Counter()
-    for line in lines():
-        found_labels[line.label] += 1
-        found_subjects[line.subject] += 1
+    said: list[npt.NDArray[np.uint64]] = [np.empty((0, 2), np.uint64)]
+    all_lines = lines()
+    while batch := list(islice(all_lines, _ROWS_AT_ONCE)):
+        found_labels.update(line.label for line in batch)
+        found_subjects.update(line.subject for line in batch)
+        digests = (digest for line in batch for digest in (_digest(line.path), _digest(folded(line.label))))
+        said.append(np.fromiter(digests, np.uint64).reshape(-1, 2))
+    contradictory = _said_differently(np.concatenate(said))
     del found_labels[""], found_subjects[""]
     classes = settle_classes(found_labels, options, f"the table {table}")
     subjects_known = columns.subject is not None
@@ -75,7 +83,7 @@ def layout(table: str, base: str, options: EtlOptions) -> Layout:
         base=base,
         class_names=classes.names,
         positive_classes=classes.positive,
-        rows=lambda: _rows(lines(), base, classes, columns, standing),
+        rows=lambda: _rows(lines(), base, classes, columns, standing, contradictory),
         has_official_split=columns.split is not None,
         subjects_known=subjects_known,
         default_crop=LARGEST_SQUARE,
@@ -100,21 +108,40 @@ def _lines(lines: Iterable[Mapping[str, str]], columns: Columns) -> Iterator[Lin
         yield Line(posixpath.normpath(path) if path and "://" not in path else path, *others)
 
 
+def _digest(text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
+
+
+def _said_differently(said: npt.NDArray[np.uint64]) -> frozenset[int]:
+    """Return the digests of paths that stand there with several labels, of pairs of digests of path and label."""
+    paths, num_labels = np.unique(np.unique(said, axis=0)[:, 0], return_counts=True)
+    return frozenset(paths[num_labels > 1].tolist())
+
+
 def _rows(
-    lines: Iterable[Line], base: str, classes: Classes, columns: Columns, standing: Mapping[str, str]
+    lines: Iterable[Line],
+    base: str,
+    classes: Classes,
+    columns: Columns,
+    standing: Mapping[str, str],
+    contradictory: Collection[int],
 ) -> Iterator[ImageRow]:
     # 64 bits a path: enough to see that one is named twice without holding all of them.
     seen: set[int] = set()
     number = 0
     for line, path, size, fingerprint in _with_status(lines, base):
         number += 1
-        digest = xxhash.xxh3_64_intdigest(path.encode("utf-8", "surrogatepass"))
+        digest = _digest(path)
         if digest in seen or not path:
             # Its own name keeps rows apart: a source is unique in a listing.
             reason = "named twice in the table" if path else "no path in the table"
             yield ImageRow(f"{path} (line {number})", 0, "", status=REJECTED, reason=reason)
             continue
         seen.add(digest)
+        if _digest(line.path) in contradictory:
+            reason = "named twice in the table, with different labels"
+            yield ImageRow(path, max(0, size), fingerprint, status=REJECTED, reason=reason)
+            continue
         yield _row(line, path, size, fingerprint, classes, columns, standing)
 
 

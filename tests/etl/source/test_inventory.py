@@ -4,6 +4,7 @@ import gzip
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from etl.options import EtlOptions
@@ -225,3 +226,45 @@ def test_options_that_the_layout_would_swallow_are_refused(tmp_path):
     (tmp_path / "t.csv").unlink()
     with pytest.raises(UserError, match="--label-column"):
         look(tmp_path, label_column="x")
+
+
+def test_one_image_with_two_labels_is_rejected_however_its_path_is_written(tmp_path):
+    write_classes(tmp_path)
+    lines = ["path,label", "eos/0.png,sick", "./eos/0.png,well", "eos//1.png,sick", "eos/1.png,sick"]
+    lines += ["eos/2.png,sick", "eos/../eos/3.png,well", "mono/4.png,well"]
+    (tmp_path / "cells.csv").write_text("\n".join(lines))
+    _, rows, listing = look(tmp_path)
+    assert {row.source for row in rows.values() if row.status == LISTED} == {
+        *("eos/1.png", "eos/2.png", "eos/3.png", "mono/4.png"),
+    }
+    assert dict(listing.rejected) == {
+        "named twice in the table, with different labels": 1,
+        "named twice in the table": 2,
+    }
+    assert listing.num_images == 7  # each line of the table
+    assert listing.num_unnamed == 3  # and the images that none names
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_table_that_spark_has_written_is_read_part_by_part(tmp_path, form, named):
+    write_classes(tmp_path)
+    table = tmp_path / f"labels.{form}"
+    table.mkdir()
+    paths = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png"))
+    for part in range(2):
+        lines = pd.DataFrame({"path": paths[part::2], "label": [path.startswith("eos") for path in paths[part::2]]})
+        name = f"part-0000{part}-1f2e.c000.{'snappy.parquet' if form == 'parquet' else 'csv'}"
+        lines.to_parquet(table / name) if form == "parquet" else lines.to_csv(table / name, index=False)
+    (table / "_SUCCESS").touch()
+    if named:  # absolute paths, or paths beside the table
+        layout, rows, _ = look(table)
+    else:
+        layout, rows, _ = look(tmp_path)
+        assert layout.other_files == {"file that is no image (no suffix)": 1, "table of images": 2}
+    assert layout.name == "table"
+    assert layout.class_names == ("False", "True")
+    assert layout.positive_classes == ("True",)
+    assert len(rows) == 8
+    assert {row.class_name for row in rows.values() if row.source.startswith("eos")} == {"True"}
+    assert all(row.status == LISTED for row in rows.values())

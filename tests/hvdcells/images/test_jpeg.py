@@ -119,3 +119,24 @@ def test_a_forked_process_hears_its_own_decoder_only(whole):
     assert jpeg.decode_jpeg(whole)[1] == ""
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert jpeg.decode_jpeg(whole)[1] == ""
+
+
+def test_a_jpeg_with_all_of_its_pixels_is_taken_with_more_behind_it_or_without_an_end(whole):
+    wanted = decode(whole)
+    np.testing.assert_array_equal(decode(whole + bytes(range(200)) * 100), wanted)
+    np.testing.assert_array_equal(decode(whole[:-2]), wanted)
+    # The end marker of a preview in the header is none of the image.
+    preview = b"\xff\xe1" + struct.pack(">H", 5010) + b"Exif\0\0" + bytes(4000) + b"\xff\xd9" + bytes(1000)
+    with_preview = whole[:2] + preview + whole[2:]
+    np.testing.assert_array_equal(decode(with_preview[:-2]), wanted)
+    with pytest.raises(Unreadable, match="truncated JPEG: no end marker"):
+        decode(with_preview[: -len(whole) // 3])
+
+
+def test_of_a_progressive_jpeg_the_end_has_to_be_there(whole):
+    image = cv2.cvtColor(decode(whole), cv2.COLOR_RGB2BGR)
+    progressive = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert decode(progressive + bytes(5000)).shape == (300, 300, 3)
+    for kept in (len(progressive) - 2, len(progressive) // 2):  # its decoder would not miss what is not there
+        with pytest.raises(Unreadable, match="truncated JPEG: no end marker"):
+            decode(progressive[:kept])

@@ -55,7 +55,10 @@ def test_what_is_no_whole_image_is_told_as_the_etl_tells_it():
 
 def test_every_option_that_decides_pixels_is_kept_with_the_run():
     # Who adds an option decides here whether prediction must know of it.
-    assert set(EtlOptions.model_fields) - DECIDE_NO_PIXEL == set(ImagePreparation.model_fields) - {"input_size"}
+    assert set(EtlOptions.model_fields) - DECIDE_NO_PIXEL == set(ImagePreparation.model_fields) - {
+        "input_size",
+        "sample_bits",
+    }
 
 
 def test_a_run_keeps_its_preparation_and_one_without_is_refused(tmp_path):

@@ -20,6 +20,7 @@ from hvdcells.report import write_report
 from hvdcells.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
+    from hvdcells.driver.export import export
     from hvdcells.driver.predict import predict
     from hvdcells.inference.classifier import Classifier
 
@@ -32,6 +33,7 @@ __all__ = [
     "cross_validate",
     "decide",
     "evaluate",
+    "export",
     "predict",
     "recipes",
     "sweep",
@@ -39,7 +41,11 @@ __all__ = [
     "write_report",
 ]
 
-_WITH_PYARROW = {"Classifier": "hvdcells.inference.classifier", "predict": "hvdcells.driver.predict"}
+_WITH_PYARROW = {
+    "Classifier": "hvdcells.inference.classifier",
+    "export": "hvdcells.driver.export",
+    "predict": "hvdcells.driver.predict",
+}
 """Names that are imported when they are asked for, and where they are."""
 
 

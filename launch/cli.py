@@ -21,6 +21,7 @@ from launch.commands.doctor import doctor
 from launch.commands.emr import emr as emr_commands
 from launch.commands.etl import etl
 from launch.commands.evaluate import evaluate
+from launch.commands.export import export
 from launch.commands.find_rate import find_rate
 from launch.commands.launch_cluster import cluster
 from launch.commands.launch_emr import emr
@@ -81,6 +82,7 @@ for command in (
     evaluate,
     decide,
     predict,
+    export,
     report,
     cross_validate,
     sweep,

@@ -25,6 +25,8 @@ MODEL_FILES: dict[ModelFormat, str] = {
     "keras": "model.keras",
 }
 """What lies in an export beside `model.json`, by format; `savedmodel` is a folder."""
+TAKES_WHOLE: tuple[ModelFormat, ...] = ("onnx", "savedmodel")
+"""Formats whose files crop and resize."""
 DESCRIPTION, CARD = "model.json", "card.md"
 INPUT, PROBABILITIES, EMBEDDING = "images", "probabilities", "embedding"
 FORMAT_VERSION = 1
@@ -75,11 +77,16 @@ class ExportedModel(BaseModel):
     format: ModelFormat
     quantized: Literal["int8"] | None = None
     color_order: Literal["RGB"] = "RGB"
+    takes: Literal["whole images", "prepared images"] = "whole images"
+    """Prepared ones alone (n, input_size, input_size, 3) where the format has no crop and no resize: those that are not
+    in `TAKES_WHOLE`."""
     preparation: ImagePreparation
     """What is done to an image before the model; `of_content` does it by OpenCV, as `hvdcells predict`."""
     decision: Decision
     """Class names, classes that count as ill, temperature (applied inside the file), thresholds, refer band, rule from
     images to subject."""
+    num_views: int = 1
+    """Of each image, whose probabilities are averaged inside the file."""
     embedding_size: int | None
     backbone: str
     synthetic: bool
@@ -91,7 +98,7 @@ class ExportedModel(BaseModel):
     scores: dict[str, dict[str, Score]]
     """By evaluation (`validation`, `test`, …) and name of the score, over images."""
     range: dict[str, Any] | None = Field(default=None)
-    """What tells images unlike those trained on, where the run knows."""
+    """What tells images unlike those validated on, a `scores.image_range.ImageRange`, where the run knows."""
 
     @property
     def file(self) -> str:

@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml
 	  python3 -m venv $(UV_ENV) || { echo "error: python3 cannot make a virtual environment (Debian: apt-get install python3-venv)"; exit 2; }; \
 	  $(UV_ENV)/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9.7'; \
 	fi
-	$(UV) sync --extra imagenet --extra export --extra search --python "$$(command -v python3)"
+	$(UV) sync --extra imagenet --extra export --extra search --extra serve --python "$$(command -v python3)"
 	@touch $@
 
 demo: $(STAMP) ## Run the main job on synthetic cells: images, ETL, two workers, F1 on unseen subjects

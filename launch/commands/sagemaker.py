@@ -69,12 +69,26 @@ def image(
         Path | None,
         typer.Option(help="The wheel of hvdcells. Left out: built from the sources.", show_default=False),
     ] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="The image of `hvdcells serve`, not that of jobs.")] = False,
     region: Region = None,
 ) -> None:
-    """Write the folder that the jobs' image is built in, and print the commands that build it and push it."""
+    """Write the folder that an image is built in, and print the commands that build it and push it."""
     from launch.aws.clients import default_region
     from launch.sagemaker.image import how_to_push, write_context
 
     region = region or default_region()
-    write_context(folder, wheel)
-    typer.echo(how_to_push(folder, region), nl=False)
+    write_context(folder, wheel, serve)
+    typer.echo(how_to_push(folder, region, serve), nl=False)
+
+
+@sagemaker.command()
+def undeploy(
+    name: Annotated[str, typer.Argument(help="Of the endpoint; `hvdcells launch sagemaker --deploy` prints it.")],
+    region: Region = None,
+) -> None:
+    """Remove an endpoint with its configuration and model, so that it costs nothing more. The export in S3 stays."""
+    from launch.aws.clients import client
+    from launch.sagemaker.deployment import undeploy as remove
+
+    removed = remove(name, client("sagemaker", region))
+    typer.echo(f"{name}: {', '.join(removed)} removed" if removed else f"{name}: nothing of that name is there")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hvdcells.scores.image_range import ImageRange, Spread
+
 SIDE = 32
 CLASSES = ("hem", "all")
 EMBEDDING_SIZE = 3
@@ -43,6 +45,13 @@ def tiny_model(classes=CLASSES) -> bytes:
     return model.SerializeToString()
 
 
+def image_range() -> dict:
+    """Return a range by the mean colour alone: white is out of it, red and blue are not."""
+    means = np.array([[130.0] * 3 + [30.0] * 3])
+    colors = Spread(means=means, axes=np.eye(3, 6), variances=np.full(3, 55.0**2), rest=1e6, limit=3.2)
+    return ImageRange(images=200, colors=colors, features=None).model_dump(mode="json")
+
+
 def described(content: bytes, classes=CLASSES, **changed) -> dict:
     """Return what `model.json` says of a model."""
     decision = {
@@ -70,7 +79,7 @@ def described(content: bytes, classes=CLASSES, **changed) -> dict:
         "versions": {"hvdcells": "0.2.0"},
         "first_weights": None,
         "scores": {},
-        "range": {"colour_low": [5.0] * 3, "colour_high": [250.0] * 3},
+        "range": image_range(),
         **changed,
     }
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from hvdcells.inference.exported import ExportedModel
+from hvdcells.scores.image_range import ImageRange
 from hvdcells.serving.pool import Predicted
-from hvdcells.serving.unlike import Range
+from hvdcells.serving.unlike import warnings
 
 LONGEST_NAME = 200
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -23,7 +24,7 @@ class Answers:
     """Makes rows of an export's predictions."""
 
     described: ExportedModel
-    range: Range | None
+    range: ImageRange | None
 
     def row(self, name: str, predicted: Predicted) -> dict[str, Any]:
         """Return what is told of an image that was predicted."""
@@ -35,7 +36,7 @@ class Answers:
             "called": names[int(probabilities.argmax())],
             "decision": str(decided[0]),
             "refer": bool(refer[0]),
-            "warnings": self.range.warnings(predicted.image, predicted.embedding) if self.range else [],
+            "warnings": warnings(self.range, predicted.image, predicted.embedding) if self.range else [],
             "error": None,
         }
 

@@ -13,7 +13,8 @@ from hvdcells.errors import UserError
 from hvdcells.images.decode import Pixels
 from hvdcells.inference.exported import EMBEDDING, INPUT, PROBABILITIES, REMEDY, ExportedModel, read_exported
 from hvdcells.scores.formulas import Floats
-from hvdcells.serving.unlike import Range, known_range
+from hvdcells.scores.image_range import ImageRange
+from hvdcells.serving.unlike import known_range
 
 
 class Outputs(NamedTuple):
@@ -32,8 +33,8 @@ class ServedModel:
     described: ExportedModel
     session: Any
     """Of ONNX Runtime."""
-    range: Range | None
-    """Of the images it was trained on; None where the export does not know it."""
+    range: ImageRange | None
+    """Of the images it was validated on; None where the export does not know it."""
 
     @classmethod
     def load(cls, export: storage.Location, threads: int = 1) -> Self:

@@ -88,9 +88,9 @@ def measure(
 
 def command(
     out: Annotated[Path, OutOption],
-    subjects: Annotated[int, typer.Option(min=12)] = 24,
+    subjects: Annotated[int, typer.Option(min=12)] = 48,
     images_per_subject: Annotated[int, typer.Option(min=4)] = 20,
-    epochs: Annotated[int, typer.Option(min=1)] = 40,
+    epochs: Annotated[int, typer.Option(min=1)] = 24,
     workers: Annotated[int, typer.Option(min=1)] = 2,
     seed: Annotated[int, typer.Option(help="Of the cells, the split and the training.")] = 0,
 ) -> None:

@@ -76,6 +76,7 @@ def cross_validate(
     master: str | None = None,
     backend: Backend | None = None,
     conf: Mapping[str, str] | None = None,
+    track: str | None = None,
     say: Callable[[str], None] = print,
 ) -> CrossValidation:
     """Train once for each fold of a dataset, on the other folds, and validate on it.
@@ -93,6 +94,7 @@ def cross_validate(
         master: Spark master; see `hvdcells.train`.
         backend: another way to run the ranks.
         conf: Spark settings; see `hvdcells.train`.
+        track: a server that is told of each run, below one of the folder; see `hvdcells.train`.
         say: told what goes on, line by line.
 
     Raises:
@@ -102,13 +104,13 @@ def cross_validate(
     from hvdcells.storage import parquet
 
     dataset = Dataset.open(dataset.location if isinstance(dataset, Dataset) else dataset)
-    ranks, folder = Ranks(workers, master, backend, conf), RunsFolder.at(runs, SUMMARY_NAME)
+    ranks, folder = Ranks(workers, master, backend, conf, track), RunsFolder.at(runs, SUMMARY_NAME)
     folds = check_folds(dataset, experiment, ranks.num_workers)
     ranks.check()
     plan = plan_of(dataset, experiment, folds=folds)
     folder.check(plan)
     per_fold: list[dict[str, Any]] = []
-    with sole_owner(folder.location), ranks.one_session():
+    with sole_owner(folder.location), ranks.one_session(folder.location) as ranks:
         folder.write({"plan": plan})
         for fold in folds:
             say(f"fold {fold}: {len(per_fold) + 1} of {len(folds)}")

@@ -7,12 +7,13 @@ goes on where it was interrupted.
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hvdcells import storage
 from hvdcells.data.dataset import Dataset
+from hvdcells.driver.tracking import check_track, tracked_parent
 from hvdcells.driver.train import train
 from hvdcells.errors import UserError
 from hvdcells.experiment import Experiment
@@ -34,6 +35,8 @@ class Ranks:
     master: str | None = None
     backend: Backend | None = None
     conf: Mapping[str, str] | None = None
+    track: str | None = None
+    track_parent: str | None = None
 
     @property
     def num_workers(self) -> int:
@@ -46,16 +49,18 @@ class Ranks:
         Raises:
             UserError: the back end cannot run so many workers.
         """
+        check_track(self.track)
         (self.backend or HorovodOnSpark(self.workers, self.master, conf=self.conf)).check()
 
     @contextmanager
-    def one_session(self) -> Iterator[None]:
-        """Hold one Spark session open, which all runs inside borrow; with a back end of its own, none is needed."""
-        if self.backend is not None:
-            yield
-            return
-        with spark_session(self.master, self.workers, self.conf):
-            yield
+    def one_session(self, folder: str) -> Iterator["Ranks"]:
+        """Hold one Spark session open, which all runs inside borrow; with a back end of its own, none is needed.
+
+        Yields the ranks with what they are tracked below, the run of the folder.
+        """
+        session = nullcontext() if self.backend else spark_session(self.master, self.workers, self.conf)
+        with session, tracked_parent(self.track, folder) as parent:
+            yield replace(self, track_parent=parent)
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,8 @@ def train_unless_finished(
         conf=ranks.conf,
         resume=True,
         least_scores=least_scores,
+        track=ranks.track,
+        track_parent=ranks.track_parent,
     )
 
 

@@ -80,6 +80,7 @@ def sweep(
     master: str | None = None,
     backend: Backend | None = None,
     conf: Mapping[str, str] | None = None,
+    track: str | None = None,
     say: Callable[[str], None] = print,
 ) -> Sweep:
     """Train an experiment with some of its fields varied, one run after another on one Spark session.
@@ -100,6 +101,7 @@ def sweep(
         master: Spark master; see `hvdcells.train`.
         backend: another way to run the ranks.
         conf: Spark settings; see `hvdcells.train`.
+        track: a server that is told of each run, below one of the folder; see `hvdcells.train`.
         say: told what goes on, line by line.
 
     Raises:
@@ -107,7 +109,7 @@ def sweep(
             something else. Nothing is written then.
     """
     dataset = Dataset.open(dataset.location if isinstance(dataset, Dataset) else dataset)
-    ranks, folder = Ranks(workers, master, backend, conf), RunsFolder.at(runs, SUMMARY_NAME)
+    ranks, folder = Ranks(workers, master, backend, conf, track), RunsFolder.at(runs, SUMMARY_NAME)
     source: _Drawn | _Searched
     if search is None:
         source = _Drawn(draw_trials(vary, num_random, seed))
@@ -125,7 +127,7 @@ def sweep(
     width = max(3, len(str(source.num_trials)))
     trials = [Trial(f"trial-{number:0{width}}", values) for number, values in enumerate(source.known, start=1)]
     result = Sweep(folder.location, folder.summary, experiment.training.monitor, trials)
-    with sole_owner(folder.location), ranks.one_session():
+    with sole_owner(folder.location), ranks.one_session(folder.location) as ranks:
         for number in range(source.num_trials):
             write_sweep(folder, result, plan, dataset)
             values = source.ask(number)

@@ -11,6 +11,7 @@ from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import check_enough_row_groups
 from hvdcells.data.subset import with_training_share
 from hvdcells.driver.model_check import check_model_function
+from hvdcells.driver.tracking import check_track, tracked
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, recipes
 from hvdcells.experiment.trust import check_trusted, code_named_by
@@ -50,6 +51,8 @@ def train(
     began: float | None = None,
     trust_code: Collection[str] = (),
     least_scores: Mapping[int, float] | None = None,
+    track: str | None = None,
+    track_parent: str | None = None,
 ) -> RunDirectory:
     """Train a classifier and keep everything about it in a run directory; last of all, write its report.
 
@@ -72,6 +75,9 @@ def train(
             experiment that is given.
         least_scores: by epoch, the validation score of `training.monitor` (negative for `loss`) that the run must have
             come to; it ends there if not, as a trial of a sweep that lags behind.
+        track: a server that is told how the run goes on, as `mlflow:URI`; None for none. A server that does not answer
+            costs the run nothing.
+        track_parent: the server's id of the run below which this one is shown.
 
     Raises:
         UserError: the dataset, the place, the experiment and the workers do not fit, or another process works on
@@ -79,6 +85,7 @@ def train(
         RankFailedError: a rank failed; `run.json` shows that the run is not whole.
     """
     called = time.time()
+    check_track(track)
     began = called if began is None else began
     directory = RunDirectory.at(run)
     if resume and overwrite:
@@ -113,8 +120,9 @@ def train(
             job = TrainingJob(
                 dataset.location, directory.location, experiment, began, progress, dict(least_scores or {})
             )
-            results = backend.run("hvdcells.rank.train:train_on_rank", job, directory.path("logs"))
-        _finish(directory, dataset, backend, results, called, began)
+            with tracked(track, directory, track_parent):
+                results = backend.run("hvdcells.rank.train:train_on_rank", job, directory.path("logs"))
+                _finish(directory, dataset, backend, results, called, began)
     return directory
 
 

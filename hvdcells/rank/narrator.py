@@ -1,9 +1,7 @@
 """What rank 0 tells while a run goes on: lines on the screen, records in the run directory, TensorBoard."""
 
 import json
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -16,9 +14,9 @@ from hvdcells.experiment import Experiment
 from hvdcells.experiment.horovod_settings import CommunicationSettings
 from hvdcells.experiment.learning_rate import scaled_learning_rate
 from hvdcells.experiment.phases import Phase
-from hvdcells.rank.tensorboard import drop_later_events, write_experiment, write_figures
+from hvdcells.rank.tensorboard import TensorBoard, drop_later_events
 from hvdcells.runs.directory import RunDirectory
-from hvdcells.scores.classification import positive_labels
+from hvdcells.runs.tracking import Tracker
 from hvdcells.secrets import visible
 
 
@@ -34,21 +32,14 @@ class Narrator:
 
     def __enter__(self) -> "Narrator":
         if self.is_root:
-            # TensorFlow writes events only to disk; elsewhere they are made aside and copied.
-            self._aside = None if storage.is_local(self.run.location) else tempfile.TemporaryDirectory()
-            self._events = self._aside.name if self._aside else self.run.tensorboard
             self._take_back_later_epochs()
-            self._writer = tf.summary.create_file_writer(self._events)
+            self._tracker: Tracker = TensorBoard(self.run, _say)
         return self
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         if not self.is_root:
             return
-        if failure is None:
-            self._write_figures()
-        self._writer.close()
-        if self._aside:
-            self._aside.cleanup()
+        self._tracker.end(is_whole=failure is None)
 
     def begin(
         self,
@@ -62,7 +53,7 @@ class Narrator:
         """Say what is about to be done, with the numbers derived from the experiment."""
         if not self.is_root:
             return
-        self._experiment, self._manifest = experiment, dataset.manifest
+        self._experiment = experiment
         in_validation = dataset.split("validation").images_per_class
         for name in dataset.manifest.class_names:
             if not in_validation.get(name):
@@ -108,9 +99,9 @@ class Narrator:
         line["ended"] = round(time.time(), 3)
         self.records.append(line)
         self._write_metrics()
-        self._write_curves(epoch, line, scores)
         if len(self.records) == 1:  # and not before the first step, which nothing should delay
-            write_experiment(self._writer, self._experiment)
+            self._tracker.begin(self._experiment)
+        self._tracker.epoch_done(line)
         rate = "–" if record["images_per_second"] is None else f"{record['images_per_second']:.0f}"
         width = len(str(self.num_epochs))
         # Of two classes that are about as many the two say the same.
@@ -122,22 +113,6 @@ class Narrator:
             f"{rate} images/s  {record['seconds']:.1f} s  [{line['split']}]{mark}"
         )
 
-    def _write_curves(self, epoch: int, line: dict[str, Any], scores: dict[str, Any]) -> None:
-        curves = {f"validation/{name}": value for name, value in scores.items() if isinstance(value, float)}
-        for class_name, of_class in zip(self._manifest.class_names, scores["per_class"], strict=True):
-            if of_class["f1"] is not None:
-                curves[f"validation_f1/{class_name}"] = of_class["f1"]
-        for name in ("loss", "learning_rate", "images_per_second", "gradient_norm"):
-            if line[name] is not None:
-                curves[f"train/{name}"] = line[name]
-        curves |= {f"step_split/{name}": share for name, share in (line["shares"] or {}).items()}
-        with self._writer.as_default():
-            for name, value in curves.items():
-                tf.summary.scalar(name, value, step=epoch + 1)
-        self._writer.flush()
-        if self._aside:
-            self._copy_events()
-
     def _write_metrics(self) -> None:
         storage.write_text(self.run.metrics, "".join(json.dumps(each) + "\n" for each in self.records))
 
@@ -146,19 +121,6 @@ class Narrator:
         if storage.exists(self.run.metrics):
             self._write_metrics()
             drop_later_events(self.run.tensorboard, len(self.records))
-
-    def _write_figures(self) -> None:
-        best = next(line["epoch"] for line in reversed(self.records) if line["best"])
-        try:
-            names = self._manifest.class_names
-            watched = [*positive_labels(names, self._manifest.positive_classes), 1][0]
-            write_figures(self._writer, self.run, names, watched, best)
-        except Exception as error:  # a picture must not cost the training that it shows
-            _say(f"TensorBoard's figures could not be written: {type(error).__name__}: {error}")
-
-    def _copy_events(self) -> None:
-        for file in Path(self._events).iterdir():
-            storage.write_bytes(storage.join(self.run.tensorboard, file.name), file.read_bytes())
 
 
 def _repeats(plan: EpochPlan) -> str:

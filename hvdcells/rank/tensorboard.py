@@ -2,35 +2,88 @@
 
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from hvdcells import storage
-from hvdcells.experiment import Experiment, flattened
+from hvdcells.experiment import Experiment
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.predictions import read_predictions
-from hvdcells.scores.classification import classification_scores
+from hvdcells.runs.tracking import curves_of, parameters_of
+from hvdcells.scores.classification import classification_scores, positive_labels
 from hvdcells.scores.prediction_table import class_probabilities
 
 HPARAMS_METRICS = ("validation/weighted_f1", "validation/macro_f1", "validation/auroc", "validation/loss")
 """Scalars by which TensorBoard's table of hyperparameters can be sorted."""
 
 
-def write_experiment(writer: tf.summary.SummaryWriter, experiment: Experiment) -> None:
-    """Write the experiment: its fields for the HParams table, and all of it as text."""
-    # Imported once the first epoch is done: nothing should delay the first step, and other ranks need it never.
-    from tensorboard.plugins.hparams import api as hparams
+class TensorBoard:
+    """The events of a run directory, as a `Tracker`.
 
-    values = flattened(experiment.model_dump(exclude={"name"}))
-    with writer.as_default():
-        hparams.hparams_config(hparams=[], metrics=[hparams.Metric(name) for name in HPARAMS_METRICS])
-        hparams.hparams({name: _as_hparam(value) for name, value in values.items()})
-        # Four spaces make it a block of code in TensorBoard's Markdown.
-        text = "".join(f"    {line}\n" for line in experiment.to_json().splitlines())
-        tf.summary.text("experiment", text, step=0)
+    Args:
+        run: whose events they are.
+        say: told that the figures could not be written.
+    """
+
+    def __init__(self, run: RunDirectory, say: Callable[[str], None]) -> None:
+        self._run, self._say = run, say
+        # TensorFlow writes events only to disk; elsewhere they are made aside and copied.
+        self._aside = None if storage.is_local(run.location) else tempfile.TemporaryDirectory()
+        self._events = self._aside.name if self._aside else run.tensorboard
+        self._writer = tf.summary.create_file_writer(self._events)
+
+    def begin(self, experiment: Experiment) -> None:
+        """Write the experiment: its fields for the HParams table, and all of it as text."""
+        # Imported once the first epoch is done: nothing should delay the first step, and other ranks need it never.
+        from tensorboard.plugins.hparams import api as hparams
+
+        with self._writer.as_default():
+            hparams.hparams_config(hparams=[], metrics=[hparams.Metric(name) for name in HPARAMS_METRICS])
+            hparams.hparams({name: _as_hparam(value) for name, value in parameters_of(experiment).items()})
+            # Four spaces make it a block of code in TensorBoard's Markdown.
+            text = "".join(f"    {line}\n" for line in experiment.to_json().splitlines())
+            tf.summary.text("experiment", text, step=0)
+
+    def epoch_done(self, line: Mapping[str, Any]) -> None:
+        """Write the curves' points."""
+        with self._writer.as_default():
+            for name, value in curves_of(line, self._dataset["class_names"]).items():
+                tf.summary.scalar(name, value, step=line["epoch"])
+        self._flush()
+
+    def end(self, is_whole: bool) -> None:
+        """Write confusion matrix and ROC curves of the best epoch's validation predictions, and close."""
+        if is_whole:
+            self._write_figures()
+        self._writer.close()
+        if self._aside:
+            self._aside.cleanup()
+
+    def _write_figures(self) -> None:
+        try:
+            best = next(line["epoch"] for line in reversed(self._run.read_metrics()) if line["best"])
+            names = tuple(self._dataset["class_names"])
+            watched = [*positive_labels(names, tuple(self._dataset["positive_classes"])), 1][0]
+            write_figures(self._writer, self._run, names, watched, best)
+        except Exception as error:  # a picture must not cost the training that it shows
+            self._say(f"TensorBoard's figures could not be written: {type(error).__name__}: {error}")
+        self._flush()
+
+    @cached_property
+    def _dataset(self) -> dict[str, Any]:
+        """What `run.json` says of the dataset."""
+        found: dict[str, Any] = self._run.read_json(self._run.run)["dataset"]
+        return found
+
+    def _flush(self) -> None:
+        self._writer.flush()
+        if self._aside:
+            for file in Path(self._events).iterdir():
+                storage.write_bytes(storage.join(self._run.tensorboard, file.name), file.read_bytes())
 
 
 def _as_hparam(value: Any) -> bool | float | str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from launch.terminal.arguments import Conf, Master, Recipe, Settings, Workers, chosen_experiment, parse_conf
+from launch.terminal.arguments import Conf, Master, Recipe, Settings, Track, Workers, chosen_experiment, parse_conf
 
 
 def cross_validate(
@@ -15,6 +15,7 @@ def cross_validate(
     settings: Settings = None,
     master: Master = None,
     conf: Conf = None,
+    track: Track = None,
 ) -> None:
     """Train once for each fold, on the other folds, and validate on it: mean, deviation and interval over the folds.
 
@@ -34,6 +35,7 @@ def cross_validate(
         workers=workers,
         master=master,
         conf=parse_conf(conf),
+        track=track,
         say=console.rule,
     )
     print_cross_validation(result, Dataset.open(dataset).manifest, console)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from hvdcells.driver.search import Method
-from launch.terminal.arguments import Conf, Master, Recipe, Settings, Workers, chosen_experiment, parse_conf
+from launch.terminal.arguments import Conf, Master, Recipe, Settings, Track, Workers, chosen_experiment, parse_conf
 
 
 def sweep(
@@ -40,6 +40,7 @@ def sweep(
     settings: Settings = None,
     master: Master = None,
     conf: Conf = None,
+    track: Track = None,
 ) -> None:
     """Train a recipe with some fields varied, one trial after another, and compare them by the validation score.
 
@@ -67,6 +68,7 @@ def sweep(
         workers=workers,
         master=master,
         conf=parse_conf(conf),
+        track=track,
         say=console.rule,
     )
     print_sweep(result, Dataset.open(dataset).manifest, console)

@@ -8,7 +8,16 @@ import psutil
 import typer
 
 from hvdcells.experiment.recipes import RECIPES
-from launch.terminal.arguments import Conf, Master, Settings, TrustCode, chosen_experiment, parse_conf, parse_settings
+from launch.terminal.arguments import (
+    Conf,
+    Master,
+    Settings,
+    Track,
+    TrustCode,
+    chosen_experiment,
+    parse_conf,
+    parse_settings,
+)
 
 
 def train(
@@ -55,6 +64,7 @@ def train(
         ),
     ] = 60,
     trust_code: TrustCode = None,
+    track: Track = None,
 ) -> None:
     """Train a classifier on a dataset: one ring-allreduce TensorFlow worker per Spark task.
 
@@ -99,6 +109,7 @@ def train(
             overwrite=overwrite,
             resume=resume,
             began=psutil.Process().create_time(),
+            track=track,
         )
     except KeyboardInterrupt as interrupt:
         console.print(

@@ -25,6 +25,14 @@ Conf = Annotated[
         show_default=False,
     ),
 ]
+Track = Annotated[
+    str | None,
+    typer.Option(
+        metavar="mlflow:URI",
+        help="An MLflow server that is told how runs go on, such as mlflow:http://host:5000.",
+        show_default=False,
+    ),
+]
 Workers = Annotated[int, typer.Option(min=1, help="Ranks that train together; each takes one Spark task slot.")]
 
 Recipe = Annotated[str, typer.Option(help=RECIPE_HELP)]

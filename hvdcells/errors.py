@@ -32,6 +32,10 @@ class UserError(Exception):
         return f"{self.given}\n  expected: {self.expected}\n  what to do: {self.remedy}"
 
 
+class ToldToEndError(Exception):
+    """A rank was told to end, as a machine that is taken away does, and has kept its work; the message says what."""
+
+
 class UserErrors(UserError):  # noqa: N818 - the plural says it all
     """Several problems found in one validation, reported together."""
 

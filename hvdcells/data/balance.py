@@ -1,17 +1,27 @@
 """The plans of a training's epochs, and class-balanced sampling: how often each image is used in an epoch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hvdcells.data.begun_epoch import Part, plan_rest
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import EpochPlan, plan_epoch
 from hvdcells.experiment import Experiment
 
 
-def plan_training(dataset: Dataset, experiment: Experiment, num_ranks: int, epochs: Iterable[int]) -> list[EpochPlan]:
+def plan_training(
+    dataset: Dataset, experiment: Experiment, num_ranks: int, epochs: Iterable[int], begun: Sequence[Part] = ()
+) -> list[EpochPlan]:
     """Return the plan of each epoch over the training split, with the sampling that the experiment asks for.
+
+    Args:
+        dataset: as the experiment sees it.
+        experiment: what is trained.
+        num_ranks: world size.
+        epochs: which, from 0.
+        begun: what was done of the first of them.
 
     Raises:
         UserError: fewer row groups than ranks, or files that are not those of the manifest.
@@ -24,6 +34,8 @@ def plan_training(dataset: Dataset, experiment: Experiment, num_ranks: int, epoc
     for epoch in epochs:
         uses = None if labels is None else balanced_uses(labels, seed, epoch)
         plans.append(plan_epoch(rows, num_ranks, experiment.data.batch_size, seed=seed, epoch=epoch, uses=uses))
+    if begun:
+        plans[0] = plan_rest(plans[0], begun, rows, seed, experiment.data.shuffle_buffer)
     return plans
 
 

@@ -30,6 +30,10 @@ class EpochPlan:
     """Counted from 0; with the seed, it names the order of everything in the epoch."""
     uses: "tuple[npt.NDArray[np.int64], ...] | None" = field(default=None, compare=False)
     """By row group, how often each of its images is used; None for once each. `images` counts all uses."""
+    first_step: int = 0
+    """Steps of this plan that were taken before the run was stopped within the epoch."""
+    images_before: int = 0
+    """Images of the epoch that other numbers of ranks have used, by plans of their own, before this one."""
 
     @property
     def num_steps(self) -> int:
@@ -40,6 +44,16 @@ class EpochPlan:
     def padding(self) -> int:
         """Images of weight zero over all ranks: slots of the plan that hold no image of its own."""
         return self.num_steps * self.batch_size * len(self.images) - sum(self.images)
+
+    @property
+    def num_images(self) -> int:
+        """Images of the whole epoch over all ranks."""
+        return self.images_before + sum(self.images)
+
+    def epochs_at(self, step: int) -> float:
+        """Return how many epochs the run has done after so many steps of this plan."""
+        before = self.images_before / self.num_images
+        return self.epoch + before + (1 - before) * (step / self.num_steps)
 
     def images_in_step(self, step: int) -> int:
         """Images of weight one in a step over all ranks: what the summed loss is divided by."""
@@ -64,7 +78,8 @@ def plan_epoch(
         batch_size: images a rank takes per step.
         seed: shuffles the row groups anew each epoch; None keeps their order.
         epoch: which epoch, from 0.
-        uses: how often each image of the split is used, at least once; None for once each.
+        uses: how often each image of the split is used; None for once each. A row group of which no image is used
+            is read by nobody.
 
     Raises:
         UserError: fewer row groups than ranks.
@@ -81,6 +96,8 @@ def plan_epoch(
     row_groups: list[list[int]] = [[] for _ in range(num_ranks)]
     images = [0] * num_ranks
     for row_group in order.tolist():
+        if not rows_per_row_group[row_group]:
+            continue
         rank = images.index(min(images))
         row_groups[rank].append(row_group)
         images[rank] += rows_per_row_group[row_group]

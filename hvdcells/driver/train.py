@@ -11,6 +11,7 @@ from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import check_enough_row_groups
 from hvdcells.data.subset import with_training_share
 from hvdcells.driver.model_check import check_model_function
+from hvdcells.driver.restarts import run_with_restarts
 from hvdcells.driver.tracking import check_track, tracked
 from hvdcells.errors import UserError, raise_together
 from hvdcells.experiment import Experiment, recipes
@@ -53,6 +54,9 @@ def train(
     least_scores: Mapping[int, float] | None = None,
     track: str | None = None,
     track_parent: str | None = None,
+    max_restarts: int = 0,
+    min_workers: int | None = None,
+    checkpoint_steps: int = 0,
 ) -> RunDirectory:
     """Train a classifier and keep everything about it in a run directory; last of all, write its report.
 
@@ -78,6 +82,10 @@ def train(
         track: a server that is told how the run goes on, as `mlflow:URI`; None for none. A server that does not answer
             costs the run nothing.
         track_parent: the server's id of the run below which this one is shown.
+        max_restarts: so often, where a rank, its Spark task or its executor is lost, go on from the last checkpoint.
+        min_workers: with which to go on where Spark gives no more in `start_timeout_seconds`; the run grows again at
+            an epoch's end when it does. None for all.
+        checkpoint_steps: write a checkpoint after so many steps within an epoch, too; 0 for none.
 
     Raises:
         UserError: the dataset, the place, the experiment and the workers do not fit, or another process works on
@@ -111,6 +119,7 @@ def train(
         )
         check_trainable(dataset, backend.num_workers)
         check_model_function(experiment, dataset.manifest.image_size, len(dataset.manifest.class_names))
+        _check_restarts(backend.num_workers, max_restarts, min_workers)
         with backend.ready(dataset, directory.location):
             if earlier:
                 _go_on(directory, earlier)
@@ -118,12 +127,29 @@ def train(
                 _begin(directory, dataset, experiment, backend, clear=overwrite or resume)
             progress = earlier.progress if earlier else Progress()
             job = TrainingJob(
-                dataset.location, directory.location, experiment, began, progress, dict(least_scores or {})
+                dataset.location,
+                directory.location,
+                experiment,
+                began,
+                progress,
+                dict(least_scores or {}),
+                checkpoint_steps=checkpoint_steps,
             )
             with tracked(track, directory, track_parent):
-                results = backend.run("hvdcells.rank.train:train_on_rank", job, directory.path("logs"))
+                results = run_with_restarts(backend, directory, job, max_restarts, min_workers)
                 _finish(directory, dataset, backend, results, called, began)
     return directory
+
+
+def _check_restarts(workers: int, max_restarts: int, min_workers: int | None) -> None:
+    if min_workers is None:
+        return
+    if not 1 <= min_workers <= workers or not max_restarts:
+        raise UserError(
+            f"at least {min_workers} of {workers} workers after a restart, of which there may be {max_restarts}",
+            "--min-workers of 1 up to the number of workers, and with it --max-restarts of 1 or more",
+            "correct --min-workers, or give --max-restarts",
+        )
 
 
 def _finish(

@@ -1,7 +1,7 @@
 """One epoch of training on one rank: the steps, and what they cost."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import horovod.tensorflow as hvd
@@ -41,7 +41,7 @@ def step_inputs(plan: EpochPlan, phase: Phase, experiment: Experiment, rank: int
         first = number - number % accumulation
         group = range(first, min(plan.num_steps, first + accumulation))
         entropy = np.random.SeedSequence((experiment.seed, plan.epoch, number, rank))
-        rate = phase.learning_rate_at(experiment.optimizer, plan.epoch + (number + 1) / plan.num_steps, global_batch)
+        rate = phase.learning_rate_at(experiment.optimizer, plan.epochs_at(number + 1), global_batch)
         inputs.append(
             StepInput(
                 entropy.generate_state(2).astype(np.int32),
@@ -62,8 +62,27 @@ def train_epoch(
     rank: int,
     start_up: StartUp,
     timing: StepTiming,
+    *,
+    loss_before: float = 0.0,
+    is_told: Callable[[], bool] = lambda: False,
+    after_update: Callable[[int, float, bool], None] = lambda *_: None,
 ) -> dict[str, Any]:
-    """Take all steps of one epoch on this rank.
+    """Take all steps of one epoch on this rank, or what is left of them.
+
+    Args:
+        step: of the phase.
+        batches: of this rank, from the plan's first step on.
+        plan: of the epoch.
+        phase: what is trained.
+        experiment: how.
+        rank: this one.
+        start_up: told of the first step.
+        timing: how the steps are timed, and how often they are read.
+        loss_before: summed loss of the images of the epoch that were used before, over all ranks.
+        is_told: whether this rank was told to end.
+        after_update: called after an update, as often as steps are read, with the steps of the plan that are done,
+            this rank's summed loss since the first step taken here, and whether a rank was told to end; not after
+            the last step, which ends the epoch.
 
     Returns:
         `phase` (what it trains), `loss` (mean over all images of all ranks), `gradient_norm` and `gradient_norm_max`
@@ -76,9 +95,9 @@ def train_epoch(
     """
     totals = StepTotals(timing, plan.epoch)
     timed_images, began = 0, time.perf_counter()
-    inputs = step_inputs(plan, phase, experiment, rank)
-    for number, given in enumerate(inputs):
-        is_first = number == 0 and (step.num_traces == 0 or "first_step" not in start_up.seconds)
+    inputs, checked = step_inputs(plan, phase, experiment, rank), plan.first_step
+    for number, given in enumerate(inputs[plan.first_step :], plan.first_step):
+        is_first = number == plan.first_step and (step.num_traces == 0 or "first_step" not in start_up.seconds)
         heartbeat.at("reading a batch", epoch=plan.epoch + 1, step=number + 1, may_be_long=is_first)
         waited = time.perf_counter()
         batch = next(batches)
@@ -86,7 +105,7 @@ def train_epoch(
         tensor = "gradients" if given.is_update else None
         heartbeat.at("step", epoch=plan.epoch + 1, step=number + 1, tensor=tensor, may_be_long=is_first)
         if given.is_update:
-            result = step.update(batch, *map(tf.constant, given[:3]))
+            result = step.update(batch, *map(tf.constant, given[:3]), tf.constant(float(is_told())))
         else:
             result = step.accumulate(batch, *map(tf.constant, given[:2]))
         totals.note(result, given.is_update)
@@ -97,18 +116,23 @@ def train_epoch(
             began = time.perf_counter()
         else:
             timed_images += plan.images_in_step(number)
+        # On a GPU each reading waits for the device.
+        if given.is_update and number + 1 - checked >= timing.read_every and number + 1 < plan.num_steps:
+            checked = number + 1
+            totals.read()
+            after_update(number + 1, totals.loss, bool(result.told))
     totals.read()
     seconds = time.perf_counter() - began
     local = tf.constant([[totals.loss, seconds, *totals.split(seconds)]], tf.float64)
     heartbeat.at("end of steps", epoch=plan.epoch + 1, tensor="epoch_record")
     gathered = hvd.allgather(local, name="epoch_record").numpy()
-    mean_loss = float(gathered[:, 0].sum() / sum(plan.images))
+    mean_loss = float((loss_before + gathered[:, 0].sum()) / plan.num_images)
     return {
         "phase": phase.trains,
         "loss": mean_loss,
         "learning_rate": inputs[-1].learning_rate,
         **_gradient_norms(totals.norms),
-        "images": sum(plan.images),
+        "images": plan.num_images,
         "padding": plan.padding,
         "steps": plan.num_steps,
         "seconds": float(gathered[:, 1].max()),

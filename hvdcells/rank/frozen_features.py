@@ -8,6 +8,7 @@ from images: the same images in the same order, with the same seeds.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from itertools import islice
 from typing import Any
 
 import horovod.tensorflow as hvd
@@ -15,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from hvdcells.data.begun_epoch import order_of_rank
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import EpochPlan, plan_epoch
 from hvdcells.experiment import NO_AUGMENTATION, Experiment
@@ -96,15 +98,16 @@ class FrozenFeatures:
                 rows = np.arange(places[index].first_row, places[index].first_row + places[index].num_rows)
                 yield RowGroup(features[rows], self._labels[rows].astype(np.int32), rows)
 
-        rng = np.random.default_rng((self.seed, plan.epoch, self.rank))
-        for batch in assemble_batches(
+        rng = order_of_rank(self.seed, plan.epoch, self.rank)
+        all_steps = assemble_batches(
             with_repeats(row_groups(), plan, self.rank),
             plan.images[self.rank],
             plan.num_steps,
             arrays,
             self.data.shuffle_buffer,
             rng,
-        ):
+        )
+        for batch in islice(all_steps, plan.first_step, None):
             yield {name: tf.convert_to_tensor(array) for name, array in batch.items()}
 
     def gathered_sample(self) -> Sample:

@@ -34,6 +34,8 @@ class StepResult(NamedTuple):
     """
     gradient_norm: tf.Tensor
     """Euclidean norm of the gradient over all variables, before clipping; not finite where float16 overflowed."""
+    told: tf.Tensor
+    """How many ranks were told to end."""
 
 
 class TrainingStep:
@@ -94,9 +96,21 @@ class TrainingStep:
         return sum(function.experimental_get_tracing_count() for function in (self.update, self.accumulate))
 
     def _update(
-        self, batch: dict[str, tf.Tensor], seed: tf.Tensor, num_images: tf.Tensor, learning_rate: tf.Tensor
+        self,
+        batch: dict[str, tf.Tensor],
+        seed: tf.Tensor,
+        num_images: tf.Tensor,
+        learning_rate: tf.Tensor,
+        told: tf.Tensor | None = None,
     ) -> StepResult:
-        """Take one update. `num_images`: images of weight one in it, over all ranks and accumulated batches."""
+        """Take one update. `num_images`: images of weight one in it, over all ranks and accumulated batches.
+
+        `told` is 1 on a rank that was told to end. It travels beside the gradients, which it does not hold up.
+        """
+        if told is None:
+            told = tf.zeros(())
+        elif self.exchanges:
+            told = hvd.allreduce(told, op=hvd.Sum, name="told")
         begin = self._time_after([])
         loss, gradients = self._loss_and_gradients(batch, seed, num_images, begin)
         if self.accumulated:
@@ -107,7 +121,7 @@ class TrainingStep:
         norm = self._apply(gradients, learning_rate)
         for variable in self.accumulated:
             variable.assign(tf.zeros_like(variable))
-        return StepResult(loss, tf.stack([begin, own, reduced]), norm)
+        return StepResult(loss, tf.stack([begin, own, reduced]), norm, told)
 
     def _accumulate(self, batch: dict[str, tf.Tensor], seed: tf.Tensor, num_images: tf.Tensor) -> StepResult:
         """Add this batch's gradient to what the next update reduces."""
@@ -115,7 +129,7 @@ class TrainingStep:
         loss, gradients = self._loss_and_gradients(batch, seed, num_images, begin)
         added = [v.assign_add(g) for v, g in zip(self.accumulated, gradients, strict=True)]
         end = self._time_after(added)
-        return StepResult(loss, tf.stack([begin, end, end]), tf.zeros(()))
+        return StepResult(loss, tf.stack([begin, end, end]), tf.zeros(()), tf.zeros(()))
 
     def _loss_and_gradients(
         self, batch: dict[str, tf.Tensor], seed: tf.Tensor, num_images: tf.Tensor, begin: tf.Tensor

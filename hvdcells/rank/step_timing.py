@@ -114,7 +114,7 @@ def measured_communication(step: TrainingStep, batch: Batch, state: list[tf.Vari
     kept = [tf.identity(variable) for variable in state]
     kinds = (step, step.without_exchange())
     seconds: list[list[float]] = [[], []]
-    arguments = batch, tf.zeros(2, tf.int32), tf.constant(1e9), tf.constant(0.0)
+    arguments = batch, tf.zeros(2, tf.int32), tf.constant(1e9), tf.constant(0.0), tf.zeros(())
     for block in range(-1, BLOCKS):  # the first traces
         for kind in (0, 1) if block % 2 else (1, 0):
             tf.convert_to_tensor(hvd.allreduce(tf.zeros(()), name="block_begins")).numpy()

@@ -7,7 +7,9 @@ from itertools import chain
 from typing import Any
 
 import horovod.tensorflow as hvd
+import tensorflow as tf
 
+from hvdcells import storage
 from hvdcells.data.balance import plan_training
 from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.data.subset import open_for_training
@@ -26,6 +28,7 @@ from hvdcells.rank.random_layers import make_random_layers_seedable, seed_random
 from hvdcells.rank.start import StartUp, broadcast, start_rank
 from hvdcells.rank.step_timing import StepTiming, measured_communication
 from hvdcells.rank.transfer import begin_phase
+from hvdcells.rank.within_epoch import StepCheckpoints, restore_of_ranks, told_to_end
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.runs.image_range import keep_sample
 from hvdcells.runs.jobs import TrainingJob
@@ -46,10 +49,11 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
         `best_epoch` and `epochs` (done, with those before a resume), both counted from 1, `fell_behind` (whether it
         was ended early, by `job.least_scores`), `weights_digest` (SHA-256
         of this rank's last weights: the same on every rank), `start_up` (seconds by part), `host` (its
-        name).
+        name), `is_over` (False where it ended for more workers to go on).
 
     Raises:
         UserError: the dataset does not fit the experiment, or the loss is no longer finite.
+        ToldToEndError: a rank got SIGTERM within an epoch; a checkpoint was written.
     """
     start_up = StartUp(job.began)
     start_up.done("process", at=called)
@@ -61,10 +65,10 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
     start_up.done("horovod")
 
     # Plans: who reads what in every epoch that is left. (The last one's also where none is left.)
-    progress = job.progress
+    progress, began_at = job.progress, (job.progress.epochs_done, job.progress.steps_done)
     num_epochs, batch_size = experiment.training.epochs, experiment.data.batch_size
     epochs = range(min(progress.epochs_done, num_epochs - 1), num_epochs)
-    plans = plan_training(dataset, experiment, num_ranks, epochs)
+    plans = plan_training(dataset, experiment, num_ranks, epochs, progress.parts)
     validation_plan = plan_epoch(dataset.rows_per_row_group("validation"), num_ranks, batch_size)
     validation_images = dataset.read_rows("validation", PREDICTION_COLUMNS)
     validation_labels = validation_images["label"].to_numpy()
@@ -76,7 +80,7 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
     input_size = experiment.data.input_size or manifest.image_size
     channels = manifest.channel_mean, manifest.channel_std
     make_random_layers_seedable()
-    loads_weights = rank == 0 and not progress.epochs_done
+    loads_weights = rank == 0 and not progress.is_begun
     model = build_model(
         experiment.model,
         input_size,
@@ -86,7 +90,8 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
         load_weights=loads_weights,
     )
     phases, weights_of_classes = plan_phases(experiment.transfer, num_epochs), class_weights(dataset, experiment)
-    phase = phase_of(phases, max(0, progress.epochs_done - 1))  # the checkpoint's; the next epoch may begin another
+    # The checkpoint's; after one of an epoch's end, the next epoch may begin another.
+    phase = phase_of(phases, max(0, progress.epochs_done - (not progress.parts)))
     features = None  # of a frozen backbone, where they are the same in each epoch that trains the head
     if features_stay(experiment, phase_of(phases, epochs[0]), dataset, model):
         features = FrozenFeatures(model, dataset, experiment, rank, num_ranks)
@@ -94,9 +99,11 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
     stamped = settings.hardware == "cpu"
     timing = StepTiming(stamped, 1 if stamped else experiment.training.read_every)
     step = begin_phase(phase, model, experiment, weights_of_classes, settings.num_groups, forward, stamped)
-    if progress.epochs_done and rank == 0:
-        restore_checkpoint(run, model, step.optimizer, progress.epochs_done)
-        if progress.best_epoch == progress.epochs_done:  # the run may have ended between checkpoint and model
+    of_ranks = {}
+    if progress.is_begun and rank == 0:
+        of_ranks = restore_checkpoint(run, model, step.optimizer, *began_at)
+        # The run may have ended between checkpoint and model.
+        if progress.best_epoch == progress.epochs_done and not progress.parts:
             with averaged_weights(step.optimizer, step.variables):
                 save_model(model, run.model)
     broadcast(state_variables(model, step.optimizer))
@@ -119,7 +126,9 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
         open_batches("train", read, seed=experiment.seed) as train_batches,
         open_batches("validation", [validation_plan] * len(read)) as validation_batches,
         Narrator(run, num_epochs, is_root=rank == 0, records=progress.records) as narrator,
+        told_to_end() as told,
     ):
+        checkpoints = StepCheckpoints(run, model, progress, job.checkpoint_steps, told)
         batches, batches_to_validate = iter(train_batches), iter(validation_batches)
         narrator.begin(dataset, experiment, plans[0], model.count_params(), settings, num_ranks)
         narrator.phase_begins(phase, step.variables)
@@ -142,8 +151,27 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
                 narrator.note(
                     f"exchanging gradients makes an update {timing.communication_seconds * 1e3:.1f} ms longer"
                 )
-            seed_random_layers(model, experiment.seed, plan.epoch, rank)
-            record = train_epoch(step, of_epoch, plan, phase, experiment, rank, start_up, timing)
+            if progress.parts:
+                restore_of_ranks(of_ranks, model, progress, experiment.seed)
+            else:
+                seed_random_layers(model, experiment.seed, plan.epoch, rank)
+            checkpoints.begin(plan)
+            record = train_epoch(
+                step,
+                of_epoch,
+                plan,
+                phase,
+                experiment,
+                rank,
+                start_up,
+                timing,
+                loss_before=progress.loss_sum,
+                is_told=lambda: told.is_told,
+                after_update=partial(checkpoints.after_update, step, plan),
+            )
+            if job.lost_at is not None and plan is plans[0]:
+                again = job.began + start_up.seconds["first_step"] - job.lost_at
+                narrator.note(f"the restart took {again:.1f} s, from the loss to the first step")
             average_moving_statistics(model)
             with averaged_weights(step.optimizer, step.variables):
                 if features:
@@ -169,7 +197,10 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
             if rank == 0 and is_best:
                 with averaged_weights(step.optimizer, step.variables):
                     save_model(model, run.model)
+            if job.may_grow and not progress.is_over(experiment) and _more_workers(run, rank):
+                break
     return {
+        "is_over": progress.is_over(experiment),
         "best_epoch": progress.best_epoch,
         "epochs": progress.epochs_done,
         "fell_behind": progress.fell_behind,
@@ -177,3 +208,9 @@ def train_on_rank(job: TrainingJob, called: float) -> dict[str, Any]:
         "start_up": start_up.seconds,
         "host": platform.node(),
     }
+
+
+def _more_workers(run: RunDirectory, rank: int) -> bool:
+    """Whether the driver has slots for more ranks, as rank 0 finds and all ranks are told."""
+    found = rank == 0 and storage.exists(run.more_workers)
+    return bool(hvd.broadcast(tf.constant(found), root_rank=0, name="more_workers"))

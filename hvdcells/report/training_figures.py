@@ -85,11 +85,13 @@ def rank_split(epochs: Sequence[dict[str, Any]]) -> Figure | None:
     """Seconds of input, compute and communication of each rank over all epochs; None where there are no epochs."""
     if not epochs:
         return None
-    num_ranks = len(epochs[0]["input_seconds"])
+    num_ranks = max(len(epoch["input_seconds"]) for epoch in epochs)  # fewer where some were lost for a while
     figure, axes = new_figure(4.4, 1.4 + 0.35 * num_ranks)
     base = np.zeros(num_ranks)
     for part, colour in PARTS.items():
-        seconds = np.sum([epoch[f"{part}_seconds"] for epoch in epochs], axis=0)
+        seconds = np.zeros(num_ranks)
+        for epoch in epochs:
+            seconds[: len(epoch[f"{part}_seconds"])] += epoch[f"{part}_seconds"]
         axes.barh(np.arange(num_ranks), seconds, left=base, color=colour, label=part)
         base += seconds
     axes.set_yticks(range(num_ranks), [f"rank {rank}" for rank in range(num_ranks)])

@@ -86,13 +86,17 @@ class RunDirectory:
         """Folder of the checkpoints: those of the last and of the best epoch."""
         return self.path("checkpoints")
 
-    def checkpoint(self, epoch: int) -> str:
-        """How far the run had come after an epoch, counted from 1 (JSON); written after the variables."""
-        return self.path("checkpoints", f"epoch-{epoch:04d}.json")
+    def checkpoint(self, epoch: int, steps: int = 0) -> str:
+        """How far the run had come after an epoch, counted from 1, and steps of the next (JSON); written last."""
+        return self._checkpoint(epoch, steps) + ".json"
 
-    def checkpoint_variables(self, epoch: int) -> str:
-        """Weights and optimizer variables after an epoch, counted from 1 (npz)."""
-        return self.path("checkpoints", f"epoch-{epoch:04d}.npz")
+    def checkpoint_variables(self, epoch: int, steps: int = 0) -> str:
+        """Weights and optimizer variables after an epoch, counted from 1, and steps of the next (npz)."""
+        return self._checkpoint(epoch, steps) + ".npz"
+
+    def _checkpoint(self, epoch: int, steps: int) -> str:
+        # In order of names, one within an epoch comes after that of the epoch before.
+        return self.path("checkpoints", f"epoch-{epoch:04d}" + (f".step-{steps:06d}" if steps else ""))
 
     @property
     def model(self) -> str:
@@ -118,6 +122,11 @@ class RunDirectory:
     def finished(self) -> str:
         """Summary written last (JSON)."""
         return self.path("finished.json")
+
+    @property
+    def more_workers(self) -> str:
+        """The driver's word that ranks may end at the epoch's border: there are slots for more of them (JSON)."""
+        return self.path("logs", "more-workers.json")
 
     def predictions(self, name: str) -> str:
         """Predictions per image of a split (Parquet); of another dataset, under its `Evaluation.name`."""

@@ -35,15 +35,18 @@ class EarlierRun:
         done, best, planned = self.progress.epochs_done, self.progress.best_epoch, self.experiment.training.epochs
         if self.is_finished:
             return f"The run is finished, after {done} of {planned} epochs: there is nothing to do."
-        if not done:
+        within = self.progress.steps_done
+        if not self.progress.is_begun:
             return "The run was stopped before its first checkpoint: it starts anew."
+        if not done:
+            return f"Found the checkpoint of step {within} of epoch 1 of {planned}: going on there."
         score = self.progress.records[best - 1]["validation"][self.experiment.training.monitor]
         monitor = score_label(self.experiment.training.monitor, 2)
         kept = f"best: epoch {best}, " if self.experiment.training.select == "best" else ""
         found = f"Found the checkpoint of epoch {done} of {planned} ({kept}{monitor} {score:.4f})"
         if self.progress.is_over(self.experiment):
             return f"{found}: no epoch is left, the run is brought to its end."
-        return f"{found}: going on with epoch {done + 1}."
+        return f"{found}: going on with {f'step {within + 1} of ' * bool(within)}epoch {done + 1}."
 
 
 def dataset_digest(dataset: Dataset) -> str:

@@ -11,9 +11,10 @@ import json
 import os
 import platform
 import re
+import resource
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 VARIABLE = "HVDCELLS_STALL_SECONDS"
 """Seconds after which a rank that does not move is taken for stalled; set by the driver, 0 or missing for never."""
@@ -55,6 +56,8 @@ class Beat:
     moves: int
     """How often the position has changed."""
     position: Position
+    peak_bytes: int = field(default=0, compare=False)
+    """The most memory that it has held."""
 
 
 class _Rank:
@@ -73,7 +76,8 @@ class _Rank:
                 else:
                     faulthandler.dump_traceback_later(stall_seconds * STACKS_AT, file=2)
                 known = moves
-            word = json.dumps(asdict(Beat(rank, platform.node(), os.getpid(), moves, position)))
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            word = json.dumps(asdict(Beat(rank, platform.node(), os.getpid(), moves, position, peak)))
             try:
                 os.write(2, f"{MARK}{word}{MARK}\n".encode())
             except OSError:  # nobody listens any more

@@ -18,9 +18,15 @@ class TrainingJob:
     began: float
     """`time.time()` on the driver when the command began."""
     progress: Progress = field(default_factory=Progress)
-    """Where to go on; the variables are those of the checkpoint of the last epoch done."""
+    """Where to go on; the variables are those of the checkpoint of that moment."""
     least_scores: Mapping[int, float] = field(default_factory=dict)
     """By epochs done, the monitored score below which the run ends there."""
+    checkpoint_steps: int = 0
+    """Within an epoch, a checkpoint is written after so many steps; 0 for none."""
+    lost_at: float | None = None
+    """`time.time()` at which the ranks before these were lost, where this is a restart."""
+    may_grow: bool = False
+    """Whether the ranks are fewer than were asked for, and end at an epoch's border when there are slots for more."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,8 @@ def sole_owner(location: str) -> Iterator[None]:
     renewing = threading.Thread(target=owner.renew, args=(ended,), daemon=True, name="owner")
     renewing.start()
     try:
-        yield
+        with _heeding_loss(owner):
+            yield
     except KeyboardInterrupt:
         if owner.lost_to is None:
             raise
@@ -73,6 +74,28 @@ def sole_owner(location: str) -> Iterator[None]:
         owner.release()
         if not was_there and storage.is_empty(location):
             storage.remove(location)
+
+
+@contextmanager
+def _heeding_loss(owner: "_Owner") -> Iterator[None]:
+    """Inside the block, the interrupt with which an owner learns of its loss arrives where Ctrl-C is ignored, too.
+
+    So it is in a program that a shell has started in the background; its Ctrl-C stays ignored.
+    """
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if not ignored or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def heed(*_: object) -> None:
+        if owner.lost_to is not None:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, heed)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _WORD: dict[str, Any] = {"token": str, "host": str, "pid": int, "process_began": int | float, "renewed": int | float}

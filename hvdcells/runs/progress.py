@@ -1,11 +1,13 @@
 """How far a run has come: what a checkpoint holds beside the variables, and what the next epoch depends on."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hvdcells import storage
+from hvdcells.data.begun_epoch import Part
 from hvdcells.experiment import Experiment
 from hvdcells.experiment.phases import plan_phases
 from hvdcells.runs.directory import RunDirectory, write_json
@@ -24,6 +26,22 @@ class Progress:
     """The lines of `metrics.jsonl`; kept up to date on rank 0 only."""
     fell_behind: bool = False
     """Whether the run is ended early, since its score is less than it must be after that epoch."""
+    parts: tuple[Part, ...] = ()
+    """What was done of the next epoch, where the checkpoint was written within it."""
+    loss_sum: float = 0.0
+    """Of the images of these parts."""
+    written: float = field(default=0.0, compare=False)
+    """`time.time()` of the checkpoint."""
+
+    @property
+    def steps_done(self) -> int:
+        """Steps of the epoch under way, over all of its parts."""
+        return sum(steps for _, steps in self.parts)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return self.epochs_done > 0 or bool(self.parts)
 
     def note(self, score: tuple[float, ...], select: str = "best", least: Mapping[int, float] | None = None) -> bool:
         """Count an epoch as done; return whether its model is to be kept: the best so far or, if told so, the last.
@@ -31,6 +49,7 @@ class Progress:
         `least` is, by epochs done, the score below which the run ends there.
         """
         self.epochs_done += 1
+        self.parts, self.loss_sum = (), 0.0
         is_best = select == "last" or self.best_score is None or score > self.best_score
         if is_best:
             self.best_epoch, self.best_score = self.epochs_done, score
@@ -51,9 +70,9 @@ class Progress:
 
 def write_progress(run: RunDirectory, progress: Progress) -> None:
     """Make a checkpoint whole: the variables of its epoch are there already."""
-    location = run.checkpoint(progress.epochs_done)
-    variables_bytes = storage.size_bytes(run.checkpoint_variables(progress.epochs_done))
-    write_json(location, {**asdict(progress), "variables_bytes": variables_bytes})
+    place = progress.epochs_done, progress.steps_done
+    variables_bytes = storage.size_bytes(run.checkpoint_variables(*place))
+    write_json(run.checkpoint(*place), {**asdict(progress), "written": time.time(), "variables_bytes": variables_bytes})
 
 
 def last_progress(run: RunDirectory) -> Progress:
@@ -66,15 +85,23 @@ def last_progress(run: RunDirectory) -> Progress:
             continue
         content = json.loads(storage.read_text(storage.join(run.checkpoints, name)))
         expected_bytes = content.pop("variables_bytes")
-        progress = Progress(**{**content, "best_score": tuple(content["best_score"])})
-        if storage.size_bytes(run.checkpoint_variables(progress.epochs_done)) == expected_bytes:
+        best, parts = content["best_score"], tuple(map(tuple, content.get("parts", ())))
+        progress = Progress(**{**content, "best_score": best and tuple(best), "parts": parts})
+        if storage.size_bytes(run.checkpoint_variables(progress.epochs_done, progress.steps_done)) == expected_bytes:
             return progress
     return Progress()
 
 
-def remove_checkpoints(run: RunDirectory, keep: Sequence[int]) -> None:
-    """Remove all checkpoints but those of some epochs, and what writers that were killed have left."""
-    kept = {location for epoch in keep for location in (run.checkpoint(epoch), run.checkpoint_variables(epoch))}
+def remove_checkpoints(run: RunDirectory, keep: Sequence[int], steps: int = 0) -> None:
+    """Remove all checkpoints but those of some epochs, and what writers that were killed have left.
+
+    Args:
+        run: of which run.
+        keep: the epochs.
+        steps: of the epoch after the first of these: a checkpoint within it is kept too.
+    """
+    places = [*((epoch, 0) for epoch in keep), (keep[0], steps)]
+    kept = {location for place in places for location in (run.checkpoint(*place), run.checkpoint_variables(*place))}
     # "json" before "npz": a checkpoint ceases to be one before it loses its variables.
     for name in storage.names_in(run.checkpoints):
         location = storage.join(run.checkpoints, name)

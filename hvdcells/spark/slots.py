@@ -14,20 +14,32 @@ FIRST_WORD_SECONDS = 5.0
 POLL_SECONDS = 0.2
 
 
-def wait_for_slots(spark: "SparkSession", num_workers: int, timeout_seconds: float) -> None:
+def wait_for_slots(spark: "SparkSession", num_workers: int, timeout_seconds: float, fewest: int | None = None) -> int:
     """Wait until every worker has a free slot; say what is missing after a few seconds, and whenever that changes.
+
+    Args:
+        spark: the session.
+        num_workers: that are wanted.
+        timeout_seconds: how long to wait for so many.
+        fewest: that will do when the time is over; None for all.
+
+    Returns:
+        How many workers have one.
 
     Raises:
         UserError: there are still too few when the time is over.
     """
+    fewest = num_workers if fewest is None else fewest
     began, said = time.monotonic(), None
     while True:
         slots, busy = num_slots(spark)
         if slots - busy >= num_workers:
-            return
+            return num_workers
         waited = time.monotonic() - began
         held = f", {busy} of them held by other jobs of this session" if busy else ""
         found = f"Spark has given {slots} task slots{held}"
+        if waited >= timeout_seconds and slots - busy >= fewest:
+            return slots - busy
         if waited >= timeout_seconds:
             raise UserError(
                 f"{num_workers} workers on the Spark master {spark.sparkContext.master!r}: "
@@ -37,8 +49,9 @@ def wait_for_slots(spark: "SparkSession", num_workers: int, timeout_seconds: flo
                 "the page of the Spark master, or `yarn application -list`, shows who holds what",
             )
         if waited >= FIRST_WORD_SECONDS and found != said:
+            then = "Giving up" if fewest == num_workers else f"Taking fewer, at least {fewest},"
             print(  # noqa: T201 - as the ranks tell the rest
-                f"Waiting for {num_workers} workers: {found}. Giving up after {timeout_seconds:g} s.", flush=True
+                f"Waiting for {num_workers} workers: {found}. {then} after {timeout_seconds:g} s.", flush=True
             )
             said = found
         time.sleep(POLL_SECONDS)

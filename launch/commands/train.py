@@ -63,6 +63,25 @@ def train(
             "where (RUN/logs/stall.txt). 0: wait.",
         ),
     ] = 60,
+    max_restarts: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="When a worker, its Spark task or its executor is lost, go on from the last checkpoint, so often.",
+        ),
+    ] = 0,
+    min_workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="After a loss, go on with as few when Spark gives no more slots in --start-timeout; grow again at the "
+            "end of an epoch. Left out: all.",
+            show_default=False,
+        ),
+    ] = None,
+    checkpoint_steps: Annotated[
+        int, typer.Option(min=0, help="Write a checkpoint after so many steps within an epoch, too. 0: none.")
+    ] = 0,
     trust_code: TrustCode = None,
     track: Track = None,
 ) -> None:
@@ -95,6 +114,8 @@ def train(
     where = ["--master", master] if master else []
     where += [word for setting in conf or [] for word in ("--conf", setting)]
     where += [word for module in code_named_by(experiment) for word in ("--trust-code", module)]
+    given = {"--max-restarts": max_restarts, "--min-workers": min_workers, "--checkpoint-steps": checkpoint_steps}
+    where += [word for option, value in given.items() if value for word in (option, str(value))]
     how_to_go_on = f"To go on: {shlex.join(['hvdcells', 'train', dataset, run, '--resume', *where])}"
     try:
         directory = hvdcells.train(
@@ -108,6 +129,9 @@ def train(
             stall_seconds=stall_seconds,
             overwrite=overwrite,
             resume=resume,
+            max_restarts=max_restarts,
+            min_workers=min_workers,
+            checkpoint_steps=checkpoint_steps,
             began=psutil.Process().create_time(),
             track=track,
         )

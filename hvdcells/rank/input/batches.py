@@ -6,11 +6,13 @@ one is being evaluated; the loop takes as many batches per epoch as the epoch's 
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hvdcells.data.begun_epoch import mixed_order, order_of_rank
 from hvdcells.data.dataset import Dataset
 from hvdcells.data.shard_plan import EpochPlan
 from hvdcells.errors import UserError
@@ -51,7 +53,7 @@ def rank_batches(
     Args:
         dataset: the dataset.
         split: name of the split.
-        plans: one plan per epoch, all of one batch size; they may begin in the middle of a run.
+        plans: one plan per epoch, all of one batch size; they may begin in the middle of a run, and of an epoch.
         rank: whose share.
         input_size: side of the images, in pixels.
         num_threads: threads that read and decode.
@@ -87,9 +89,10 @@ def rank_batches(
 
         def batches() -> Iterator[Batch]:
             for plan in plans:
-                rng = None if seed is None else np.random.default_rng((seed, plan.epoch, rank))
+                rng = None if seed is None else order_of_rank(seed, plan.epoch, rank)
                 used = with_repeats(row_groups, plan, rank)
-                yield from assemble_batches(used, plan.images[rank], plan.num_steps, arrays, shuffle_buffer, rng)
+                all_steps = assemble_batches(used, plan.images[rank], plan.num_steps, arrays, shuffle_buffer, rng)
+                yield from islice(all_steps, plan.first_step, None)
 
         stream, problems = batches(), []
 
@@ -110,7 +113,7 @@ def rank_batches(
                 for (name, spec), tensor in zip(signature.items(), tensors, strict=True)
             }
 
-        num_batches = sum(plan.num_steps for plan in plans)
+        num_batches = sum(plan.num_steps - plan.first_step for plan in plans)
         options = tf.data.Options()
         # There is nothing to tune, and the thread that would tune holds up the end of its rank until its next turn:
         # 7 s for each of two streams after 25 s of training (TensorFlow 2.18.1).
@@ -174,7 +177,8 @@ def assemble_batches(
     labels, rows = np.empty(num_images, np.float32), np.empty(num_images, np.int64)
     begun: dict[int, NDArray[Any]] = {}  # images of batches by the number of the batch
     row_groups, read = iter(row_groups), 0
-    batch: Batch = {}
+    # Of a rank that has no image at all, as in what is left of an epoch.
+    batch: Batch = {} if num_images else {"image": arrays.take() * 0, "label": np.zeros(batch_size, np.float32)}
     for step in range(num_steps):
         first, end = step * batch_size, min((step + 1) * batch_size, num_images)
         if first >= num_images:  # this rank is done while another still has images
@@ -205,13 +209,3 @@ def assemble_batches(
             "row": np.where(weights, rows[repeated], PADDING_ROW),
         }
         yield batch
-
-
-def mixed_order(num_images: int, window: int, rng: np.random.Generator | None) -> NDArray[np.int64]:
-    """Return the order in which to use images that arrive as 0, 1, 2, …; int64 of shape (num_images,).
-
-    Each image is put back by a random distance below `window`, so one never needs to hold more than `window` images.
-    """
-    if rng is None or window <= 1:
-        return np.arange(num_images)
-    return np.argsort(np.arange(num_images) + rng.uniform(0, window, num_images))

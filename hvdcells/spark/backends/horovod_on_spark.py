@@ -1,5 +1,6 @@
 """Horovod on Spark: one process per Spark task, gradients reduced over a ring at every step."""
 
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ from hvdcells.spark.horovod_changes import (
 from hvdcells.spark.preflight.readiness import refuse_executors, refuse_settings
 from hvdcells.spark.session import local_slots, master_of, spark_session
 from hvdcells.spark.slots import wait_for_slots
+from hvdcells.spark.spark_internals import num_slots
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -48,6 +50,8 @@ RANK_SERVER_VARIABLE = "HVDCELLS_RANK_SERVER"
 """Set to 0, ranks on this machine are started by Horovod alone, as on a cluster."""
 STALL_SECONDS = 60
 """After which ranks that stand still, or one that says nothing, end a job."""
+GROWTH_SECONDS = 2.0
+"""Between two looks whether there are slots for more workers."""
 SHORTEST_START_SECONDS = 60
 """What Horovod has at least for its own start, however long Spark's slots have taken."""
 
@@ -61,6 +65,24 @@ class _Ready:
     """What ranks are started with; None for Spark's own Python."""
     began: float
     """`time.monotonic()` at which the wait for Spark began."""
+
+
+class Growth:
+    """Tells a job of fewer workers than are wanted when there are slots for more."""
+
+    def __init__(self, most: int, word: str) -> None:
+        self._most, self._word = most, word
+        self._looked, self._is_told = time.monotonic(), False
+
+    def look(self, spark: "SparkSession", num_workers: int) -> None:
+        """Ask Spark, every few seconds, until there are some."""
+        if self._is_told or num_workers >= self._most or time.monotonic() - self._looked < GROWTH_SECONDS:
+            return
+        self._looked = time.monotonic()
+        slots, busy = num_slots(spark)
+        if slots > busy >= num_workers:
+            storage.write_text(self._word, json.dumps({"free slots": slots - busy}))
+            self._is_told = True
 
 
 class HorovodOnSpark:
@@ -93,6 +115,7 @@ class HorovodOnSpark:
         self.spark_ready: float | None = None
         """`time.time()` at which the last run's Spark session was there."""
         self._ready: _Ready | None = None
+        self._growth: Growth | None = None
 
     def check(self) -> None:
         """Refuse a number of workers for which the Spark master has no slots, and a Horovod that we do not know."""
@@ -117,7 +140,7 @@ class HorovodOnSpark:
         self.check()
         began = time.monotonic()
         serve = self._is_local and os.environ.get(RANK_SERVER_VARIABLE) != "0"
-        executable = rank_executable(RANK_MODULES, {**RANK_ENVIRONMENT, **os.environ}) if serve else None
+        executable = self._rank_executable() if serve else None
         with spark_session(self.master, self.num_workers, self.conf) as spark:
             self.spark_ready = time.time()
             refuse_settings(spark)
@@ -136,6 +159,35 @@ class HorovodOnSpark:
                 return self.run(entry, argument, logs)
         forget_failures(logs)
         return self._run(self._ready, entry, argument, logs)
+
+    def wait_again(self, most: int, fewest: int, seconds: float | None = None) -> None:
+        """Wait for slots in the same session; see `Backend.wait_again`."""
+        if self._ready is None:
+            return
+        began = time.monotonic()
+        limit = self.start_timeout_seconds if seconds is None else seconds
+        self.num_workers = wait_for_slots(self._ready.spark, most, limit, fewest)
+        executable = self._ready.executable and self._rank_executable()  # its server may have been lost too
+        self._ready = _Ready(self._ready.spark, executable, began)
+
+    @contextmanager
+    def growing(self, most: int, word: str) -> Iterator[None]:
+        """Inside the block, a job of fewer than `most` workers is told when there are slots for more.
+
+        Args:
+            most: workers that are wanted.
+            word: location of the file that tells it.
+        """
+        storage.remove(word)
+        self._growth = Growth(most, word)
+        try:
+            yield
+        finally:
+            self._growth = None
+            storage.remove(word)
+
+    def _rank_executable(self) -> str:
+        return rank_executable(RANK_MODULES, {**RANK_ENVIRONMENT, **os.environ})
 
     @property
     def _is_local(self) -> bool:
@@ -176,13 +228,19 @@ class HorovodOnSpark:
             "stderr": worker_log,
             "verbose": 0,
         }
+
+        def look() -> None:
+            watched.look(ending, worker_log)
+            if self._growth is not None:
+                self._growth.look(spark, self.num_workers)
+
         try:
             with applied(is_local) as ending:
                 results: list[Any] = run_supervised(
                     lambda: horovod.spark.run(_run_noting_failure, **options),
                     ending,
                     cancel=spark.sparkContext.cancelJobGroup,
-                    look=lambda: watched.look(ending, worker_log),
+                    look=look,
                 )
             return results
         except Exception as error:
@@ -192,7 +250,8 @@ class HorovodOnSpark:
                 with suppress(OSError):
                     storage.write_text(storage.join(logs, WORKERS_LOG), worker_log.text())
             watched.raise_stall(logs, error)
-            raise_noted_failure(logs, ending.describe(), error, output_of(worker_log.text(), ending.rank))
+            said = worker_log.text()
+            raise_noted_failure(logs, watched.describe(ending), error, output_of(said, ending.rank), said)
 
 
 def rank_environment(environ: Mapping[str, str], is_local: bool) -> dict[str, str]:

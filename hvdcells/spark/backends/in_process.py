@@ -21,6 +21,9 @@ class InProcess:
         """Nothing has to be held ready."""
         yield
 
+    def wait_again(self, most: int, fewest: int, seconds: float | None = None) -> None:
+        """Nothing has to be waited for."""
+
     def run(self, entry: str, argument: Any, logs: str) -> list[Any]:
         """Call the entry and return its result as that of rank 0; exceptions pass through."""
         return [call_entry(entry, argument)]

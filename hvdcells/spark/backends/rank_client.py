@@ -3,11 +3,15 @@
 Standard library only: it must start in no time. Without a server it becomes the Python that Horovod wanted.
 """
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import sys
+
+TERM = b"t"
+"""What tells the server to send the rank SIGTERM."""
 
 
 def main(address: str, arguments: list[str]) -> None:
@@ -21,6 +25,12 @@ def main(address: str, arguments: list[str]) -> None:
     body = json.dumps(request).encode()
     socket.send_fds(server, [len(body).to_bytes(8, "big")], [0, 1, 2])
     server.sendall(body)
+
+    def tell(*_: object) -> None:
+        with contextlib.suppress(OSError):  # the server is gone, and the rank with it
+            server.sendall(TERM)
+
+    signal.signal(signal.SIGTERM, tell)  # the rank keeps its work before it ends
     answer = server.recv(16)
     # A negative status is a signal; no answer, that the server was killed and its ranks with it.
     status = int(answer) if answer else -signal.SIGKILL

@@ -110,8 +110,8 @@ def listen(address: Path) -> socket.socket:
 def serve(listener: socket.socket) -> None:
     """Fork a rank for each client, until standard input ends. Returns in the ranks, never in the server.
 
-    A client's message is answered by the rank's exit status, once it has one. A client that is gone takes its rank
-    with it.
+    A client's message is answered by the rank's exit status, once it has one. What a client says after it has the rank
+    told to end; a client that is gone takes its rank with it.
     """
     folder = Path(listener.getsockname()).parent
     clients: dict[int, socket.socket] = {}  # by the process id of the rank
@@ -155,14 +155,27 @@ def serve(listener: socket.socket) -> None:
                             selector.unregister(client)
                         with client, contextlib.suppress(OSError):
                             client.sendall(str(os.waitstatus_to_exitcode(status)).encode())
-                else:  # a client says nothing more, so it is gone
-                    selector.unregister(source)
-                    os.kill(next(rank for rank, client in clients.items() if client is source), signal.SIGKILL)
+                else:
+                    rank = next((rank for rank, client in clients.items() if client is source), 0)
+                    if not rank:  # its rank has ended, and was answered, a moment ago
+                        continue
+                    if _says_more(clients[rank]):
+                        os.kill(rank, signal.SIGTERM)
+                    else:  # it is gone
+                        selector.unregister(source)
+                        os.kill(rank, signal.SIGKILL)
 
 
 def _ended(ranks: Mapping[int, object]) -> list[tuple[int, int]]:
     waited = [os.waitpid(rank, os.WNOHANG) for rank in list(ranks)]
     return [(rank, status) for rank, status in waited if rank]
+
+
+def _says_more(client: socket.socket) -> bool:
+    try:
+        return bool(client.recv(16))
+    except OSError:
+        return False
 
 
 def _receive(client: socket.socket) -> tuple[Request, list[int]]:

@@ -3,6 +3,7 @@
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from hvdcells import storage
 from hvdcells.runs.heartbeat import VARIABLE, Beat, take_beats
 from hvdcells.secrets import without_secrets
-from hvdcells.spark.backends.base import STALL_NAME, RankFailedError
+from hvdcells.spark.backends.base import LESS_MEMORY, STALL_NAME, RankLostError
 from hvdcells.spark.horovod_changes import Ending, WorkerOutput
 
 PATIENCE_SECONDS = 600.0
@@ -96,6 +97,10 @@ class StallWatch:
         """Take what Horovod's own stall inspector tells on rank 0: the ranks missing at each tensor."""
         self._inspected |= {int(rank): tensors for rank, tensors in _MISSING.findall(_RANK_LINE.sub(r"\2", text))}
 
+    def last_word(self, rank: int | None) -> Beat | None:
+        """Return the last word of a rank; None where it never said one."""
+        return self._heard[rank].beat if rank in self._heard else None
+
     def find(self) -> Stall | None:
         """Return how the world stands still, if it does."""
         now = self._clock()
@@ -178,7 +183,7 @@ def report(stall: Stall, output: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-class RanksStalledError(RankFailedError):
+class RanksStalledError(RankLostError):
     """The ranks stood still and were ended; the message names those that the others waited for."""
 
 
@@ -204,6 +209,16 @@ class WatchedRanks:
         if ending.since is None and (stall := self._watch.find()) is not None:
             self._stall, self._report = stall, report(stall, output.text())
             ending.stop()
+
+    def describe(self, ending: Ending) -> str:
+        """Say how the first failing process ended; of one that may have been short of memory, how much it had."""
+        told, beat = ending.describe(), self._watch.last_word(ending.rank)
+        if ending.exit_code != 128 + signal.SIGKILL or beat is None:
+            return told
+        return (
+            f"{told}: process {beat.pid} on {beat.host}, at {beat.position}, its peak {beat.peak_bytes / 1e9:.1f} GB. "
+            f"If the kernel has ended it for memory (dmesg tells), {LESS_MEMORY}"
+        )
 
     def raise_stall(self, logs: str, cause: BaseException) -> None:
         """Raise the stall that ended the job, if one did, after its report was written to `stall.txt`."""

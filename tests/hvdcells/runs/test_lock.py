@@ -2,6 +2,7 @@
 
 import json
 import platform
+import signal
 import subprocess
 import sys
 import threading
@@ -181,3 +182,19 @@ def test_an_owner_from_the_future_or_of_another_form_locks_nothing(word, tmp_pat
     (tmp_path / "owner.json").write_text(word)
     with sole_owner(str(tmp_path)):
         assert "elsewhere" not in (tmp_path / "owner.json").read_text()
+
+
+def test_who_has_lost_a_folder_ends_although_ctrl_c_is_ignored_and_ctrl_c_stays_ignored(tmp_path, quick):
+    def work():
+        with sole_owner(str(tmp_path)):
+            signal.raise_signal(signal.SIGINT)
+            write_word(tmp_path)
+            threading.Event().wait(60)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in what a shell starts in the background
+    try:
+        with pytest.raises(UserError, match="is working on"):
+            work()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hvdcells.data.begun_epoch import mixed_order
 from hvdcells.data.shard_plan import plan_epoch
 from hvdcells.errors import UserError
-from hvdcells.rank.input.batches import PADDING_ROW, assemble_batches, mixed_order, rank_batches
+from hvdcells.rank.input.batches import PADDING_ROW, assemble_batches, rank_batches
 from hvdcells.rank.input.buffers import ArrayPool
 from hvdcells.rank.input.reader import MemoryCache, RowGroup
 from tests.small_dataset import write_small_dataset

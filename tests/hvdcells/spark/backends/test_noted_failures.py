@@ -1,14 +1,16 @@
 """What the driver tells of ranks that failed, from what they left."""
 
+import errno
 import json
 
 import pytest
 
-from hvdcells.errors import UserError
+from hvdcells.errors import ToldToEndError, UserError
 from hvdcells.spark.backends.base import (
     STALL_NAME,
     WORKERS_LOG,
     RankFailedError,
+    RankLostError,
     forget_failures,
     note_failure,
     raise_noted_failure,
@@ -52,3 +54,34 @@ def test_a_users_error_is_told_before_all_else(tmp_path):
     assert json.loads((tmp_path / "failure-of-rank-1.json").read_text())["user_error"] == ["a", "b", "c"]
     with pytest.raises(UserError, match="a\n"):
         raise_noted_failure(str(tmp_path), ENDING, RuntimeError(), "anything")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/run/x.npz"),
+            r"/run/x.npz could not be written(.|\n)*free some",
+        ),
+        (OSError(errno.EROFS, "Read-only file system", "/run/x.npz"), r"/run/x.npz: Read-only file system"),
+        (MemoryError(), r"rank 1 on .* was out of memory .* its peak was \d+\.\d GB(.|\n)*lower data.batch_size"),
+    ],
+)
+def test_what_a_user_can_mend_is_told_with_its_remedy_though_nothing_can_be_written(tmp_path, capfd, error, told):
+    (tmp_path / "logs").write_text("a file, so that no folder can be made here")
+    note_failure(str(tmp_path / "logs"), 1, error)
+    said = "".join(f"[1]<stderr>:{line}\n" for line in capfd.readouterr().err.split("\n"))
+    (tmp_path / "logs").unlink()
+    with pytest.raises(UserError, match=told):
+        raise_noted_failure(str(tmp_path / "logs"), ENDING, RuntimeError(), all_output=f"[0]<stderr>:other\n{said}")
+
+
+def test_a_rank_that_was_told_to_end_is_lost_and_one_that_failed_is_not(tmp_path):
+    note_failure(str(tmp_path), 0, ToldToEndError("rank 1 was told to end (SIGTERM)"))
+    with pytest.raises(RankLostError, match="rank 1 was told to end"):
+        raise_noted_failure(str(tmp_path), ENDING, RuntimeError())
+    forget_failures(str(tmp_path))
+    note_failure(str(tmp_path), 0, ValueError("of its own"))
+    with pytest.raises(RankFailedError, match="of its own") as caught:
+        raise_noted_failure(str(tmp_path), ENDING, RuntimeError())
+    assert not isinstance(caught.value, RankLostError)

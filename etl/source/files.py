@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from etl.source.companions import are_companions, companion_kind, partner_key, system_folder
 from hvdcells.images.cell_names import parse_cell_name
-from hvdcells.images.files import TABLE_SUFFIXES, SourceFile
+from hvdcells.images.files import NOTHING_THERE, SourceFile
 
 
 class Inventory:
@@ -44,10 +44,10 @@ class Inventory:
         for file in files:
             if file.is_image:
                 self._add_image(file)
-            elif file.path.lower().endswith(TABLE_SUFFIXES):
+            elif file.is_table:
                 self.tables.append(file.path)
             else:
-                self.other_files[_kind_of_other(file.path)] += 1
+                self.other_files[_kind_of_other(file)] += 1
 
     def everything_else(self, use: str = "", used: Collection[str] = ()) -> dict[str, int]:
         """Return what is no image, by what it is.
@@ -128,6 +128,8 @@ def _any_of(patterns: Sequence[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(map(fnmatch.translate, patterns))) if patterns else None
 
 
-def _kind_of_other(path: str) -> str:
-    suffix = posixpath.splitext(path)[1].lower()
+def _kind_of_other(file: SourceFile) -> str:
+    if file.fingerprint == NOTHING_THERE:
+        return "link that leads nowhere, and is no image"
+    suffix = posixpath.splitext(file.path)[1].lower()
     return f"file that is no image ({suffix or 'no suffix'})"

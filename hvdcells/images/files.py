@@ -37,6 +37,11 @@ class SourceFile(NamedTuple):
         """Whether the name ends as an image's does."""
         return os.path.splitext(self.path)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122  (a hot path)
 
+    @property
+    def is_table(self) -> bool:
+        """Whether it is there, and the name ends as a table's does."""
+        return self.path.lower().endswith(TABLE_SUFFIXES) and self.fingerprint != NOTHING_THERE
+
 
 def list_files(source: str, passed_over: PassedOver = lambda reason: None) -> Iterator[SourceFile]:
     """Yield every file below a source, folder by folder in the order of names; hidden files are left out.

@@ -113,7 +113,7 @@ class Source:
 
     def _preliminary_names(self) -> dict[str, str]:
         """Return the original names of C-NMC's preliminary test, by its new ones in lower case."""
-        tables = [file.path for file in list_files(self.location) if file.path.lower().endswith(".csv")]
+        tables = [file.path for file in list_files(self.location) if file.is_table]
         return {new: original for new, (original, _) in labels_in(self.location, tables).items()}
 
     def _of_table(self, pattern: "re.Pattern[str] | None") -> Iterator[ListedImage]:

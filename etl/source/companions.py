@@ -5,13 +5,13 @@ it), and by what it shows: few levels of grey or colour. A name alone makes none
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 
-import cv2
 import numpy as np
 import xxhash
 
-from hvdcells.images.decode import Pixels
+from hvdcells.images.decode import Samples, Unreadable, decode_samples
 
 _WORDS = r"masks?|segs?|segmentations?|labels?|label[-_ ]?maps?|gts?|ground[-_ ]?truths?|annotations?"
 _SUFFIX = re.compile(rf"(?<=[^\W_])[-_. ]+(?:{_WORDS})$", re.IGNORECASE)
@@ -53,8 +53,8 @@ def partner_key(path: str) -> int:
     return xxhash.xxh3_64_intdigest("/".join((*plain, stem)).encode("utf-8", "surrogatepass"))
 
 
-def shows_few_levels(pixels: Pixels) -> bool:
-    """Whether an image, uint8 of shape (height, width[, channels]), is made of a few plain levels."""
+def shows_few_levels(pixels: Samples) -> bool:
+    """Whether an image of shape (height, width[, channels]) is made of a few plain levels."""
     flat = pixels.reshape(-1, pixels.shape[-1] if pixels.ndim == 3 else 1)
     _, counts = np.unique(flat, axis=0, return_counts=True)
     return int((counts > _NOTED_SHARE * len(flat)).sum()) <= _MOST_LEVELS and bool(
@@ -62,18 +62,18 @@ def shows_few_levels(pixels: Pixels) -> bool:
     )
 
 
-def are_companions(paths: Sequence[str], read: Callable[[str], bytes]) -> bool:
-    """Look at some of the images of one kind; whether nearly all of them show few levels."""
+def are_companions(paths: Sequence[str], read: Callable[[str], bytes | str]) -> bool:
+    """Look at some of the images of one kind; whether nearly all of those that can be read show few levels."""
     step = max(1, len(paths) // _SAMPLE)
     return _share(shows_few_levels(image) for image in _decoded(paths[::step][:_SAMPLE], read)) >= _AGREEING_SHARE
 
 
-def _decoded(paths: Iterable[str], read: Callable[[str], bytes]) -> Iterable[Pixels]:
+def _decoded(paths: Iterable[str], read: Callable[[str], bytes | str]) -> Iterator[Samples]:
     for path in paths:
-        data = np.frombuffer(read(path), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
-        if image is not None and image.dtype in (np.uint8, np.uint16):
-            yield np.asarray(image if image.dtype == np.uint8 else image / 256, np.uint8)
+        content = read(path)
+        if isinstance(content, bytes):
+            with suppress(Unreadable):
+                yield decode_samples(content)
 
 
 def _share(verdicts: Iterable[bool]) -> float:

@@ -61,11 +61,11 @@ class Inventory:
             counts[use if path in used else "table that is not used"] += 1
         return dict(sorted(counts.items()))
 
-    def leave_companions_aside(self, read: Callable[[str], bytes]) -> None:
+    def leave_companions_aside(self, read: Callable[[str], bytes | str]) -> None:
         """Find masks and the like among the images by what they go with and what they show, and leave them aside.
 
         Args:
-            read: reads the file at a path below the source.
+            read: reads the file at a path below the source, or returns why it cannot.
         """
         candidates = {path for paths in self._kinds.values() for path in paths}
         if not candidates:

@@ -8,6 +8,7 @@ from etl.source.files import Inventory
 from etl.source.layouts import Layout, cnmc, folders, table
 from hvdcells import storage
 from hvdcells.errors import UserError, raise_together
+from hvdcells.images.decode import read_image
 from hvdcells.images.files import TABLE_SUFFIXES, list_files
 from hvdcells.images.tables import is_table_in_parts
 
@@ -38,7 +39,7 @@ def understand(source: str, options: EtlOptions) -> Layout:
         used = [path for path in inventory.tables if path == name or path.startswith(f"{name}/")]
         rest = inventory.everything_else("table of images", used)
         return replace(found, other_files={**rest, **inventory.left_aside}, num_images_there=inventory.num_images)
-    inventory.leave_companions_aside(lambda path: storage.read_bytes(storage.join(source, path)))
+    inventory.leave_companions_aside(lambda path: read_image(path, source))
     if inventory.num_images == 0:
         others = inventory.other_files.total() + len(inventory.tables) + inventory.left_aside.total()
         raise UserError(

@@ -79,6 +79,7 @@ class Browser:
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Browser]:
+    assert BROWSER is not None
     its_input, ours = os.pipe()
     theirs, its_output = os.pipe()
     words = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", f"--user-data-dir={profile}"]

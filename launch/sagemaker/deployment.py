@@ -29,7 +29,8 @@ MEMORY_STEP_MB = 1024
 PAYLOAD_MB = 6
 """Of one image in a batch transform; also what an endpoint takes at most."""
 IMAGES_PER_SECOND_AND_VCPU = 40.0
-"""Where nothing else is said: less than half of what a core came to with the small CNN (docs/deploy.md)."""
+"""Where nothing else is said: a quarter of what the processor time of a CNN of the small CNN's size allows, 6.4 ms an
+image (docs/deploy.md); a virtual CPU is half a core."""
 _SERVING = typer.Option(rich_help_panel="Serving")
 _NAME = re.compile(r"[a-zA-Z0-9](-?[a-zA-Z0-9])*")
 

@@ -56,7 +56,7 @@ def serving(
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
     try:
         said = ""
-        for line in process.stderr:
+        for line in process.stderr or ():
             said += line
             if found := re.search(r":(\d+)/ ", line):
                 break

@@ -51,7 +51,7 @@ def card(
             + ("random" if first is None else f"{first.name}, {first.licence or 'licence not known'}"),
             f"- images: RGB, {crop}, resized to {preparation.input_size}×{preparation.input_size}; the file takes "
             f"{described.takes}",
-            f"- probabilities are calibrated (temperature {decision.temperature:.4g}, fitted on validation images)",
+            f"- probabilities: softmax of logits divided by {decision.temperature:.4g}, the temperature that calibrates them",
             *(
                 [
                     f"- {positive} is called from {decision.threshold:.4g} on ({decision.chosen}); from "
@@ -71,6 +71,11 @@ def card(
             "",
             "## Scores",
             "",
+            *(
+                ["The scores are those of the model before it was brought to 8 bits.", ""]
+                if described.quantized
+                else []
+            ),
             *[line for name, found in evaluations.items() for line in _scores(name, found)],
             "## Meant for, and not for",
             "",
@@ -122,7 +127,7 @@ def _cell(value: Any, interval: Any) -> str:
 
 def _cost(run: RunDirectory) -> list[str]:
     finished = run.read_json(run.finished)
-    told = [f"- trained for {finished['epochs']} epochs"] if finished.get("epochs") else []
+    told = [f"- epochs: {finished['epochs']}"] if finished.get("epochs") else []
     if storage.exists(run.cost):
         cost = run.read_json(run.cost)
         return [*told, f"- machines: {cost['usd']} USD (prices of {cost['as_of']})"]

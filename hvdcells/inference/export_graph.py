@@ -26,6 +26,7 @@ from hvdcells.rank.prediction import Predictor, features_of
 from hvdcells.runs.directory import RunDirectory
 from hvdcells.scores.formulas import Floats
 from hvdcells.scores.prediction_table import probabilities_of
+from hvdcells.spark.backends.entry import standard_error_closed
 
 OPSET = 17
 """Of ONNX: since 2022, so that runtimes on devices know it."""
@@ -72,9 +73,14 @@ class ExportGraph:
 
     def write(self, kind: ModelFormat, path: Path) -> None:
         """Write the model in a format, to a file or, of `savedmodel`, a folder."""
-        {"onnx": self._onnx, "tflite": self._tflite, "savedmodel": self._savedmodel, "keras": self._keras_file}[kind](
-            path
-        )
+        writers = {
+            "onnx": self._onnx,
+            "tflite": self._tflite,
+            "savedmodel": self._savedmodel,
+            "keras": self._keras_file,
+        }
+        with standard_error_closed():  # converters tell much of themselves; what goes wrong, they raise
+            writers[kind](path)
 
     def open(self, kind: ModelFormat, path: Path) -> Callable[[Pixels], NDArray[np.float32]]:
         """Return a file that was written as a function: from uint8 images to probabilities (n, K)."""

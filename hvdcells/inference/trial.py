@@ -77,7 +77,7 @@ def as_from_a_microscope(stored: Pixels, preparation: ImagePreparation) -> Pixel
     """Return stored images enlarged to the size that they were cut out at; by half where that size is not known."""
     side = preparation.crop or preparation.image_size * 3 // 2
     enlarged = [cv2.resize(each, (side, side), interpolation=cv2.INTER_CUBIC) for each in stored]
-    return np.stack(enlarged).astype(np.uint8)
+    return np.asarray(np.stack(enlarged), np.uint8)
 
 
 def compare(

@@ -4,6 +4,8 @@ import os
 import pkgutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -30,11 +32,19 @@ def import_tensorflow() -> None:
     first in a process calls this before.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with standard_error_closed():
+        import tensorflow  # noqa: F401
+
+
+@contextmanager
+def standard_error_closed() -> Iterator[None]:
+    """Let nothing through that the block writes to file descriptor 2, be it by libraries below Python."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
-        import tensorflow  # noqa: F401
+        yield
+        sys.stderr.flush()
     finally:
         os.dup2(kept, 2)
         os.close(kept)

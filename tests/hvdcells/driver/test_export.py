@@ -146,3 +146,10 @@ def test_a_full_folder_a_missing_package_and_bits_of_another_format_are_refused(
     with pytest.raises(UserError, match=r"pip install 'hvdcells\[export\]'"):
         hvdcells.export(run, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_several_views_are_averaged_inside_the_file(run, tmp_path):
+    described = hvdcells.export(run, tmp_path / "out", to="savedmodel", tta=8)
+    assert described.num_views == 8
+    with pytest.raises(UserError, match="of several models or views"):
+        hvdcells.export(run, tmp_path / "keras", to="keras", tta=8)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from hvdcells.errors import UserError
-from hvdcells.experiment.description import Model
+from hvdcells.experiment.sections import Model
 
 SMALL_CNN = "small_cnn"
 EFFICIENTNET_LITE0 = "efficientnet_lite0"

@@ -2,7 +2,7 @@
 
 import math
 
-from hvdcells.experiment.description import REFERENCE_GLOBAL_BATCH, Optimizer
+from hvdcells.experiment.sections import REFERENCE_GLOBAL_BATCH, Optimizer
 
 
 def scaled_learning_rate(learning_rate: float, global_batch: int) -> float:

@@ -51,7 +51,7 @@ def card(
             + ("random" if first is None else f"{first.name}, {first.licence or 'licence not known'}"),
             f"- images: RGB, {crop}, resized to {preparation.input_size}×{preparation.input_size}; the file takes "
             f"{described.takes}",
-            f"- probabilities: softmax of logits divided by {decision.temperature:.4g}, the temperature that calibrates them",
+            f"- probabilities: softmax of logits over {decision.temperature:.4g}, the temperature that calibrates them",
             *(
                 [
                     f"- {positive} is called from {decision.threshold:.4g} on ({decision.chosen}); from "

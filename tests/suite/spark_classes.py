@@ -31,7 +31,9 @@ def make_archive() -> None:
         session.sparkContext.parallelize(range(4), 2).barrier().mapPartitions(list).collect()
         frame = session.createDataFrame([(1, "a"), (2, "b")], "number long, name string")
         frame.mapInArrow(lambda batches: batches, frame.schema).groupBy("name").count().collect()
-    java = SparkContext._gateway.proc
+    gateway = SparkContext._gateway
+    assert gateway is not None
+    java = gateway.proc
     java.stdin.close()  # at which it ends, and writes the archive
     java.wait()
     aside.touch()  # a Java without an archive of its own classes makes none

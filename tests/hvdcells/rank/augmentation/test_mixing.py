@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from hvdcells.experiment import Augmentation
-from hvdcells.experiment.description import SMALLEST_ALPHA
+from hvdcells.experiment.sections import SMALLEST_ALPHA
 from hvdcells.rank.augmentation.mixing import mix, partner_of
 
 pytestmark = pytest.mark.tensorflow

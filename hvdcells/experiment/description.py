@@ -12,6 +12,7 @@ from pydantic import model_validator
 
 from hvdcells.errors import UserError, fields_refused, raise_together
 from hvdcells.experiment.sections import (
+    NO_AUGMENTATION,
     Augmentation,
     Communication,
     Data,

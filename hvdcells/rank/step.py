@@ -105,18 +105,14 @@ class TrainingStep:
     ) -> StepResult:
         """Take one update. `num_images`: images of weight one in it, over all ranks and accumulated batches.
 
-        `told` is 1 on a rank that was told to end. It travels beside the gradients, which it does not hold up.
+        `told` is 1 on a rank that was told to end. It travels with the gradients: nothing more is negotiated.
         """
-        if told is None:
-            told = tf.zeros(())
-        elif self.exchanges:
-            told = hvd.allreduce(told, op=hvd.Sum, name="told")
         begin = self._time_after([])
         loss, gradients = self._loss_and_gradients(batch, seed, num_images, begin)
         if self.accumulated:
             gradients = [g + a for g, a in zip(gradients, self.accumulated, strict=True)]
         own = self._time_after(gradients)
-        gradients = self._sum_over_ranks(gradients)
+        *gradients, told = self._sum_over_ranks([*gradients, tf.zeros(()) if told is None else told])
         reduced = self._time_after(gradients)
         norm = self._apply(gradients, learning_rate)
         for variable in self.accumulated:
@@ -167,7 +163,7 @@ class TrainingStep:
         return self.image_loss(labels, logits) * tf.gather(self.class_weights, tf.cast(labels, tf.int32))
 
     def _sum_over_ranks(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Return the gradients, each summed over all ranks and so the same on each of them.
+        """Return what is given, each tensor summed over all ranks and so the same on each of them.
 
         Those of a group are negotiated and reduced together; without groups, Horovod fuses what is there in a cycle.
         Ranks match what they reduce by its name.

@@ -87,10 +87,10 @@ def test_screen_and_page_name_the_classes_and_speak_of_no_others(run, evaluation
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(run, tmp_path, monkeypatch, capfd):
     dataset = run.read_json(run.run)["dataset"]["location"]
 
-    def stopped_in_the_second(step, batches, plan, *rest):
+    def stopped_in_the_second(step, batches, plan, *rest, **options):
         if plan.epoch == 1:
             raise KeyboardInterrupt
-        return train_epoch(step, batches, plan, *rest)
+        return train_epoch(step, batches, plan, *rest, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr("hvdcells.rank.train.train_epoch", stopped_in_the_second)

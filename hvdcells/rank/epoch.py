@@ -95,7 +95,7 @@ def train_epoch(
     """
     totals = StepTotals(timing, plan.epoch)
     timed_images, began = 0, time.perf_counter()
-    inputs, checked = step_inputs(plan, phase, experiment, rank), plan.first_step
+    inputs = step_inputs(plan, phase, experiment, rank)
     for number, given in enumerate(inputs[plan.first_step :], plan.first_step):
         is_first = number == plan.first_step and (step.num_traces == 0 or "first_step" not in start_up.seconds)
         heartbeat.at("reading a batch", epoch=plan.epoch + 1, step=number + 1, may_be_long=is_first)
@@ -117,9 +117,7 @@ def train_epoch(
         else:
             timed_images += plan.images_in_step(number)
         # On a GPU each reading waits for the device.
-        if given.is_update and number + 1 - checked >= timing.read_every and number + 1 < plan.num_steps:
-            checked = number + 1
-            totals.read()
+        if given.is_update and totals.is_read and number + 1 < plan.num_steps:
             after_update(number + 1, totals.loss, bool(result.told))
     totals.read()
     seconds = time.perf_counter() - began

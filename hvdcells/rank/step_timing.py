@@ -50,14 +50,19 @@ class StepTotals:
     _unread: list[tuple[StepResult, bool]] = field(default_factory=list)
 
     def note(self, result: StepResult, is_update: bool) -> None:
-        """Take what a step returned; read it, and all that was noted before it, if it is time.
+        """Take what a step returned; read it and all noted before it, at the first update at which it is time.
 
         Raises:
             UserError: a loss is not finite.
         """
         self._unread.append((result, is_update))
-        if len(self._unread) >= self.timing.read_every:
+        if len(self._unread) >= self.timing.read_every and (is_update or self.timing.read_every == 1):
             self.read()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether all that was noted has been read."""
+        return not self._unread
 
     def read(self) -> None:
         """Wait for all steps noted so far, and add them up.

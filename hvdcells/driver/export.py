@@ -30,7 +30,7 @@ from hvdcells.runs.directory import RunDirectory, checked_views
 from hvdcells.runs.image_range import read_range
 from hvdcells.runs.lock import is_unused, sole_owner
 from hvdcells.runs.preparation import read_preparation
-from hvdcells.runs.provenance import environment
+from hvdcells.runs.provenance import environment, version_of
 from hvdcells.spark.backends.entry import import_tensorflow
 from hvdcells.spark.listener import Listener
 
@@ -185,8 +185,6 @@ def _digests(run: RunDirectory, path: Path) -> Digests:
 
 
 def _versions() -> dict[str, str | None]:
-    from hvdcells.runs.provenance import version_of
-
     here: dict[str, Any] = environment()
     return {"hvdcells": here["hvdcells"], **here["versions"], **{name: version_of(name) for name in _OF_EXTRA}}
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-Floats = NDArray[np.float64]
+from hvdcells.scores.formulas import Floats
 
 MOST_SAMPLED = 1000
 """Validation images that the statistics are of."""

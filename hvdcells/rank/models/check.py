@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +17,7 @@ import tensorflow as tf
 from hvdcells.errors import UserError, problems_in
 from hvdcells.experiment import Model
 from hvdcells.rank.models.classifier import build_model, load_model
+from hvdcells.rank.models.either_keras import raw_variables
 from hvdcells.rank.models.function import EXPECTED
 from hvdcells.rank.models.saved import save_model
 
@@ -38,7 +38,7 @@ def check_model(options: Model, input_size: int, num_classes: int) -> None:
     labels = tf.zeros((IMAGES,), tf.int32)
     with _told(name, "cannot take a training step", "correct the function"), tf.GradientTape() as tape:
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(images, training=True))
-    gradients = tape.gradient(loss, _raw(model.trainable_variables))
+    gradients = tape.gradient(loss, raw_variables(model.trainable_variables))
     if all(gradient is None for gradient in gradients):
         raise UserError(f"{name}: no weight of its model has a gradient", EXPECTED, "correct the function")
     remedy = "build it of layers that Keras can save and that are the same at each call; Lambda layers are none"
@@ -59,11 +59,6 @@ def _told(name: str, what: str, remedy: str) -> Iterator[None]:
         why = error.given if isinstance(error, UserError) else (str(error).strip().splitlines() or [""])[0]
         given = f"the model of {name} {what}: {why[:300]} ({type(error).__name__})"
         raise UserError(given, EXPECTED, remedy) from error
-
-
-def _raw(variables: list[Any]) -> list[Any]:
-    """Return the variables that a tape knows; Keras 3 wraps them."""
-    return [each if isinstance(each, tf.Variable) else each.value for each in variables]
 
 
 def main() -> None:

@@ -18,7 +18,12 @@ def no_environment(monkeypatch):
     ["local", "local[2]", "local[*]", "local[2,3]", "local-cluster[2,1,1024]", "yarn", "k8s://https://h:443", None],
 )
 def test_masters_that_may_start_are_let_through(master):
-    refuse_before_start(master, {})
+    refused = None
+    try:
+        refuse_before_start(master, {})
+    except UserError as error:
+        refused = error
+    assert refused is None
 
 
 @pytest.mark.parametrize("master", ["nonsense://x", "local2", "local[2", "spark://host", "local-cluster[2,1]"])
@@ -57,6 +62,8 @@ def test_a_wrong_java_and_a_wrong_python_are_told_together(monkeypatch):
 def test_a_python_of_a_cluster_may_be_missing_here(monkeypatch):
     monkeypatch.setenv("PYSPARK_PYTHON", "./environment/bin/python")
     refuse_before_start("yarn", {})
+    with pytest.raises(UserError, match="PYSPARK_PYTHON"):
+        refuse_before_start("local[2]", {})
 
 
 @pytest.mark.parametrize(
